@@ -1,0 +1,88 @@
+/* tokenizer.h - text to token ids and back.
+ *
+ *     fl_tokenizer *t;
+ *     if (fl_tokenizer_load(&t, "models/gpt2", &err) != FL_OK) ...
+ *     fl_ids ids = {0};
+ *     fl_encode(t, text, n, &(fl_encode_opts){.add_special = true}, &ids, &err);
+ *
+ * Byte-level BPE (Sennrich et al. 2016, over bytes as in GPT-2): a pre-tokenizer splits the text, each piece's
+ * bytes are merged by rank. A tokenizer is immutable after loading; any number of threads may use it, each
+ * with its own fl_encoder (which holds the cache). decode(encode(x)) == x for all bytes. */
+#ifndef FL_TOKEN_TOKENIZER_H
+#define FL_TOKEN_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/progress.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fl_tokenizer fl_tokenizer;
+typedef struct fl_encoder   fl_encoder;  // one thread's working memory
+typedef struct fl_decoder   fl_decoder;  // one stream being decoded
+
+typedef struct {
+    int32_t *id;
+    size_t   n, cap;
+} fl_ids;  // zero is empty
+void fl_ids_clear(fl_ids *ids);
+
+/* A folder with tokenizer.json (or vocab.json + merges.txt), or one of: tokenizer.json, a .tiktoken file. */
+FL_MUST_USE fl_status fl_tokenizer_load(fl_tokenizer **out, const char *path, fl_err *err);
+FL_MUST_USE fl_status fl_tokenizer_save(const fl_tokenizer *t, const char *dir, fl_err *err);  // tokenizer.json, tokenizer_config.json
+void fl_tokenizer_free(fl_tokenizer *t);
+
+int32_t     fl_tokenizer_size(const fl_tokenizer *t);  // ids are below this
+int32_t     fl_tokenizer_id(const fl_tokenizer *t, const char *special);  // by its text, -1 if there is none
+int32_t     fl_tokenizer_bos(const fl_tokenizer *t);  // -1: none
+int32_t     fl_tokenizer_eos(const fl_tokenizer *t);
+bool        fl_tokenizer_is_special(const fl_tokenizer *t, int32_t id);
+const uint8_t *fl_token_bytes(const fl_tokenizer *t, int32_t id, size_t *n);  // NULL if id names no token
+void        fl_tokenizer_hash(const fl_tokenizer *t, char out[33]);  // identity, for manifests
+
+typedef struct {
+    bool add_special;    // bos / template around the text, as tokenizer.json says
+    bool plain;          // special tokens in the text are ordinary text (untrusted input)
+} fl_encode_opts;
+
+FL_MUST_USE fl_status fl_encoder_new(fl_encoder **out, const fl_tokenizer *t, fl_err *err);
+void fl_encoder_free(fl_encoder *e);
+/* Append the ids of text[0..n) to `out`. Any bytes are allowed, NUL and invalid UTF-8 too. */
+FL_MUST_USE fl_status fl_encoder_encode(fl_encoder *e, const char *text, size_t n, const fl_encode_opts *o, fl_ids *out, fl_err *err);
+FL_MUST_USE fl_status fl_encode(const fl_tokenizer *t, const char *text, size_t n, const fl_encode_opts *o, fl_ids *out, fl_err *err);
+
+/* Streaming: bytes come out as soon as they end no character in the middle; the rest waits. */
+FL_MUST_USE fl_status fl_decoder_new(fl_decoder **out, const fl_tokenizer *t, bool keep_special, fl_err *err);
+void fl_decoder_free(fl_decoder *d);
+FL_MUST_USE fl_status fl_decoder_feed(fl_decoder *d, int32_t id, const char **bytes, size_t *n, fl_err *err);  // valid until the next call
+void fl_decoder_flush(fl_decoder *d, const char **bytes, size_t *n);
+FL_MUST_USE fl_status fl_decode(const fl_tokenizer *t, const int32_t *id, size_t n_ids, bool keep_special, char **text, size_t *n, fl_err *err);
+
+/* Training. Feed text piece by piece (documents are kept apart), then finish. Memory is bounded by the number of
+ * different pre-tokens, not by the text. Counts are exact; ties are broken as HF tokenizers does. */
+typedef struct {
+    int32_t     vocab_size;   // wanted, specials included
+    const char *pattern;      // "gpt2", "cl100k", "llama3", "qwen2", "nanochat", or a PCRE2 pattern; NULL: "nanochat"
+    bool        nfc;          // normalise to NFC first
+    const char *const *special; // texts, in id order after the merges; NULL: {"<|endoftext|>"}
+    int         n_special;
+    const char *eos, *bos;    // among the specials; NULL: "<|endoftext|>" and none
+    size_t      max_token_bytes;  // 0: no limit
+    struct fl_pool *pool;     // NULL: one thread
+} fl_bpe_opts;
+typedef struct fl_bpe_trainer fl_bpe_trainer;
+FL_MUST_USE fl_status fl_bpe_trainer_new(fl_bpe_trainer **out, const fl_bpe_opts *o, fl_err *err);
+FL_MUST_USE fl_status fl_bpe_trainer_feed(fl_bpe_trainer *t, const char *text, size_t n, fl_err *err);
+FL_MUST_USE fl_status fl_bpe_trainer_finish(fl_bpe_trainer *t, fl_tokenizer **out, fl_progress *progress, fl_err *err);
+void fl_bpe_trainer_free(fl_bpe_trainer *t);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
