@@ -1,7 +1,10 @@
 /* json.h - JSON and YAML as jansson values, with errors that say where.
  *
  * Reading: fl_json_load / fl_yaml_load give a jansson value (json_decref frees it). The getters below take the
- * object and a key and fail with "config.json: hidden_size: expected an integer, found a string". */
+ * object and a key and fail with "config.json: hidden_size: expected an integer, found a string".
+ *
+ * jansson's allocator is the process's, so the library leaves it alone; a test of failing memory installs
+ * json_set_alloc_funcs(fl_alloc_small, fl_dealloc). */
 #ifndef FL_BASE_JSON_H
 #define FL_BASE_JSON_H
 
@@ -10,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/text.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -19,8 +23,16 @@ FL_MUST_USE fl_status fl_json_load(json_t **out, const char *path, fl_err *err);
 FL_MUST_USE fl_status fl_json_parse(json_t **out, const char *text, size_t n, const char *where, fl_err *err);
 FL_MUST_USE fl_status fl_json_save(const json_t *v, const char *path, fl_err *err);  // indented 2, atomically
 
+/* The value as text; `indent` 0 puts it on one line. A real is written with the fewest digits that read back as it. */
+void fl_json_print(fl_text *out, const json_t *v, int indent);
+
 /* A YAML document (libyaml; plain scalars become null, bool, integer, real or string as in YAML 1.2 core). */
 FL_MUST_USE fl_status fl_yaml_load(json_t **out, const char *path, fl_err *err);
+
+/* The same, and in `lines` (may be NULL) an object from dotted path ("optimizer.lr", "data[2].path") to line number, so that
+ * whoever judges the values can say where they stand. */
+FL_MUST_USE fl_status fl_yaml_load_lines(json_t **out, json_t **lines, const char *path, fl_err *err);
+FL_MUST_USE fl_status fl_yaml_parse(json_t **out, json_t **lines, const char *text, size_t n, const char *where, fl_err *err);
 FL_MUST_USE fl_status fl_yaml_save(const json_t *v, const char *path, fl_err *err);
 
 /* Present and of the right type, or an error. `where` starts the message. */
