@@ -151,16 +151,21 @@ static fl_status read_sequence(reader *r, const yaml_node_t *node, json_t **out)
     return s;
 }
 
-/* `<<: *base`, or a list of such: keys of `from` that `to` does not set itself. */
+/* Keys of `from` that `to` does not set itself. (json_object_update_missing hides a failure.) */
+static fl_status merge_one(const reader *r, const yaml_node_t *node, json_t *to, json_t *from) {
+    const char *key;
+    json_t *value;
+    if (!json_is_object(from)) return YAML_FAIL(r, FL_ERR_FORMAT, node, "%s", "<<: expected a mapping or a list of them");
+    json_object_foreach(from, key, value)
+        if (!json_object_get(to, key) && json_object_set(to, key, value) != 0) return no_memory(r);
+    return FL_OK;
+}
+
 static fl_status merge(const reader *r, const yaml_node_t *node, json_t *to, json_t *from) {
-    if (json_is_object(from)) return json_object_update_missing(to, from) == 0 ? FL_OK : no_memory(r);
-    if (!json_is_array(from)) return YAML_FAIL(r, FL_ERR_FORMAT, node, "%s", "<<: expected a mapping or a list of them");
     size_t i;
     json_t *item;
-    json_array_foreach(from, i, item) {
-        if (!json_is_object(item)) return YAML_FAIL(r, FL_ERR_FORMAT, node, "<<: item %zu: expected a mapping", i);
-        if (json_object_update_missing(to, item) != 0) return no_memory(r);
-    }
+    if (!json_is_array(from)) return merge_one(r, node, to, from);
+    json_array_foreach(from, i, item) FL_TRY(merge_one(r, node, to, item));
     return FL_OK;
 }
 
@@ -170,7 +175,6 @@ static fl_status read_pair(reader *r, const yaml_node_pair_t *pair, json_t *map,
     const char *name = (const char *)key->data.scalar.value;
     if (strlen(name) != key->data.scalar.length) return YAML_FAIL(r, FL_ERR_FORMAT, key, "%s", "a zero byte in a key");
     bool merging = strcmp(name, "<<") == 0 && key->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    json_t **slot = merging ? merged : NULL;
     if (merging ? *merged != NULL : json_object_get(map, name) != NULL)
         return YAML_FAIL(r, FL_ERR_FORMAT, key, "%.60s: given twice", name);
 
@@ -178,9 +182,9 @@ static fl_status read_pair(reader *r, const yaml_node_pair_t *pair, json_t *map,
     if (!merging) fl_text_printf(&r->path, "%s%s", outer ? "." : "", name);
     json_t *value = NULL;
     fl_status s = merging ? FL_OK : note_line(r, key);
-    if (s == FL_OK) s = read_node(r, pair->value, slot ? slot : &value);
+    if (s == FL_OK) s = read_node(r, pair->value, merging ? merged : &value);
     path_cut(r, outer);
-    if (s == FL_OK && !slot && json_object_set_new(map, name, value) != 0) s = no_memory(r);
+    if (s == FL_OK && !merging && json_object_set_new(map, name, value) != 0) s = no_memory(r);
     return s;
 }
 
