@@ -32,13 +32,18 @@ typedef struct {
     size_t (*scratch)(const fl_call *call);    // bytes per worker; NULL: none
     size_t (*workspace)(const fl_call *call);  // bytes shared by the tasks; NULL: none
 
-    /* Kernels that want in[1] (a weight) in a layout of their own. The executor packs an extern
-     * weight once and again only after it changed, and shares the copy between the calls and graphs
-     * whose kernels name the same `pack_id`. */
-    const char *pack_id;                        // NULL: no packing
-    size_t (*pack_bytes)(const fl_tensor *w);
-    int64_t (*pack_tasks)(const fl_tensor *w);
-    void   (*pack)(const fl_tensor *w, void *dst, int64_t begin, int64_t end);
+    /* All phases are run this many times in a row, `call->round` counting from 0, so that a kernel can
+     * work through its rows in groups whose intermediates fit `workspace`. NULL: once. */
+    int64_t (*rounds)(const fl_call *call);
+
+    /* Kernels that want in[1] (a weight) in a layout of their own. `pack_id` names the layout this call
+     * wants, NULL for none; it may look at dtypes and attributes, never at data or at the number of rows.
+     * The executor packs an extern weight once and again only after it changed, and shares the copy
+     * between all calls and graphs that name the same id for the same memory. */
+    const char *(*pack_id)(const fl_call *call);
+    size_t (*pack_bytes)(const fl_call *call);
+    int64_t (*pack_tasks)(const fl_call *call);
+    void   (*pack)(const fl_call *call, void *dst, int64_t begin, int64_t end);
 } fl_kernel;
 
 typedef struct {

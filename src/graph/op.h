@@ -63,6 +63,7 @@ typedef struct {
     fl_attr   attr;
     const void *packed;    // in[1] repacked by the kernel's own `pack`, or NULL
     void       *workspace; // shared by all tasks of the call: fl_kernel.workspace bytes
+    int64_t     round;     // which of fl_kernel.rounds this is
 } fl_call;
 
 typedef struct fl_graph fl_graph;
