@@ -49,7 +49,7 @@ typedef struct {
     bool     trans_a, trans_b;  // matmul
     bool     inverse;           // rope: rotate back
     bool     interleaved;       // rope: pairs (2i, 2i+1); else (i, i + D/2) as Hugging Face does
-    bool     accumulate;        // out += result. Set by the executor for gradients; only *_DW-like rows honour it
+    bool     accumulate;        // out k += result k, for the outputs the row says accumulate: parameter gradients
     int      rank;              // reshape, sum_to, broadcast: the wanted shape
     int64_t  dim[FL_MAX_RANK];
 } fl_attr;
@@ -101,7 +101,8 @@ typedef struct {
     /* Check the inputs (shape and dtype) and set dtype, rank and dim of every out. Touches no data. */
     fl_status (*shape)(fl_call *call, fl_err *err);
 
-    /* Append the nodes that compute the gradients of the inputs. NULL: not differentiable. */
+    /* Append the nodes that compute the gradients of the inputs from dout[0]: further outputs
+     * (statistics) carry no gradient. NULL: not differentiable. */
     void (*grad)(fl_grad *d);
 
     /* The i-th case worth testing, or false when there are no more. */
@@ -111,8 +112,17 @@ typedef struct {
 
     int8_t alias[FL_MAX_OUT];  // out k is written over in[alias[k] - 1]; 0 means its own memory
     bool   view;               // no kernel: out is in[0] seen in another shape
-    bool   accumulates[FL_MAX_OUT];  // out k honours attr.accumulate
+    int8_t in_place[FL_MAX_OUT];     // out k may lie in the memory of in[in_place[k] - 1], if both have the
+                                     // same bytes: element i is read before element i is written
+    bool   accumulates[FL_MAX_OUT];  // out k honours attr.accumulate: parameter gradients
     bool   no_recompute;       // in-place or state: never run twice
+
+    /* Mixed precision worth testing besides all-f32: bit i of `in` makes in[i] bf16, `out` makes
+     * attr.dtype bf16. {0, false} ends the list. */
+    struct {
+        uint8_t in;
+        bool    out;
+    } mix[4];
 
     /* Largest error against the reference, relative to 1 + |want|, in units of 1e-6, for f32
      * results and for bf16 ones. It sits beside the operation, not in the test. */
