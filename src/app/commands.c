@@ -1,4 +1,5 @@
 /* commands - the table of commands, and finding the one that was typed. */
+#include <stdio.h>
 #include <string.h>
 
 #include "app/command.h"
@@ -42,14 +43,15 @@ static void list_words(const char *group, const char **words, char (*store)[32])
 
 static fl_status unknown(const char *group, const char *typed, fl_err *err) {
     const char *words[MAX_WORDS];
-    char store[MAX_WORDS][32];
+    char store[MAX_WORDS][32], whole[96], see[40];
+    snprintf(see, sizeof see, "%s%.30s", group ? " " : "", group ? group : "");
+    if (!typed) return fl_fail(err, FL_ERR_ARG, "%s: which one? see 'fledge help%s'", group, see);
+    snprintf(whole, sizeof whole, "%.30s%s%.40s", group ? group : "", group ? " " : "", typed);
     list_words(group, words, store);
-    const char *near = typed ? app_nearest(typed, words) : NULL;
-    const char *gap = group ? " " : "";
-    group = group ? group : "";
-    if (!typed) return fl_fail(err, FL_ERR_ARG, "%s: which one? see 'fledge help %s'", group, group);
-    if (near) return fl_fail(err, FL_ERR_ARG, "unknown command '%s%s%s'; did you mean '%s%s%s'?", group, gap, typed, group, gap, near);
-    return fl_fail(err, FL_ERR_ARG, "unknown command '%s%s%s'; see 'fledge help %s'", group, gap, typed, group);
+    const char *near = app_nearest(typed, words);
+    if (!near) return fl_fail(err, FL_ERR_ARG, "unknown command '%s'; see 'fledge help%s'", whole, see);
+    return fl_fail(err, FL_ERR_ARG, "unknown command '%s'; did you mean '%s%s%s'?", whole, group ? group : "",
+                   group ? " " : "", near);
 }
 
 fl_status app_command_find(const app_command **out, int *n_words, int argc, const char *const *argv, fl_err *err) {
