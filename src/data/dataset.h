@@ -51,6 +51,7 @@ typedef struct {
     const char        *cache_dir;   // shards live in a folder of their own inside it, reused while nothing changed
     fl_pool           *pool;        // NULL: the process pool. The result does not depend on its size
     fl_progress       *progress;    // NULL: nobody is looking
+    int64_t            shard_tokens;  // in one file; 0: 1 << 27
 } fl_dataset_opts;
 
 typedef struct fl_dataset fl_dataset;
