@@ -13,7 +13,11 @@
  * A value is one tensor; a node applies one operation to values and makes values. Nodes are
  * kept in execution order. Everything lives in the graph's arena and dies with it. Errors
  * stick: after the first one every builder returns FL_NONE, and fl_graph_check reports it.
- * One thread per graph. */
+ * One thread per graph.
+ *
+ * Gradients. The gradient of a value has its format; that of a trainable extern is f32 (f64 for f64). The
+ * contributions to one parameter are nodes whose operation can accumulate: the first writes, each later one
+ * is put `onto` the one before, in the same memory, so a tied weight costs no extra pass. */
 #ifndef FL_GRAPH_GRAPH_H
 #define FL_GRAPH_GRAPH_H
 
@@ -48,6 +52,7 @@ typedef struct {
     fl_attr  attr;
     int      n_in, n_out;
     fl_val   in[FL_MAX_IN], out[FL_MAX_OUT];
+    fl_val   onto[FL_MAX_OUT];  // out[k] is added to this value, in its memory (attr.accumulate); else FL_NONE
     int      scope;          // index into the graph's scopes: "layer 3" - for printing and recomputation
     bool     backward;       // appended by fl_graph_backward
 } fl_node;

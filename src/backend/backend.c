@@ -1,0 +1,60 @@
+/* backend.c - the rows, and how one is chosen. */
+#include "backend/backend.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+
+extern const fl_backend fl_backend_ref;
+
+/* Best first; the reference is the last resort of every call. */
+const fl_backend *const fl_backends[] = {
+    &fl_backend_ref,
+    NULL,
+};
+
+const fl_backend *fl_backend_find(const char *name) {
+    for (const fl_backend *const *b = fl_backends; *b; b++) {
+        if (strcmp((*b)->name, name) == 0) return *b;
+    }
+    return NULL;
+}
+
+static fl_status unknown(const char *name, fl_err *err) {
+    char known[128] = "";
+    size_t n = 0;
+    for (const fl_backend *const *b = fl_backends; *b && n < sizeof known - 1; b++) {
+        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "", (*b)->name);
+    }
+    return fl_fail(err, FL_ERR_ARG, "FLEDGE_BACKEND=%s: no such backend; there are %s", name, known);
+}
+
+fl_status fl_backend_pick(const fl_backend **out, fl_err *err) {
+    const char *name = getenv("FLEDGE_BACKEND");
+    if (name && *name) {
+        const fl_backend *b = fl_backend_find(name);
+        if (!b) return unknown(name, err);
+        if (!b->available()) {
+            return fl_fail(err, FL_ERR_UNSUPPORTED, "FLEDGE_BACKEND=%s needs %s", name, b->needs);
+        }
+        *out = b;
+        return FL_OK;
+    }
+    const fl_backend *const *b = fl_backends;
+    while (!(*b)->available()) b++;  // ref, the last, always is
+    *out = *b;
+    return FL_OK;
+}
+
+const fl_kernel *fl_backend_kernel(const fl_backend *from, fl_op_id op, const fl_call *call) {
+    const fl_backend *const *b = fl_backends;
+    while (*b != from) b++;
+    for (; *b; b++) {
+        const fl_kernel *k = (*b)->kernel[op];
+        if (k && (*b)->available() && (!k->supports || k->supports(call))) return k;
+    }
+    FL_ASSERT(!"ref takes every call");
+    return NULL;
+}

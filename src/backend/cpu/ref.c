@@ -1,0 +1,75 @@
+/* ref - every operation in the most obvious C: the truth the fast kernels are held to.
+ *
+ * Arithmetic is in double and any float format may come in or go out; each result is rounded once.
+ * Nothing in the ref files may be rewritten for speed. */
+#include "backend/cpu/ref.h"
+
+void fli_ref_row(const fl_tensor *t, int64_t r, fl_dtype as, double *out) {
+    const int64_t n = fl_tensor_cols(t);
+    fl_tensor row = fl_tensor_of(NULL, t->dtype, 1, &n);
+    row.data = (char *)t->data + (size_t)(r * n) * fl_dtype_bytes(t->dtype);
+    for (int64_t i = 0; i < n; i++) {
+        out[i] = fl_tensor_get(&row, i);
+        if (as == FL_BF16) out[i] = (double)fl_bf16_to_f32(fl_f32_to_bf16((float)out[i]));
+        if (as == FL_F16) out[i] = (double)fl_f16_to_f32(fl_f32_to_f16((float)out[i]));
+    }
+}
+
+void fli_ref_put(const fl_call *c, int k, int64_t i, double v, bool accumulate) {
+    if (!c->out[k].rank) return;
+    fl_tensor_set(&c->out[k], i, accumulate ? fl_tensor_get(&c->out[k], i) + v : v);
+}
+
+double fli_ref_dot(const double *a, const double *b, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+static bool always(void) {
+    return true;
+}
+
+#define ONE(ID, fn)               [FL_OP_##ID] = &(const fl_kernel){.phase = {{NULL, fn}}}
+#define WITH(ID, fn, bytes)       [FL_OP_##ID] = &(const fl_kernel){.phase = {{NULL, fn}}, .scratch = bytes}
+
+const fl_backend fl_backend_ref = {
+    .name = "ref",
+    .needs = "nothing",
+    .available = always,
+    .kernel = {
+        ONE(ADD, fli_ref_add),
+        ONE(MUL, fli_ref_mul),
+        ONE(SCALE, fli_ref_scale),
+        ONE(CAST, fli_ref_cast),
+        WITH(SUM_TO, fli_ref_sum_to, fli_ref_sum_to_scratch),
+        ONE(BROADCAST, fli_ref_broadcast),
+        ONE(UNARY, fli_ref_unary),
+        ONE(UNARY_GRAD, fli_ref_unary_grad),
+        ONE(GATED, fli_ref_gated),
+        ONE(GATED_GRAD, fli_ref_gated_grad),
+        ONE(EMBEDDING, fli_ref_embedding),
+        WITH(EMBEDDING_GRAD, fli_ref_embedding_grad, fli_ref_embedding_grad_scratch),
+        WITH(LAYER_NORM, fli_ref_layer_norm, fli_ref_norm_scratch),
+        WITH(LAYER_NORM_GRAD, fli_ref_layer_norm_grad, fli_ref_norm_scratch),
+        WITH(RMS_NORM, fli_ref_rms_norm, fli_ref_norm_scratch),
+        WITH(RMS_NORM_GRAD, fli_ref_rms_norm_grad, fli_ref_norm_scratch),
+        ONE(ROPE, fli_ref_rope),
+        WITH(SOFTMAX, fli_ref_softmax, fli_ref_softmax_scratch),
+        WITH(LINEAR, fli_ref_linear, fli_ref_product_scratch),
+        WITH(LINEAR_DX, fli_ref_linear_dx, fli_ref_product_scratch),
+        WITH(LINEAR_DW, fli_ref_linear_dw, fli_ref_product_scratch),
+        ONE(MATMUL, fli_ref_matmul),
+        WITH(ATTENTION, fli_ref_attention, fli_ref_attention_scratch),
+        WITH(ATTENTION_GRAD, fli_ref_attention_grad, fli_ref_attention_grad_scratch),
+        ONE(CACHE_APPEND, fli_ref_cache_append),
+        WITH(LINEAR_CE, fli_ref_linear_ce, fli_ref_linear_ce_scratch),
+        WITH(LINEAR_CE_GRAD, fli_ref_linear_ce_grad, fli_ref_linear_ce_grad_scratch),
+        ONE(SUM_SQUARES, fli_ref_sum_squares),
+        ONE(ADAMW, fli_ref_adamw),
+        ONE(MUON_MOMENTUM, fli_ref_muon_momentum),
+        ONE(MUON_APPLY, fli_ref_muon_apply),
+        ONE(AXPBY, fli_ref_axpby),
+        ONE(RSQRT_SCALE, fli_ref_rsqrt_scale),
+    },
+};
