@@ -1,0 +1,9 @@
+/* rows.h - the rows of the CPU, best first; backend.c lists them. */
+#ifndef FL_BACKEND_CPU_ROWS_H
+#define FL_BACKEND_CPU_ROWS_H
+
+#include "backend/backend.h"
+
+extern const fl_backend fl_backend_amx, fl_backend_avx512, fl_backend_avx2, fl_backend_portable;
+
+#endif
