@@ -1,5 +1,5 @@
-/* check_base - the ground floor: random numbers, text, threads, hashing. Files are in check_file, JSON and YAML
- * in check_json. */
+/* check_base - the ground floor: random numbers, text, threads, hashing. Files are in check_file,
+ * JSON and YAML in check_json. */
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -26,7 +26,10 @@ static void check_philox(void) {
     } kat[] = {
         {0, 0, 0, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
         {UINT64_MAX, UINT64_MAX, UINT64_MAX, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-        {0x299f31d0a4093822, 0x0370734413198a2e, 0x85a308d3243f6a88, {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+        {0x299f31d0a4093822,
+         0x0370734413198a2e,
+         0x85a308d3243f6a88,
+         {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
     };
     for (size_t i = 0; i < sizeof kat / sizeof *kat; i++) {
         uint32_t got[4];
@@ -66,14 +69,18 @@ static void check_shuffle(void) {
         memset(seen, 0, sizeof seen);
         for (uint64_t i = 0; i < n; i++) {
             uint64_t j = fl_shuffle_index(7, 0, n, i);
-            CHECKF(j < n && !seen[j], "n %llu i %llu", (unsigned long long)n, (unsigned long long)i);
+            CHECKF(j < n && !seen[j], "n %llu i %llu", (unsigned long long)n,
+                   (unsigned long long)i);
             if (j < n) seen[j] = 1;
             fixed += j == i;
         }
-        if (n >= 1000) CHECKF(fixed < 20, "%llu of %llu stay", (unsigned long long)fixed, (unsigned long long)n);
+        if (n >= 1000)
+            CHECKF(fixed < 20, "%llu of %llu stay", (unsigned long long)fixed,
+                   (unsigned long long)n);
     }
     uint64_t same = 0;
-    for (uint64_t i = 0; i < 1000; i++) same += fl_shuffle_index(7, 0, 1000, i) == fl_shuffle_index(7, 1, 1000, i);
+    for (uint64_t i = 0; i < 1000; i++)
+        same += fl_shuffle_index(7, 0, 1000, i) == fl_shuffle_index(7, 1, 1000, i);
     CHECKF(same < 20, "epochs share %llu", (unsigned long long)same);
     CHECK(fl_shuffle_index(1, 0, UINT64_MAX, UINT64_MAX - 1) < UINT64_MAX);
 }
@@ -83,8 +90,8 @@ static void check_shuffle(void) {
 static void check_utf8(void) {
     static const struct {
         const char *bytes;
-        int32_t     cp;
-        int         len;
+        int32_t cp;
+        int len;
     } table[] = {
         {"A", 'A', 1},
         {"\xc3\xa9", 0xe9, 2},
@@ -109,7 +116,8 @@ static void check_utf8(void) {
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         int len = 0;
         int32_t cp = fl_utf8_decode((const uint8_t *)table[i].bytes, strlen(table[i].bytes), &len);
-        CHECKF(cp == table[i].cp && len == table[i].len, "row %zu gave U+%04X, %d bytes", i, (unsigned)cp, len);
+        CHECKF(cp == table[i].cp && len == table[i].len, "row %zu gave U+%04X, %d bytes", i,
+               (unsigned)cp, len);
     }
     for (int32_t cp = 0; cp <= 0x10ffff; cp++) {
         if (cp >= 0xd800 && cp <= 0xdfff) continue;
@@ -123,10 +131,18 @@ static void check_utf8(void) {
 static void check_utf8_complete(void) {
     static const struct {
         const char *bytes;
-        size_t      want;
+        size_t want;
     } table[] = {
-        {"", 0}, {"abc", 3}, {"ab\xc3", 2}, {"ab\xc3\xa9", 4}, {"\xe2\x82", 0}, {"\xe2\x82\xac", 3},
-        {"x\xf0\x9f\x98", 1}, {"x\xf0\x9f\x98\x80", 5}, {"\x80\x80\x80\x80", 4}, {"a\xff", 2},
+        {"", 0},
+        {"abc", 3},
+        {"ab\xc3", 2},
+        {"ab\xc3\xa9", 4},
+        {"\xe2\x82", 0},
+        {"\xe2\x82\xac", 3},
+        {"x\xf0\x9f\x98", 1},
+        {"x\xf0\x9f\x98\x80", 5},
+        {"\x80\x80\x80\x80", 4},
+        {"a\xff", 2},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         size_t got = fl_utf8_complete((const uint8_t *)table[i].bytes, strlen(table[i].bytes));
@@ -150,34 +166,57 @@ static void check_text(void) {
 static void check_human(void) {
     static const struct {
         const char *(*print)(double, char *);
-        double      n;
+        double n;
         const char *want;
     } shown[] = {
-        {fl_human_count, 0, "0"},           {fl_human_count, 999, "999"},
-        {fl_human_count, 1000, "1.0k"},     {fl_human_count, 1234567, "1.2M"},
-        {fl_human_count, 123.9e6, "124M"},  {fl_human_count, 7e9, "7.0B"},
-        {fl_human_bytes, 512, "512 B"},     {fl_human_bytes, 3.4 * 0x1p30, "3.4 GiB"},
-        {fl_human_seconds, 2.34, "2.3s"},   {fl_human_seconds, 125, "2m 05s"},
-        {fl_human_seconds, 59.99, "1m 00s"}, {fl_human_seconds, 3661, "1h 01m"},
-        {fl_human_seconds, -1, "?"},        {fl_human_seconds, 90000, "1d 01h"},
+        {fl_human_count, 0, "0"},
+        {fl_human_count, 999, "999"},
+        {fl_human_count, 1000, "1.0k"},
+        {fl_human_count, 1234567, "1.2M"},
+        {fl_human_count, 123.9e6, "124M"},
+        {fl_human_count, 7e9, "7.0B"},
+        {fl_human_bytes, 512, "512 B"},
+        {fl_human_bytes, 3.4 * 0x1p30, "3.4 GiB"},
+        {fl_human_seconds, 2.34, "2.3s"},
+        {fl_human_seconds, 125, "2m 05s"},
+        {fl_human_seconds, 59.99, "1m 00s"},
+        {fl_human_seconds, 3661, "1h 01m"},
+        {fl_human_seconds, -1, "?"},
+        {fl_human_seconds, 90000, "1d 01h"},
     };
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
         char out[FL_HUMAN];
-        CHECKF(strcmp(shown[i].print(shown[i].n, out), shown[i].want) == 0, "%s, want %s", out, shown[i].want);
+        CHECKF(strcmp(shown[i].print(shown[i].n, out), shown[i].want) == 0, "%s, want %s", out,
+               shown[i].want);
     }
     static const struct {
         bool (*parse)(double *, const char *);
         const char *text;
-        double      want;  // negative: refused
+        double want;  // negative: refused
     } read[] = {
-        {fl_parse_count, "5M", 5e6},        {fl_parse_count, "1e6", 1e6},    {fl_parse_count, "4096", 4096},
-        {fl_parse_count, "1.5b", 1.5e9},    {fl_parse_count, "2K", 2000},    {fl_parse_count, "", -1},
-        {fl_parse_count, "M", -1},          {fl_parse_count, "5Mx", -1},     {fl_parse_count, "-5", -1},
-        {fl_parse_count, "nan", -1},        {fl_parse_count, "0x10", -1},    {fl_parse_count, "1e999", -1},
-        {fl_parse_seconds, "10m", 600},     {fl_parse_seconds, "90s", 90},   {fl_parse_seconds, "1h30m", 5400},
-        {fl_parse_seconds, "45", 45},       {fl_parse_seconds, "1h 5 min", 3900}, {fl_parse_seconds, "10x", -1},
-        {fl_parse_bytes, "2G", 0x1p31},     {fl_parse_bytes, "512MiB", 0x1p29}, {fl_parse_bytes, "1.5kB", 1500},
-        {fl_parse_bytes, "7 b", 7},         {fl_parse_bytes, "7 bits", -1},
+        {fl_parse_count, "5M", 5e6},
+        {fl_parse_count, "1e6", 1e6},
+        {fl_parse_count, "4096", 4096},
+        {fl_parse_count, "1.5b", 1.5e9},
+        {fl_parse_count, "2K", 2000},
+        {fl_parse_count, "", -1},
+        {fl_parse_count, "M", -1},
+        {fl_parse_count, "5Mx", -1},
+        {fl_parse_count, "-5", -1},
+        {fl_parse_count, "nan", -1},
+        {fl_parse_count, "0x10", -1},
+        {fl_parse_count, "1e999", -1},
+        {fl_parse_seconds, "10m", 600},
+        {fl_parse_seconds, "90s", 90},
+        {fl_parse_seconds, "1h30m", 5400},
+        {fl_parse_seconds, "45", 45},
+        {fl_parse_seconds, "1h 5 min", 3900},
+        {fl_parse_seconds, "10x", -1},
+        {fl_parse_bytes, "2G", 0x1p31},
+        {fl_parse_bytes, "512MiB", 0x1p29},
+        {fl_parse_bytes, "1.5kB", 1500},
+        {fl_parse_bytes, "7 b", 7},
+        {fl_parse_bytes, "7 bits", -1},
     };
     for (size_t i = 0; i < sizeof read / sizeof *read; i++) {
         double v = -1;
@@ -191,7 +230,7 @@ static void check_human(void) {
 enum { TASKS = 5000 };
 
 typedef struct {
-    fl_pool   *pool;
+    fl_pool *pool;
     atomic_int times[TASKS];  // each task was done
     atomic_int inside[64];    // tasks a worker is in
     atomic_int wrong;
@@ -199,7 +238,8 @@ typedef struct {
 
 static void count_task(void *ctx, int64_t begin, int64_t end, int worker) {
     job *j = ctx;
-    if (worker < 0 || worker >= fl_pool_size(j->pool) || atomic_fetch_add(&j->inside[worker], 1) != 0)
+    if (worker < 0 || worker >= fl_pool_size(j->pool) ||
+        atomic_fetch_add(&j->inside[worker], 1) != 0)
         atomic_fetch_add(&j->wrong, 1);
     for (int64_t i = begin; i < end; i++) atomic_fetch_add(&j->times[i], 1);
     atomic_fetch_sub(&j->inside[worker], 1);
@@ -232,7 +272,8 @@ static void check_pool(int n) {
     CHECK(fl_pool_size(j->pool) == n);
 
     int jobs = 0;
-    for (int64_t grain = 0; grain < 40; grain++, jobs++) fl_pool_run(j->pool, TASKS, grain, count_task, j);
+    for (int64_t grain = 0; grain < 40; grain++, jobs++)
+        fl_pool_run(j->pool, TASKS, grain, count_task, j);
     fl_pool_run(j->pool, 0, 1, count_task, j);
     int uneven = 0;
     for (int i = 0; i < TASKS; i++) uneven += j->times[i] != jobs;
@@ -277,7 +318,8 @@ static void check_hash(void) {
     // XXH3-128 of "" and of "abc" with seed 0, as xxhsum -H2 prints them.
     static const struct {
         const char *text, *want;
-    } table[] = {{"", "99aa06d3014798d86001c324468d497f"}, {"abc", "06b05ab6733a618578af5f94892f3950"}};
+    } table[] = {{"", "99aa06d3014798d86001c324468d497f"},
+                 {"abc", "06b05ab6733a618578af5f94892f3950"}};
     for (size_t i = 0; i < 2; i++) {
         char out[FL_HASH_TEXT];
         fl_hash *h = fl_hash_new();

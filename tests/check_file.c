@@ -1,4 +1,5 @@
-/* check_file - files: nothing already saved is lost, whatever goes wrong while its successor is written. */
+/* check_file - files: nothing already saved is lost, whatever goes wrong while its successor is
+ * written. */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -56,10 +57,12 @@ static void check_reading(void) {
     size_t n;
     fl_map m;
     const char *file = in_root("read"), *empty = in_root("empty");
-    CHECK(fl_file_write(file, "hello", 5, &err) == FL_OK && fl_file_write(empty, NULL, 0, &err) == FL_OK);
+    CHECK(fl_file_write(file, "hello", 5, &err) == FL_OK &&
+          fl_file_write(empty, NULL, 0, &err) == FL_OK);
     CHECK(holds(file, "hello") && holds(empty, "") && fl_path_bytes(file) == 5);
     CHECK(fl_file_read(file, 4, &text, &n, &err) == FL_ERR_FORMAT && strstr(err.msg, "at most 4"));
-    CHECK(fl_file_read(in_root("absent"), 4, &text, &n, &err) == FL_ERR_IO && strstr(err.msg, "No such file"));
+    CHECK(fl_file_read(in_root("absent"), 4, &text, &n, &err) == FL_ERR_IO &&
+          strstr(err.msg, "No such file"));
     CHECK(fl_file_read(root, 4, &text, &n, &err) == FL_ERR_IO && strstr(err.msg, "a directory"));
     CHECK(!text);
     CHECK(fl_map_open(&m, file, &err) == FL_OK && m.bytes == 5 && memcmp(m.data, "hello", 5) == 0);
@@ -67,7 +70,8 @@ static void check_reading(void) {
     CHECK(fl_map_open(&m, empty, &err) == FL_OK && m.bytes == 0 && m.data);
     fl_map_close(&m);
     CHECK(fl_map_open(&m, in_root("absent"), &err) == FL_ERR_IO);
-    CHECK(fl_path_bytes(in_root("absent")) == -1 && !fl_path_exists(in_root("absent")) && fl_path_is_dir(root));
+    CHECK(fl_path_bytes(in_root("absent")) == -1 && !fl_path_exists(in_root("absent")) &&
+          fl_path_is_dir(root));
 }
 
 /* A disk that is full after 4 KiB: the kernel says EFBIG where a full disk says ENOSPC. */
@@ -105,12 +109,14 @@ static void check_unwritable(void) {
     const char *dir = in_root("sealed"), *file = in_root("sealed/kept");
     CHECK(fl_dir_make(dir, &err) == FL_OK && fl_file_write(file, "old", 3, &err) == FL_OK);
     CHECK(fl_file_write(in_root("nowhere/file"), "x", 1, &err) == FL_ERR_IO);
-    CHECK(fl_file_write(dir, "x", 1, &err) == FL_ERR_IO && fl_file_write("/dev/null", "x", 1, &err) == FL_ERR_IO);
+    CHECK(fl_file_write(dir, "x", 1, &err) == FL_ERR_IO &&
+          fl_file_write("/dev/null", "x", 1, &err) == FL_ERR_IO);
 
     bool root_user = geteuid() == 0;
     CHECK(chmod(dir, 0555) == 0 && chmod(root, 0755) == 0);
     if (root_user) CHECK(seteuid(nobody) == 0);
-    CHECKF(fl_file_write(file, "new", 3, &err) == FL_ERR_IO && strstr(err.msg, "Permission denied"), "%s", err.msg);
+    CHECKF(fl_file_write(file, "new", 3, &err) == FL_ERR_IO && strstr(err.msg, "Permission denied"),
+           "%s", err.msg);
     CHECK(fl_dir_make(in_root("sealed/inner"), &err) == FL_ERR_IO);
     CHECK(fl_link_replace(file, "elsewhere", &err) == FL_ERR_IO);
     if (root_user) CHECK(seteuid(0) == 0);
@@ -134,8 +140,10 @@ static void check_outfile(void) {
 
 static void check_folders(void) {
     fl_err err = {0};
-    CHECK(fl_dir_make(in_root("d/e/f"), &err) == FL_OK && fl_dir_make(in_root("d/e/f/"), &err) == FL_OK);
-    CHECK(fl_file_write(in_root("d/b"), "", 0, &err) == FL_OK && fl_file_write(in_root("d/a"), "", 0, &err) == FL_OK);
+    CHECK(fl_dir_make(in_root("d/e/f"), &err) == FL_OK &&
+          fl_dir_make(in_root("d/e/f/"), &err) == FL_OK);
+    CHECK(fl_file_write(in_root("d/b"), "", 0, &err) == FL_OK &&
+          fl_file_write(in_root("d/a"), "", 0, &err) == FL_OK);
     CHECK(fl_link_replace(in_root("d/link"), "a", &err) == FL_OK);
     CHECK(fl_link_replace(in_root("d/link"), "b", &err) == FL_OK);
     CHECK(fl_link_replace(in_root("d/outside"), root, &err) == FL_OK);

@@ -1,7 +1,8 @@
 /* cpu - asks the processor, the kernel and the container what this process may use.
  *
- * An instruction set counts only if the kernel saves its registers (XCR0), and AMX only once the kernel has
- * granted this process the tile state: Linux does so on request, for the process and the threads it starts. */
+ * An instruction set counts only if the kernel saves its registers (XCR0), and AMX only once the
+ * kernel has granted this process the tile state: Linux does so on request, for the process and the
+ * threads it starts. */
 #define _GNU_SOURCE
 #include "base/cpu.h"
 
@@ -19,7 +20,7 @@
 #include <sys/syscall.h>
 #endif
 
-static fl_cpu         cpu;
+static fl_cpu cpu;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 #if defined(__x86_64__)
@@ -63,7 +64,8 @@ static void find_isa(fl_cpu *c) {
 static void find_name(fl_cpu *c) {
     uint32_t r[12];
     for (uint32_t i = 0; i < 3; i++)
-        if (!__get_cpuid(0x80000002 + i, &r[4 * i], &r[4 * i + 1], &r[4 * i + 2], &r[4 * i + 3])) return;
+        if (!__get_cpuid(0x80000002 + i, &r[4 * i], &r[4 * i + 1], &r[4 * i + 2], &r[4 * i + 3]))
+            return;
     char brand[sizeof r + 1] = {0};
     memcpy(brand, r, sizeof r);
     const char *start = brand + strspn(brand, " ");
@@ -72,8 +74,12 @@ static void find_name(fl_cpu *c) {
 
 #else
 
-static void find_isa(fl_cpu *c) { (void)c; }
-static void find_name(fl_cpu *c) { (void)c; }
+static void find_isa(fl_cpu *c) {
+    (void)c;
+}
+static void find_name(fl_cpu *c) {
+    (void)c;
+}
 
 #endif
 
@@ -82,7 +88,7 @@ static int cgroup_cores(void) {
     FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
     if (!f) return 0;
     double quota = 0, period = 0;
-    int    got = fscanf(f, "%lf %lf", &quota, &period);  // "max 100000" gives 0
+    int got = fscanf(f, "%lf %lf", &quota, &period);  // "max 100000" gives 0
     fclose(f);
     if (got != 2 || period <= 0) return 0;
     return quota < period ? 1 : (int)(quota / period);

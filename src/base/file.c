@@ -1,7 +1,8 @@
 /* file - files by path.
  *
- * An output is written as NAME.PID-N.tmp beside its final name, so that the rename stays inside one file
- * system, and synced before the rename, so that the name never points at bytes the disk does not have. */
+ * An output is written as NAME.PID-N.tmp beside its final name, so that the rename stays inside one
+ * file system, and synced before the rename, so that the name never points at bytes the disk does
+ * not have. */
 #include "base/file.h"
 
 #include <dirent.h>
@@ -42,12 +43,13 @@ int64_t fl_path_bytes(const char *path) {
 }
 
 fl_status fl_path_join(char out[FL_PATH_MAX], const char *dir, const char *name, fl_err *err) {
-    size_t n = strlen(dir);
-    const char *slash = n == 0 || dir[n - 1] == '/' ? "" : "/";
-    if (n + strlen(slash) + strlen(name) >= FL_PATH_MAX)
-        return fl_fail(err, FL_ERR_ARG, "%.60s...: path longer than %d bytes", dir, FL_PATH_MAX - 1);
-    memmove(out, dir, n + 1);  // dir may be out
-    strcat(strcat(out, slash), name);
+    size_t n = strlen(dir), k = strlen(name), slash = n > 0 && dir[n - 1] != '/';
+    if (n + slash + k >= FL_PATH_MAX)
+        return fl_fail(err, FL_ERR_ARG, "%.60s...: path longer than %d bytes", dir,
+                       FL_PATH_MAX - 1);
+    memmove(out, dir, n);  // dir may be out
+    if (slash) out[n] = '/';
+    memcpy(out + n + slash, name, k + 1);
     return FL_OK;
 }
 
@@ -65,12 +67,8 @@ bool fl_path_has_suffix(const char *path, const char *suffix) {
 static fl_status path_parent(char out[FL_PATH_MAX], const char *path, fl_err *err) {
     size_t n = (size_t)(fl_path_base(path) - path);
     if (n >= FL_PATH_MAX) return fl_fail(err, FL_ERR_ARG, "%.60s...: path too long", path);
-    if (n == 0) {
-        strcpy(out, ".");
-    } else {
-        memcpy(out, path, n);
-        out[n > 1 ? n - 1 : 1] = '\0';  // without the slash, unless it is the root
-    }
+    memcpy(out, n ? path : ".", n ? n : 1);
+    out[n > 1 ? n - 1 : 1] = '\0';  // without the slash, unless it is the root
     return FL_OK;
 }
 
@@ -79,7 +77,8 @@ static fl_status temporary_name(char out[FL_PATH_MAX], const char *path, fl_err 
     static atomic_uint serial;
     unsigned n = atomic_fetch_add(&serial, 1);
     int len = snprintf(out, FL_PATH_MAX, "%s.%ld-%u.tmp", path, (long)getpid(), n);
-    if (len < 0 || len >= FL_PATH_MAX) return fl_fail(err, FL_ERR_ARG, "%.60s...: path too long", path);
+    if (len < 0 || len >= FL_PATH_MAX)
+        return fl_fail(err, FL_ERR_ARG, "%.60s...: path too long", path);
     return FL_OK;
 }
 
@@ -112,17 +111,17 @@ static fl_status read_all(int fd, const char *path, char *out, size_t n, fl_err 
 }
 
 fl_status fl_file_read(const char *path, size_t max_bytes, char **out, size_t *n, fl_err *err) {
-    int    fd;
+    int fd;
     size_t bytes;
     FL_TRY(open_regular(path, &fd, &bytes, err));
     fl_status s = FL_OK;
     char *data = NULL;
     if (bytes > max_bytes)
-        s = fl_fail(err, FL_ERR_FORMAT, "%s: %zu bytes, at most %zu are accepted", path, bytes, max_bytes);
+        s = fl_fail(err, FL_ERR_FORMAT, "%s: %zu bytes, at most %zu are accepted", path, bytes,
+                    max_bytes);
     else if (!(data = fl_alloc(bytes + 1)))
         s = fl_fail(err, FL_ERR_NOMEM, "%s: no memory for its %zu bytes", path, bytes);
-    else
-        s = read_all(fd, path, data, bytes, err);
+    else s = read_all(fd, path, data, bytes, err);
     close(fd);
     if (s != FL_OK) {
         fl_dealloc(data);
@@ -135,7 +134,7 @@ fl_status fl_file_read(const char *path, size_t max_bytes, char **out, size_t *n
 }
 
 fl_status fl_map_open(fl_map *out, const char *path, fl_err *err) {
-    int    fd;
+    int fd;
     size_t bytes;
     FL_TRY(open_regular(path, &fd, &bytes, err));
     if (bytes == 0) {  // mmap refuses nothing
@@ -161,18 +160,17 @@ void fl_map_close(fl_map *m) {
 
 struct fl_outfile {
     FILE *stream;
-    char  path[FL_PATH_MAX], temporary[FL_PATH_MAX];
+    char path[FL_PATH_MAX], temporary[FL_PATH_MAX];
 };
 
 fl_status fl_outfile_open(fl_outfile **out, const char *path, fl_err *err) {
     struct stat st;
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
         return fl_fail(err, FL_ERR_IO, "%s: not a regular file, will not be replaced", path);
-    if (strlen(path) >= FL_PATH_MAX) return fl_fail(err, FL_ERR_ARG, "%.60s...: path too long", path);
     fl_outfile *f = fl_alloc(sizeof *f);
     if (!f) return fl_fail(err, FL_ERR_NOMEM, "%s: opening for writing", path);
-    strcpy(f->path, path);
-    fl_status s = temporary_name(f->temporary, path, err);
+    fl_status s = fl_path_join(f->path, "", path, err);
+    if (s == FL_OK) s = temporary_name(f->temporary, path, err);
     if (s == FL_OK) {
         f->stream = fopen(f->temporary, "wxe");
         if (!f->stream) s = fail_errno(err, path, "write");
@@ -189,14 +187,17 @@ FILE *fl_outfile_stream(fl_outfile *f) {
     return f->stream;
 }
 
-/* Flush, sync and close; the first failure is the one reported. stdio keeps only a flag of an earlier one. */
+/* Flush, sync and close; the first failure is the one reported. stdio keeps only a flag of an
+ * earlier one. */
 static fl_status finish_stream(FILE *stream, const char *path, fl_err *err) {
     errno = 0;
     bool early = ferror(stream);
     fl_status s = FL_OK;
-    if (fflush(stream) != 0 || (!early && fsync(fileno(stream)) != 0)) s = fail_errno(err, path, "write");
+    if (fflush(stream) != 0 || (!early && fsync(fileno(stream)) != 0))
+        s = fail_errno(err, path, "write");
     if (fclose(stream) != 0 && s == FL_OK && !early) s = fail_errno(err, path, "write");
-    if (s == FL_OK && early) s = fl_fail(err, FL_ERR_IO, "%s: a write failed (is the disk full?)", path);
+    if (s == FL_OK && early)
+        s = fl_fail(err, FL_ERR_IO, "%s: a write failed (is the disk full?)", path);
     return s;
 }
 
@@ -242,7 +243,8 @@ fl_status fl_dir_make(const char *path, fl_err *err) {
         if (path[i] && path[i] != '/') continue;
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mkdir(part, 0777) != 0 && !fl_path_is_dir(part)) return fail_errno(err, part, "make this folder");
+        if (mkdir(part, 0777) != 0 && !fl_path_is_dir(part))
+            return fail_errno(err, part, "make this folder");
     }
     return FL_OK;
 }
@@ -250,7 +252,8 @@ fl_status fl_dir_make(const char *path, fl_err *err) {
 fl_status fl_dir_sync(const char *path, fl_err *err) {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return fail_errno(err, path, "open");
-    int failed = fsync(fd) != 0 && errno != EINVAL && errno != EROFS;  // some file systems have no such thing
+    int failed = fsync(fd) != 0 && errno != EINVAL &&
+                 errno != EROFS;  // some file systems have no such thing
     fl_status s = failed ? fail_errno(err, path, "sync") : FL_OK;
     close(fd);
     return s;
@@ -272,7 +275,8 @@ static int by_name(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The pointers and then the names themselves, in one block. `packed` holds n names, each with its NUL. */
+/* The pointers and then the names themselves, in one block. `packed` holds n names, each with its
+ * NUL. */
 static char **unpack_names(const fl_text *packed, size_t n) {
     char **names = fl_alloc(n * sizeof *names + packed->n);
     if (!names) return NULL;
@@ -320,8 +324,7 @@ fl_status fl_dir_remove(const char *path, fl_err *err) {
         if (s != FL_OK) break;
         if (lstat(inner, &st) == 0 && S_ISDIR(st.st_mode))
             s = fl_dir_remove(inner, err);  // a link to a folder is a file: only the link goes
-        else if (unlink(inner) != 0)
-            s = fail_errno(err, inner, "remove");
+        else if (unlink(inner) != 0) s = fail_errno(err, inner, "remove");
     }
     fl_dealloc(names);
     if (s == FL_OK && rmdir(path) != 0) s = fail_errno(err, path, "remove");

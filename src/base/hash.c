@@ -23,7 +23,8 @@ void fl_hash_update(fl_hash *h, const void *data, size_t n) {
 
 void fl_hash_text(const fl_hash *h, char out[FL_HASH_TEXT]) {
     XXH128_hash_t v = XXH3_128bits_digest(&h->state);
-    snprintf(out, FL_HASH_TEXT, "%016llx%016llx", (unsigned long long)v.high64, (unsigned long long)v.low64);
+    snprintf(out, FL_HASH_TEXT, "%016llx%016llx", (unsigned long long)v.high64,
+             (unsigned long long)v.low64);
 }
 
 void fl_hash_free(fl_hash *h) {

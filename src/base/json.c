@@ -16,13 +16,14 @@ fl_status fl_json_parse(json_t **out, const char *text, size_t n, const char *wh
         *out = v;
         return FL_OK;
     }
-    if (!e.text[0]) return fl_fail(err, FL_ERR_NOMEM, "%s: its JSON", where);  // jansson has no word for it
+    if (!e.text[0])
+        return fl_fail(err, FL_ERR_NOMEM, "%s: its JSON", where);  // jansson has no word for it
     if (e.line < 1) return fl_fail(err, FL_ERR_FORMAT, "%s: %s", where, e.text);
     return fl_fail(err, FL_ERR_FORMAT, "%s:%d:%d: %s", where, e.line, e.column, e.text);
 }
 
 fl_status fl_json_load(json_t **out, const char *path, fl_err *err) {
-    char  *text;
+    char *text;
     size_t n;
     FL_TRY(fl_file_read(path, JSON_MAX_BYTES, &text, &n, err));
     fl_status s = fl_json_parse(out, text, n, path, err);
@@ -33,8 +34,9 @@ fl_status fl_json_load(json_t **out, const char *path, fl_err *err) {
 /* ---- writing ---- */
 
 static void print_string(fl_text *out, const char *s, size_t n) {
-    static const char *const brief[] = {['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n", ['\f'] = "\\f",
-                                        ['\r'] = "\\r", ['"'] = "\\\"", ['\\'] = "\\\\"};
+    static const char *const brief[] =
+        {['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n", ['\f'] = "\\f",
+         ['\r'] = "\\r", ['"'] = "\\\"", ['\\'] = "\\\\"};
     fl_text_puts(out, "\"");
     size_t plain = 0;  // start of what needs no escape
     for (size_t i = 0; i < n; i++) {
@@ -43,10 +45,8 @@ static void print_string(fl_text *out, const char *s, size_t n) {
         if (!escape) continue;
         fl_text_append(out, s + plain, i - plain);
         plain = i + 1;
-        if (brief[c])
-            fl_text_puts(out, brief[c]);
-        else
-            fl_text_printf(out, "\\u%04x", c);
+        if (brief[c]) fl_text_puts(out, brief[c]);
+        else fl_text_printf(out, "\\u%04x", c);
     }
     fl_text_append(out, s + plain, n - plain);
     fl_text_puts(out, "\"");
@@ -74,12 +74,12 @@ static void print_value(fl_text *out, const json_t *v, int indent, int depth) {
     const char *comma = indent ? "," : ", ";
     bool first = true;
     switch (json_typeof(v)) {
-    case JSON_NULL:    fl_text_puts(out, "null"); break;
-    case JSON_TRUE:    fl_text_puts(out, "true"); break;
-    case JSON_FALSE:   fl_text_puts(out, "false"); break;
+    case JSON_NULL: fl_text_puts(out, "null"); break;
+    case JSON_TRUE: fl_text_puts(out, "true"); break;
+    case JSON_FALSE: fl_text_puts(out, "false"); break;
     case JSON_INTEGER: fl_text_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(v)); break;
-    case JSON_REAL:    print_real(out, json_real_value(v)); break;
-    case JSON_STRING:  print_string(out, json_string_value(v), json_string_length(v)); break;
+    case JSON_REAL: print_real(out, json_real_value(v)); break;
+    case JSON_STRING: print_string(out, json_string_value(v), json_string_length(v)); break;
     case JSON_ARRAY:
         fl_text_puts(out, "[");
         json_array_foreach(v, i, item) {
@@ -124,43 +124,46 @@ fl_status fl_json_save(const json_t *v, const char *path, fl_err *err) {
 
 static const char *type_name(const json_t *v) {
     static const char *const name[] = {
-        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "a list", [JSON_STRING] = "a string",
+        [JSON_OBJECT] = "an object",   [JSON_ARRAY] = "a list",       [JSON_STRING] = "a string",
         [JSON_INTEGER] = "an integer", [JSON_REAL] = "a real number", [JSON_TRUE] = "true",
-        [JSON_FALSE] = "false", [JSON_NULL] = "null",
+        [JSON_FALSE] = "false",        [JSON_NULL] = "null",
     };
     return name[json_typeof(v)];
 }
 
-static fl_status wrong_type(const json_t *v, const char *key, const char *expected, const char *where, fl_err *err) {
-    return fl_fail(err, FL_ERR_FORMAT, "%s: %s: expected %s, found %s", where, key, expected, type_name(v));
+static fl_status wrong_type(const json_t *v, const char *key, const char *expected,
+                            const char *where, fl_err *err) {
+    return fl_fail(err, FL_ERR_FORMAT, "%s: %s: expected %s, found %s", where, key, expected,
+                   type_name(v));
 }
 
 /* The value under `key`; NULL when it is absent, or null and that means the same. */
-static fl_status find(const json_t *o, const char *key, const char *expected, bool required, const json_t **v,
-                      const char *where, fl_err *err) {
-    if (!json_is_object(o)) return fl_fail(err, FL_ERR_FORMAT, "%s: expected an object, found %s", where,
-                                           o ? type_name(o) : "nothing");
+static fl_status find(const json_t *o, const char *key, const char *expected, bool required,
+                      const json_t **v, const char *where, fl_err *err) {
+    if (!json_is_object(o))
+        return fl_fail(err, FL_ERR_FORMAT, "%s: expected an object, found %s", where,
+                       o ? type_name(o) : "nothing");
     *v = json_object_get(o, key);
-    if (!*v && required) return fl_fail(err, FL_ERR_FORMAT, "%s: %s: missing, expected %s", where, key, expected);
+    if (!*v && required)
+        return fl_fail(err, FL_ERR_FORMAT, "%s: %s: missing, expected %s", where, key, expected);
     if (!required && json_is_null(*v)) *v = NULL;
     return FL_OK;
 }
 
-static fl_status get_int(const json_t *o, const char *key, bool required, int64_t *out, const char *where, fl_err *err) {
+static fl_status get_int(const json_t *o, const char *key, bool required, int64_t *out,
+                         const char *where, fl_err *err) {
     const json_t *v;
     FL_TRY(find(o, key, "an integer", required, &v, where, err));
     if (!v) return FL_OK;
     double real = json_real_value(v);  // 1e6 and 2048.0 are integers too, as Python writes some
-    if (json_is_integer(v))
-        *out = json_integer_value(v);
-    else if (json_is_real(v) && real == floor(real) && fabs(real) < 0x1p53)
-        *out = (int64_t)real;
-    else
-        return wrong_type(v, key, "an integer", where, err);
+    if (json_is_integer(v)) *out = json_integer_value(v);
+    else if (json_is_real(v) && real == floor(real) && fabs(real) < 0x1p53) *out = (int64_t)real;
+    else return wrong_type(v, key, "an integer", where, err);
     return FL_OK;
 }
 
-static fl_status get_real(const json_t *o, const char *key, bool required, double *out, const char *where, fl_err *err) {
+static fl_status get_real(const json_t *o, const char *key, bool required, double *out,
+                          const char *where, fl_err *err) {
     const json_t *v;
     FL_TRY(find(o, key, "a number", required, &v, where, err));
     if (!v) return FL_OK;
@@ -169,7 +172,8 @@ static fl_status get_real(const json_t *o, const char *key, bool required, doubl
     return FL_OK;
 }
 
-static fl_status get_str(const json_t *o, const char *key, bool required, const char **out, const char *where, fl_err *err) {
+static fl_status get_str(const json_t *o, const char *key, bool required, const char **out,
+                         const char *where, fl_err *err) {
     const json_t *v;
     FL_TRY(find(o, key, "a string", required, &v, where, err));
     if (!v) return FL_OK;
@@ -180,7 +184,8 @@ static fl_status get_str(const json_t *o, const char *key, bool required, const 
     return FL_OK;
 }
 
-static fl_status get_bool(const json_t *o, const char *key, bool required, bool *out, const char *where, fl_err *err) {
+static fl_status get_bool(const json_t *o, const char *key, bool required, bool *out,
+                          const char *where, fl_err *err) {
     const json_t *v;
     FL_TRY(find(o, key, "true or false", required, &v, where, err));
     if (!v) return FL_OK;
@@ -189,16 +194,17 @@ static fl_status get_bool(const json_t *o, const char *key, bool required, bool 
     return FL_OK;
 }
 
-#define GETTERS(type, T, get)                                                                             \
-    fl_status fl_json_##type(const json_t *o, const char *key, T *out, const char *where, fl_err *err) {  \
-        return get(o, key, true, out, where, err);                                                        \
-    }                                                                                                     \
-    fl_status fl_json_##type##_or(const json_t *o, const char *key, T fallback, T *out, const char *where, \
-                                  fl_err *err) {                                                          \
-        T value = fallback;                                                                               \
-        FL_TRY(get(o, key, false, &value, where, err));                                                   \
-        *out = value;                                                                                     \
-        return FL_OK;                                                                                     \
+#define GETTERS(type, T, get)                                                             \
+    fl_status fl_json_##type(const json_t *o, const char *key, T *out, const char *where, \
+                             fl_err *err) {                                               \
+        return get(o, key, true, out, where, err);                                        \
+    }                                                                                     \
+    fl_status fl_json_##type##_or(const json_t *o, const char *key, T fallback, T *out,   \
+                                  const char *where, fl_err *err) {                       \
+        T value = fallback;                                                               \
+        FL_TRY(get(o, key, false, &value, where, err));                                   \
+        *out = value;                                                                     \
+        return FL_OK;                                                                     \
     }
 GETTERS(int, int64_t, get_int)
 GETTERS(real, double, get_real)

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 static fl_log_sink sink;
-static void       *sink_ctx;
+static void *sink_ctx;
 
 void fl_log_to(fl_log_sink to, void *ctx) {
     sink = to;
@@ -19,12 +19,12 @@ static void send(fl_log_level level, const char *fmt, va_list ap) {
     sink(sink_ctx, level, msg);
 }
 
-#define SENDER(name, level)          \
+#define SENDER(name, level)           \
     void name(const char *fmt, ...) { \
-        va_list ap;                  \
-        va_start(ap, fmt);           \
-        send(level, fmt, ap);        \
-        va_end(ap);                  \
+        va_list ap;                   \
+        va_start(ap, fmt);            \
+        send(level, fmt, ap);         \
+        va_end(ap);                   \
     }
 SENDER(fl_warn, FL_LOG_WARN)
 SENDER(fl_note, FL_LOG_NOTE)

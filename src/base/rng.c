@@ -1,7 +1,7 @@
 /* rng - Philox4x32-10 and what is drawn from it.
  *
- * Key: the seed. Counter block: (position, stream). Every draw owns one block and moves the position by one,
- * so the position is the number of draws made. */
+ * Key: the seed. Counter block: (position, stream). Every draw owns one block and moves the
+ * position by one, so the position is the number of draws made. */
 #include "base/rng.h"
 
 #include <math.h>
@@ -67,7 +67,8 @@ uint64_t fl_rng_u64(fl_rng *r) {
     return pair(w);
 }
 
-/* Values from the incomplete last multiple of n are drawn again; anything else would favour small results. */
+/* Values from the incomplete last multiple of n are drawn again; anything else would favour small
+ * results. */
 uint64_t fl_rng_below(fl_rng *r, uint64_t n) {
     FL_ASSERT(n > 0);
     uint64_t uneven = -n % n;  // 2^64 mod n
@@ -93,8 +94,8 @@ double fl_rng_normal(fl_rng *r) {
     return sqrt(-2.0 * log(radius)) * cos(tau * unit_interval(pair(w + 2)));
 }
 
-/* A balanced Feistel network over the next even power of two permutes that range whatever its round function;
- * walking on while the value lies outside [0, n) permutes [0, n). */
+/* A balanced Feistel network over the next even power of two permutes that range whatever its round
+ * function; walking on while the value lies outside [0, n) permutes [0, n). */
 uint64_t fl_shuffle_index(uint64_t seed, uint64_t epoch, uint64_t n, uint64_t i) {
     FL_ASSERT(i < n);
     int half = 2;  // bits of one side; less than two could not reach all orders of four

@@ -70,7 +70,7 @@ const char *fl_text_str(const fl_text *t) {
 
 char *fl_strdup(const char *s) {
     size_t n = strlen(s) + 1;
-    char  *copy = fl_alloc_small(n);
+    char *copy = fl_alloc_small(n);
     return copy ? memcpy(copy, s, n) : NULL;
 }
 
@@ -80,7 +80,11 @@ char *fl_strdup(const char *s) {
 static const struct {
     uint8_t mask, lead;
     int32_t least;
-} utf8_form[] = {{0, 0, 0}, {0x80, 0x00, 0}, {0xE0, 0xC0, 0x80}, {0xF0, 0xE0, 0x800}, {0xF8, 0xF0, 0x10000}};
+} utf8_form[] = {{0, 0, 0},
+                 {0x80, 0x00, 0},
+                 {0xE0, 0xC0, 0x80},
+                 {0xF0, 0xE0, 0x800},
+                 {0xF8, 0xF0, 0x10000}};
 
 enum { UTF8_LAST = 0x10FFFF, SURROGATE_FIRST = 0xD800, SURROGATE_LAST = 0xDFFF };
 
@@ -133,17 +137,19 @@ size_t fl_utf8_complete(const uint8_t *s, size_t n) {
 
 typedef struct {
     const char *name;
-    double      times;
+    double times;
 } unit;
 
-/* Largest first. Counts print the short names; parsing accepts every one, letters in either case. */
-static const unit count_units[] = {{"T", 1e12}, {"B", 1e9}, {"G", 1e9}, {"M", 1e6}, {"k", 1e3}, {"", 1}, {0}};
+/* Largest first. Printing takes the first that fits, parsing any, letters in either case. */
+static const unit count_units[] = {{"T", 1e12}, {"B", 1e9}, {"G", 1e9}, {"M", 1e6},
+                                   {"k", 1e3},  {"", 1},    {0}};
 static const unit byte_units[] = {
-    {"TiB", 0x1p40}, {"GiB", 0x1p30}, {"MiB", 0x1p20}, {"KiB", 0x1p10}, {"B", 1}, {"", 1},
-    {"TB", 1e12},    {"GB", 1e9},     {"MB", 1e6},     {"kB", 1e3},
+    {"TiB", 0x1p40}, {"GiB", 0x1p30}, {"MiB", 0x1p20}, {"KiB", 0x1p10}, {"B", 1},
+    {"", 1},         {"TB", 1e12},    {"GB", 1e9},     {"MB", 1e6},     {"kB", 1e3},
     {"T", 0x1p40},   {"G", 0x1p30},   {"M", 0x1p20},   {"K", 0x1p10},   {0},
 };
-static const unit time_units[] = {{"d", 86400}, {"h", 3600}, {"m", 60}, {"min", 60}, {"s", 1}, {"", 1}, {0}};
+static const unit time_units[] = {{"d", 86400}, {"h", 3600}, {"m", 60}, {"min", 60},
+                                  {"s", 1},     {"", 1},     {0}};
 
 /* The first unit not larger than n, with as many decimals as keep three figures. */
 static const char *human(double n, const unit *units, const char *gap, char out[FL_HUMAN]) {
@@ -170,12 +176,9 @@ const char *fl_human_seconds(double s, char out[FL_HUMAN]) {
         snprintf(out, FL_HUMAN, "%.1fs", s);
     } else {
         long t = lround(s);
-        if (t < 3600)
-            snprintf(out, FL_HUMAN, "%ldm %02lds", t / 60, t % 60);
-        else if (t < 86400)
-            snprintf(out, FL_HUMAN, "%ldh %02ldm", t / 3600, t / 60 % 60);
-        else
-            snprintf(out, FL_HUMAN, "%ldd %02ldh", t / 86400, t / 3600 % 24);
+        if (t < 3600) snprintf(out, FL_HUMAN, "%ldm %02lds", t / 60, t % 60);
+        else if (t < 86400) snprintf(out, FL_HUMAN, "%ldh %02ldm", t / 3600, t / 60 % 60);
+        else snprintf(out, FL_HUMAN, "%ldd %02ldh", t / 86400, t / 3600 % 24);
     }
     return out;
 }
@@ -190,7 +193,7 @@ static bool same_letters(const char *a, size_t n, const char *b) {
 /* One "number unit" at *s. strtod alone would also take "nan", "inf" and hexadecimal. */
 static bool parse_part(double *out, const char **s, const unit *units) {
     if (!strchr("0123456789.", **s) || !**s || (*s)[1] == 'x' || (*s)[1] == 'X') return false;
-    char  *end;
+    char *end;
     double v = strtod(*s, &end);
     if (end == *s) return false;
     end += strspn(end, " ");

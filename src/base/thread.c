@@ -1,14 +1,14 @@
 /* thread - a pool of workers that wake quickly.
  *
- * A training step is thousands of short jobs, so handing one out must cost less than a microsecond or two.
- * The caller publishes a job and raises `generation`. A worker watches that counter, spinning for some
- * microseconds (the next job is usually that near) and then sleeping. Whoever is awake takes ranges of tasks
- * from `next`.
+ * A training step is thousands of short jobs, so handing one out must cost less than a microsecond
+ * or two. The caller publishes a job and raises `generation`. A worker watches that counter,
+ * spinning for some microseconds (the next job is usually that near) and then sleeping. Whoever is
+ * awake takes ranges of tasks from `next`.
  *
- * A worker joins a job by raising `active` and then looking at `open`; the caller ends one by lowering `open`
- * and then waiting for `active` to be zero. Both orders are sequentially consistent, so either the worker sees
- * the job closed and touches nothing, or the caller sees the worker and waits. A worker that wakes too late
- * delays nobody. */
+ * A worker joins a job by raising `active` and then looking at `open`; the caller ends one by
+ * lowering `open` and then waiting for `active` to be zero. Both orders are sequentially
+ * consistent, so either the worker sees the job closed and touches nothing, or the caller sees the
+ * worker and waits. A worker that wakes too late delays nobody. */
 #include "base/thread.h"
 
 #include <errno.h>
@@ -26,43 +26,43 @@
 #include "base/cpu.h"
 
 enum {
-    SPINS = 2000,            // pauses before sleeping: 20 to 80 microseconds
-    CHUNKS_PER_WORKER = 8,   // when the grain is ours to choose
+    SPINS = 2000,           // pauses before sleeping: 20 to 80 microseconds
+    CHUNKS_PER_WORKER = 8,  // when the grain is ours to choose
     MAX_WORKERS = 1024,
 };
 
 typedef struct {
-    fl_pool  *pool;
+    fl_pool *pool;
     pthread_t thread;
-    int       index;
+    int index;
 } worker;
 
 struct fl_pool {
     worker *workers;  // [0] is whoever calls fl_pool_run
-    int     n, started;
-    int     spins;    // 0 when there are more workers than cores: spinning would steal from the others
+    int n, started;
+    int spins;  // 0 when there are more workers than cores: spinning would steal from the others
 
     pthread_mutex_t turn;  // one job at a time, whoever asks
 
     // The job. Written only while it is closed and nobody is active.
     fl_task task;
-    void   *ctx;
+    void *ctx;
     int64_t n_tasks, grain;
 
     _Alignas(64) _Atomic int64_t next;
     _Alignas(64) atomic_uint generation;
-    atomic_bool  open, quit;
+    atomic_bool open, quit;
     _Alignas(64) atomic_int active;
-    atomic_int   sleepers;     // workers in (or on their way into) the wait for a job
-    atomic_bool  caller_waits;
+    atomic_int sleepers;  // workers in (or on their way into) the wait for a job
+    atomic_bool caller_waits;
 
     pthread_mutex_t lock;
-    pthread_cond_t  wake, idle;
+    pthread_cond_t wake, idle;
 };
 
 /* Which worker of which pool this thread is now, so that a task may itself call fl_pool_run. */
 static _Thread_local const fl_pool *own_pool;
-static _Thread_local int            own_index;
+static _Thread_local int own_index;
 
 static void pause_briefly(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -103,7 +103,7 @@ static unsigned await_job(fl_pool *p, unsigned seen) {
 }
 
 static void *worker_main(void *arg) {
-    worker  *w = arg;
+    worker *w = arg;
     fl_pool *p = w->pool;
     unsigned seen = 0;
     for (;;) {
@@ -168,7 +168,8 @@ void fl_pool_run(fl_pool *p, int64_t n, int64_t grain, fl_task task, void *ctx) 
     pthread_mutex_unlock(&p->turn);
 }
 
-/* Threads: $FLEDGE_THREADS, or one per core. A value that is not a number is an error, not a default. */
+/* Threads: $FLEDGE_THREADS, or one per core. A value that is not a number is an error, not a
+ * default. */
 static fl_status pool_size(int asked, int *n, fl_err *err) {
     const char *env = getenv("FLEDGE_THREADS");
     *n = asked ? asked : fl_cpu_get()->cores;
@@ -177,7 +178,8 @@ static fl_status pool_size(int asked, int *n, fl_err *err) {
         errno = 0;
         long v = strtol(env, &end, 10);
         if (*end || errno || v < 1 || v > MAX_WORKERS)
-            return fl_fail(err, FL_ERR_ARG, "FLEDGE_THREADS=%s: expected 1 to %d", env, MAX_WORKERS);
+            return fl_fail(err, FL_ERR_ARG, "FLEDGE_THREADS=%s: expected 1 to %d", env,
+                           MAX_WORKERS);
         *n = (int)v;
     }
     if (*n < 1 || *n > MAX_WORKERS)
@@ -198,13 +200,14 @@ static fl_status start_workers(fl_pool *p, fl_err *err) {
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (!failed) return FL_OK;
-    return fl_fail(err, FL_ERR_NOMEM, "starting thread %d of %d: %s", p->started + 1, p->n, strerror(failed));
+    return fl_fail(err, FL_ERR_NOMEM, "starting thread %d of %d: %s", p->started + 1, p->n,
+                   strerror(failed));
 }
 
 fl_status fl_pool_new(fl_pool **out, int n, fl_err *err) {
     FL_TRY(pool_size(n, &n, err));
     fl_pool *p = fl_alloc(sizeof *p);
-    worker  *workers = fl_alloc((size_t)n * sizeof *workers);
+    worker *workers = fl_alloc((size_t)n * sizeof *workers);
     if (!p || !workers) {
         fl_dealloc(workers);
         fl_dealloc(p);
@@ -246,8 +249,8 @@ int fl_pool_size(const fl_pool *p) {
 
 static struct {
     pthread_once_t once;
-    fl_pool       *pool;
-    int            size;
+    fl_pool *pool;
+    int size;
 } shared_pool = {.once = PTHREAD_ONCE_INIT};
 
 static void shared_pool_free(void) {
@@ -255,10 +258,14 @@ static void shared_pool_free(void) {
     shared_pool.pool = NULL;
 }
 
-/* The pool everything runs on cannot be refused: fewer threads are tried, and one alone always works. */
+/* The pool everything runs on cannot be refused: fewer threads are tried, and one alone always
+ * works. */
 static void shared_pool_make(void) {
-    static worker  self;
-    static fl_pool alone = {.workers = &self, .n = 1, .started = 1, .turn = PTHREAD_MUTEX_INITIALIZER};
+    static worker self;
+    static fl_pool alone = {.workers = &self,
+                            .n = 1,
+                            .started = 1,
+                            .turn = PTHREAD_MUTEX_INITIALIZER};
     for (int n = shared_pool.size;; n = 1) {
         if (fl_pool_new(&shared_pool.pool, n, NULL) == FL_OK) {
             atexit(shared_pool_free);

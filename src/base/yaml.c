@@ -1,9 +1,9 @@
 /* yaml - YAML documents as jansson values, through libyaml.
  *
- * Plain scalars are resolved by the core schema of YAML 1.2 (so 1e-4 is a number and "no" a string). Anchors,
- * aliases and merge keys (<<) work; tags beyond the core schema do not. A document that expands to more than
- * MAX_NODES values (a long scalar counts once per SCALAR_UNIT bytes) or MAX_DEPTH levels is refused, which also
- * ends aliases that contain themselves. */
+ * Plain scalars are resolved by the core schema of YAML 1.2 (so 1e-4 is a number and "no" a
+ * string). Anchors, aliases and merge keys (<<) work; tags beyond the core schema do not. A
+ * document that expands to more than MAX_NODES values (a long scalar counts once per SCALAR_UNIT
+ * bytes) or MAX_DEPTH levels is refused, which also ends aliases that contain themselves. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +17,11 @@ enum { YAML_MAX_BYTES = 1 << 24, MAX_NODES = 1 << 20, MAX_DEPTH = 64, SCALAR_UNI
 
 typedef struct {
     yaml_document_t *doc;
-    json_t          *lines;  // NULL: not wanted
-    const char      *where;
-    fl_err          *err;
-    int              n_nodes, depth;
-    fl_text          path;  // of the value being read
+    json_t *lines;  // NULL: not wanted
+    const char *where;
+    fl_err *err;
+    int n_nodes, depth;
+    fl_text path;  // of the value being read
 } reader;
 
 #define YAML_FAIL(r, code, node, fmt, ...) \
@@ -39,13 +39,15 @@ static bool one_of(const char *s, const char *const *list) {
     return false;
 }
 
-static const char *const nulls[]  = {"", "~", "null", "Null", "NULL", NULL};
+static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
 static const char *const truths[] = {"true", "True", "TRUE", NULL};
 static const char *const falses[] = {"false", "False", "FALSE", NULL};
-static const char *const not_finite[] = {".inf", "+.inf", "-.inf", ".Inf", "+.Inf", "-.Inf", ".INF", "+.INF", "-.INF",
-                                         ".nan", ".NaN", ".NAN", NULL};
-static const char *const old_bools[] = {"y", "n", "yes", "no", "on", "off", "Y", "N", "Yes", "No", "On", "Off",
-                                        "YES", "NO", "ON", "OFF", NULL};  // to YAML 1.1, which PyYAML reads
+static const char *const not_finite[] = {".inf",  "+.inf", "-.inf", ".Inf",  "+.Inf",
+                                         "-.Inf", ".INF",  "+.INF", "-.INF", ".nan",
+                                         ".NaN",  ".NAN",  NULL};
+static const char *const old_bools[] =
+    {"y",  "n",  "yes", "no",  "on", "off", "Y",   "N", "Yes",
+     "No", "On", "Off", "YES", "NO", "ON",  "OFF", NULL};  // to YAML 1.1, which PyYAML reads
 
 static size_t digits(const char *s) {
     return strspn(s, "0123456789");
@@ -79,7 +81,8 @@ static bool is_real(const char *s) {
     return !*s;
 }
 
-static fl_status plain_scalar(const reader *r, const yaml_node_t *node, const char *s, json_t **out) {
+static fl_status plain_scalar(const reader *r, const yaml_node_t *node, const char *s,
+                              json_t **out) {
     int base = integer_base(s);
     errno = 0;
     if (one_of(s, nulls)) {
@@ -104,10 +107,11 @@ static fl_status plain_scalar(const reader *r, const yaml_node_t *node, const ch
 }
 
 static fl_status check_tag(const reader *r, const yaml_node_t *node) {
-    static const char *const core[] = {YAML_STR_TAG, YAML_INT_TAG, YAML_FLOAT_TAG, YAML_BOOL_TAG, YAML_NULL_TAG,
-                                       YAML_SEQ_TAG, YAML_MAP_TAG, NULL};
+    static const char *const core[] = {YAML_STR_TAG,  YAML_INT_TAG, YAML_FLOAT_TAG, YAML_BOOL_TAG,
+                                       YAML_NULL_TAG, YAML_SEQ_TAG, YAML_MAP_TAG,   NULL};
     const char *tag = (const char *)node->tag;
-    if (tag && !one_of(tag, core)) return YAML_FAIL(r, FL_ERR_UNSUPPORTED, node, "tag %.60s is not supported", tag);
+    if (tag && !one_of(tag, core))
+        return YAML_FAIL(r, FL_ERR_UNSUPPORTED, node, "tag %.60s is not supported", tag);
     return FL_OK;
 }
 
@@ -128,7 +132,8 @@ static void path_cut(reader *r, size_t n) {
 
 static fl_status read_scalar(reader *r, const yaml_node_t *node, json_t **out) {
     const char *s = (const char *)node->data.scalar.value;
-    if (strlen(s) != node->data.scalar.length) return YAML_FAIL(r, FL_ERR_FORMAT, node, "%s", "a zero byte in a scalar");
+    if (strlen(s) != node->data.scalar.length)
+        return YAML_FAIL(r, FL_ERR_FORMAT, node, "%s", "a zero byte in a scalar");
     if (node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE) return plain_scalar(r, node, s, out);
     *out = json_string(s);
     return *out ? FL_OK : no_memory(r);
@@ -138,7 +143,8 @@ static fl_status read_sequence(reader *r, const yaml_node_t *node, json_t **out)
     json_t *list = json_array();
     fl_status s = list ? FL_OK : no_memory(r);
     size_t outer = r->path.n;
-    for (const yaml_node_item_t *i = node->data.sequence.items.start; i < node->data.sequence.items.top && s == FL_OK; i++) {
+    for (const yaml_node_item_t *i = node->data.sequence.items.start;
+         i < node->data.sequence.items.top && s == FL_OK; i++) {
         json_t *item = NULL;
         fl_text_printf(&r->path, "[%zu]", (size_t)(i - node->data.sequence.items.start));
         s = note_line(r, yaml_document_get_node(r->doc, *i));
@@ -155,7 +161,8 @@ static fl_status read_sequence(reader *r, const yaml_node_t *node, json_t **out)
 static fl_status merge_one(const reader *r, const yaml_node_t *node, json_t *to, json_t *from) {
     const char *key;
     json_t *value;
-    if (!json_is_object(from)) return YAML_FAIL(r, FL_ERR_FORMAT, node, "%s", "<<: expected a mapping or a list of them");
+    if (!json_is_object(from))
+        return YAML_FAIL(r, FL_ERR_FORMAT, node, "%s", "<<: expected a mapping or a list of them");
     json_object_foreach(from, key, value)
         if (!json_object_get(to, key) && json_object_set(to, key, value) != 0) return no_memory(r);
     return FL_OK;
@@ -171,9 +178,11 @@ static fl_status merge(const reader *r, const yaml_node_t *node, json_t *to, jso
 
 static fl_status read_pair(reader *r, const yaml_node_pair_t *pair, json_t *map, json_t **merged) {
     const yaml_node_t *key = yaml_document_get_node(r->doc, pair->key);
-    if (key->type != YAML_SCALAR_NODE) return YAML_FAIL(r, FL_ERR_FORMAT, key, "%s", "a key must be a scalar");
+    if (key->type != YAML_SCALAR_NODE)
+        return YAML_FAIL(r, FL_ERR_FORMAT, key, "%s", "a key must be a scalar");
     const char *name = (const char *)key->data.scalar.value;
-    if (strlen(name) != key->data.scalar.length) return YAML_FAIL(r, FL_ERR_FORMAT, key, "%s", "a zero byte in a key");
+    if (strlen(name) != key->data.scalar.length)
+        return YAML_FAIL(r, FL_ERR_FORMAT, key, "%s", "a zero byte in a key");
     bool merging = strcmp(name, "<<") == 0 && key->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     if (merging ? *merged != NULL : json_object_get(map, name) != NULL)
         return YAML_FAIL(r, FL_ERR_FORMAT, key, "%.60s: given twice", name);
@@ -191,7 +200,8 @@ static fl_status read_pair(reader *r, const yaml_node_pair_t *pair, json_t *map,
 static fl_status read_mapping(reader *r, const yaml_node_t *node, json_t **out) {
     json_t *map = json_object(), *merged = NULL;
     fl_status s = map ? FL_OK : no_memory(r);
-    for (const yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top && s == FL_OK; p++)
+    for (const yaml_node_pair_t *p = node->data.mapping.pairs.start;
+         p < node->data.mapping.pairs.top && s == FL_OK; p++)
         s = read_pair(r, p, map, &merged);
     if (s == FL_OK && merged) s = merge(r, node, map, merged);
     json_decref(merged);
@@ -202,9 +212,13 @@ static fl_status read_mapping(reader *r, const yaml_node_t *node, json_t **out) 
 
 static fl_status read_node(reader *r, int index, json_t **out) {
     const yaml_node_t *node = yaml_document_get_node(r->doc, index);
-    r->n_nodes += 1 + (node->type == YAML_SCALAR_NODE ? (int)node->data.scalar.length / SCALAR_UNIT : 0);
-    if (r->n_nodes > MAX_NODES) return YAML_FAIL(r, FL_ERR_FORMAT, node, "its aliases expand to more than %d values", MAX_NODES);
-    if (r->depth >= MAX_DEPTH) return YAML_FAIL(r, FL_ERR_FORMAT, node, "nested deeper than %d levels", MAX_DEPTH);
+    r->n_nodes += 1 + (node->type == YAML_SCALAR_NODE ? (int)node->data.scalar.length / SCALAR_UNIT
+                                                      : 0);
+    if (r->n_nodes > MAX_NODES)
+        return YAML_FAIL(r, FL_ERR_FORMAT, node, "its aliases expand to more than %d values",
+                         MAX_NODES);
+    if (r->depth >= MAX_DEPTH)
+        return YAML_FAIL(r, FL_ERR_FORMAT, node, "nested deeper than %d levels", MAX_DEPTH);
     FL_TRY(check_tag(r, node));
     r->depth++;
     fl_status s = node->type == YAML_SCALAR_NODE     ? read_scalar(r, node, out)
@@ -219,8 +233,10 @@ static fl_status read_node(reader *r, int index, json_t **out) {
 static fl_status parser_failed(const yaml_parser_t *p, const char *where, fl_err *err) {
     if (p->error == YAML_MEMORY_ERROR) return fl_fail(err, FL_ERR_NOMEM, "%s", where);
     const char *problem = p->problem ? p->problem : "malformed";
-    if (p->error == YAML_READER_ERROR) return fl_fail(err, FL_ERR_FORMAT, "%s: byte %zu: %s", where, p->problem_offset, problem);
-    return fl_fail(err, FL_ERR_FORMAT, "%s:%zu:%zu: %s", where, p->problem_mark.line + 1, p->problem_mark.column + 1, problem);
+    if (p->error == YAML_READER_ERROR)
+        return fl_fail(err, FL_ERR_FORMAT, "%s: byte %zu: %s", where, p->problem_offset, problem);
+    return fl_fail(err, FL_ERR_FORMAT, "%s:%zu:%zu: %s", where, p->problem_mark.line + 1,
+                   p->problem_mark.column + 1, problem);
 }
 
 /* One document; an empty one is an empty object, as a recipe that sets nothing. */
@@ -237,7 +253,9 @@ static fl_status read_document(yaml_parser_t *p, reader *r, json_t **out) {
             s = parser_failed(p, r->where, r->err);
         } else {
             const yaml_node_t *second = yaml_document_get_root_node(&more);
-            if (second) s = YAML_FAIL(r, FL_ERR_FORMAT, second, "%s", "a second document; one was expected");
+            if (second)
+                s = YAML_FAIL(r, FL_ERR_FORMAT, second, "%s",
+                              "a second document; one was expected");
             yaml_document_delete(&more);
         }
         if (s != FL_OK) json_decref(*out);
@@ -246,7 +264,8 @@ static fl_status read_document(yaml_parser_t *p, reader *r, json_t **out) {
     return s;
 }
 
-fl_status fl_yaml_parse(json_t **out, json_t **lines, const char *text, size_t n, const char *where, fl_err *err) {
+fl_status fl_yaml_parse(json_t **out, json_t **lines, const char *text, size_t n, const char *where,
+                        fl_err *err) {
     yaml_parser_t parser;
     if (!yaml_parser_initialize(&parser)) return fl_fail(err, FL_ERR_NOMEM, "%s", where);
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
@@ -266,7 +285,7 @@ fl_status fl_yaml_parse(json_t **out, json_t **lines, const char *text, size_t n
 }
 
 fl_status fl_yaml_load_lines(json_t **out, json_t **lines, const char *path, fl_err *err) {
-    char  *text;
+    char *text;
     size_t n;
     FL_TRY(fl_file_read(path, YAML_MAX_BYTES, &text, &n, err));
     fl_status s = fl_yaml_parse(out, lines, text, n, path, err);
@@ -287,18 +306,19 @@ static int write_bytes(void *text, unsigned char *bytes, size_t n) {
 
 static bool emit_scalar(yaml_emitter_t *e, const char *s, size_t n, bool quoted) {
     yaml_event_t event;
-    yaml_scalar_style_t style = !quoted ? YAML_PLAIN_SCALAR_STYLE
+    yaml_scalar_style_t style = !quoted              ? YAML_PLAIN_SCALAR_STYLE
                                 : memchr(s, '\n', n) ? YAML_LITERAL_SCALAR_STYLE
                                                      : YAML_DOUBLE_QUOTED_SCALAR_STYLE;
-    return yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)s, (int)n, 1, 1, style) &&
+    return yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)s, (int)n, 1, 1,
+                                        style) &&
            yaml_emitter_emit(e, &event);
 }
 
 /* A string that another reader would take for something else without quotes. */
 static bool emit_string(yaml_emitter_t *e, const char *s, size_t n) {
-    bool quoted = one_of(s, nulls) || one_of(s, truths) || one_of(s, falses) || one_of(s, not_finite) ||
-                  one_of(s, old_bools) || integer_base(s) || is_real(s) || strcmp(s, "<<") == 0 ||
-                  memchr(s, '\n', n) || strchr("0123456789+-.", s[0]);
+    bool quoted = one_of(s, nulls) || one_of(s, truths) || one_of(s, falses) ||
+                  one_of(s, not_finite) || one_of(s, old_bools) || integer_base(s) || is_real(s) ||
+                  strcmp(s, "<<") == 0 || memchr(s, '\n', n) || strchr("0123456789+-.", s[0]);
     return emit_scalar(e, s, n, quoted);
 }
 
@@ -308,7 +328,8 @@ static bool emit_real(yaml_emitter_t *e, const json_t *v) {
     fl_json_print(&t, v, 0);
     const char *s = fl_text_str(&t), *exponent = strchr(s, 'e');
     fl_text u = {0};
-    if (exponent && !strchr(s, '.')) fl_text_printf(&u, "%.*s.0%s", (int)(exponent - s), s, exponent);
+    if (exponent && !strchr(s, '.'))
+        fl_text_printf(&u, "%.*s.0%s", (int)(exponent - s), s, exponent);
     else fl_text_puts(&u, s);
     bool ok = !t.failed && !u.failed && emit_scalar(e, u.data, u.n, false);
     fl_text_clear(&u);
@@ -325,8 +346,11 @@ static bool emit_list(yaml_emitter_t *e, const json_t *v) {
     bool flat = true;  // a list of scalars goes on one line
     json_array_foreach(v, i, item) flat = flat && !json_is_object(item) && !json_is_array(item);
     yaml_sequence_style_t style = flat ? YAML_FLOW_SEQUENCE_STYLE : YAML_BLOCK_SEQUENCE_STYLE;
-    if (!yaml_sequence_start_event_initialize(&event, NULL, NULL, 1, style) || !yaml_emitter_emit(e, &event)) return false;
-    json_array_foreach(v, i, item) if (!emit_value(e, item)) return false;
+    if (!yaml_sequence_start_event_initialize(&event, NULL, NULL, 1, style) ||
+        !yaml_emitter_emit(e, &event))
+        return false;
+    json_array_foreach(v, i, item)
+        if (!emit_value(e, item)) return false;
     return yaml_sequence_end_event_initialize(&event) && yaml_emitter_emit(e, &event);
 }
 
@@ -345,13 +369,13 @@ static bool emit_object(yaml_emitter_t *e, const json_t *v) {
 static bool emit_value(yaml_emitter_t *e, const json_t *v) {
     char integer[24];
     switch (json_typeof(v)) {
-    case JSON_OBJECT:  return emit_object(e, v);
-    case JSON_ARRAY:   return emit_list(e, v);
-    case JSON_STRING:  return emit_string(e, json_string_value(v), json_string_length(v));
-    case JSON_REAL:    return emit_real(e, v);
-    case JSON_TRUE:    return emit_scalar(e, "true", 4, false);
-    case JSON_FALSE:   return emit_scalar(e, "false", 5, false);
-    case JSON_NULL:    return emit_scalar(e, "null", 4, false);
+    case JSON_OBJECT: return emit_object(e, v);
+    case JSON_ARRAY: return emit_list(e, v);
+    case JSON_STRING: return emit_string(e, json_string_value(v), json_string_length(v));
+    case JSON_REAL: return emit_real(e, v);
+    case JSON_TRUE: return emit_scalar(e, "true", 4, false);
+    case JSON_FALSE: return emit_scalar(e, "false", 5, false);
+    case JSON_NULL: return emit_scalar(e, "null", 4, false);
     case JSON_INTEGER: break;
     }
     int n = snprintf(integer, sizeof integer, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
@@ -360,9 +384,10 @@ static bool emit_value(yaml_emitter_t *e, const json_t *v) {
 
 static bool emit_document(yaml_emitter_t *e, const json_t *v) {
     yaml_event_t event;
-    return yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING) && yaml_emitter_emit(e, &event) &&
-           yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1) && yaml_emitter_emit(e, &event) &&
-           emit_value(e, v) &&
+    return yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING) &&
+           yaml_emitter_emit(e, &event) &&
+           yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1) &&
+           yaml_emitter_emit(e, &event) && emit_value(e, v) &&
            yaml_document_end_event_initialize(&event, 1) && yaml_emitter_emit(e, &event) &&
            yaml_stream_end_event_initialize(&event) && yaml_emitter_emit(e, &event);
 }

@@ -1,0 +1,16 @@
+/* help.h - the table of commands as text: overview, one command, man page. */
+#ifndef FL_APP_HELP_H
+#define FL_APP_HELP_H
+
+#include <stdio.h>
+
+#include "app/command.h"
+
+#define FLEDGE_VERSION "0.1.0"
+
+void app_help_overview(FILE *out);
+FL_MUST_USE fl_status app_help_command(const app_command *c, fl_err *err);  // on standard output
+void app_help_group(const char *group, FILE *out);  // "tokenizer": the commands that start so
+void app_help_man(FILE *out);                       // troff
+
+#endif

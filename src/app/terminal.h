@@ -1,0 +1,18 @@
+/* terminal.h - what the user sees on standard error: messages and the progress of long work. */
+#ifndef FL_APP_TERMINAL_H
+#define FL_APP_TERMINAL_H
+
+#include "base/progress.h"
+
+typedef enum { TALK_QUIET, TALK_NORMAL, TALK_VERBOSE } app_talk;
+
+/* Take the library's messages from here on. Warnings are always shown, notes unless quiet, the rest if verbose. */
+void app_terminal_open(app_talk talk);
+
+/* A progress bar on a terminal; a line every few seconds elsewhere; nothing when quiet. */
+fl_progress app_progress(void);
+
+/* "fledge: TEXT" in red where colours are welcome (NO_COLOR, TERM=dumb and pipes are respected). */
+void app_complain(const char *text);
+
+#endif
