@@ -15,6 +15,7 @@
 #ifndef FL_MODEL_MODEL_H
 #define FL_MODEL_MODEL_H
 
+#include "base/file.h"
 #include "base/json.h"
 #include "graph/graph.h"
 
@@ -32,6 +33,7 @@ typedef struct {
     int64_t num_attention_heads, num_key_value_heads, head_dim;
     int64_t max_position_embeddings;
     int64_t sliding_window;         // 0: all keys
+    int64_t max_window_layers;      // layers below this one see all keys even so
     double  rope_theta, norm_eps;
     double  logit_softcap, attn_softcap;  // 0: none
     bool    tie_word_embeddings;
@@ -72,6 +74,9 @@ typedef struct {
 
 /* A Hugging Face folder, a run folder (its latest checkpoint), or a checkpoint folder. */
 FL_MUST_USE fl_status fl_model_load(fl_model **out, const char *path, const fl_model_opts *opts, fl_err *err);
+
+/* The folder fl_model_load would read: `path` itself, or the latest checkpoint of a run. */
+FL_MUST_USE fl_status fl_model_folder(char out[FL_PATH_MAX], const char *path, fl_err *err);
 
 /* Fresh weights: normal(0, initializer_range), residual outputs scaled by 1/sqrt(2 layers); norms 1, biases 0. */
 FL_MUST_USE fl_status fl_model_new(fl_model **out, const fl_config *config, uint64_t seed, fl_err *err);

@@ -39,6 +39,12 @@ struct fl_transform_link {
 
 FL_MUST_USE fl_status fl_model_attach(fl_model *m, const fl_transform *row, const json_t *config, uint64_t seed, fl_err *err);
 
+/* Fold every transform into the weights, innermost first, and drop it. What they added stays in the table, frozen. */
+FL_MUST_USE fl_status fl_model_merge(fl_model *m, fl_err *err);
+
+/* The methods. */
+extern const fl_transform fl_transform_lora;  // lora.c; config: the fields of PEFT's adapter_config.json
+
 /* Add a trainable parameter that a transform needs; zeroed. The pointer stays valid while the model lives;
  * pointers to other parameters do too. */
 FL_MUST_USE fl_status fl_model_add_param(fl_model *m, const char *name, fl_role role, int rank, const int64_t *dim, fl_param **out, fl_err *err);

@@ -1,0 +1,315 @@
+/* config - config.json: read by the rows of arch.c, completed, checked, written.
+ *
+ * Rotary settings have two dialects: rope_theta + rope_scaling at the top level (what most tools read, and what is
+ * written here), and one object rope_parameters (transformers 5). Both are read. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "model/arch.h"
+#include "model/internal.h"
+
+enum { LAYERS_MAX = 10000 };
+
+static const char CONFIG[] = "config.json", GENERATION_CONFIG[] = "generation_config.json";
+
+void fl_config_clear(fl_config *c) {
+    json_decref(c->rope_scaling);
+    c->rope_scaling = NULL;
+}
+
+/* ---- demands ---- */
+
+static bool value_allowed(const char *values, const char *shown) {
+    size_t n = strlen(shown);
+    for (const char *at = values; at; at = strchr(at, '|')) {
+        at += *at == '|';
+        if (strncmp(at, shown, n) == 0 && (at[n] == '|' || at[n] == '\0')) return true;
+    }
+    return false;
+}
+
+static fl_status check_demands(const fl_arch *arch, const json_t *v, const char *where, fl_err *err) {
+    for (const fl_config_demand *d = arch->demands; d->key; d++) {
+        const json_t *value = json_object_get(v, d->key);
+        if (!value) continue;
+        char *shown = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        bool good = shown && value_allowed(d->values, shown);
+        if (!good)
+            fl_fail(err, FL_ERR_UNSUPPORTED, "%s: %s is %.60s; for %s only %s is supported", where, d->key,
+                    shown ? shown : "?", arch->name, d->values);
+        free(shown);
+        if (!good) return FL_ERR_UNSUPPORTED;
+    }
+    return FL_OK;
+}
+
+/* ---- numbers ---- */
+
+static void *field(fl_config *c, const fl_config_key *key) {
+    return (char *)c + key->offset;
+}
+
+static fl_status read_number(fl_config *c, const fl_config_key *k, const json_t *v, const char *where, fl_err *err) {
+    void *out = field(c, k);
+    if (k->real) return fl_json_real_or(v, k->key, k->fallback, out, where, err);
+    if (k->required) return fl_json_int(v, k->key, out, where, err);
+    return fl_json_int_or(v, k->key, (int64_t)k->fallback, out, where, err);
+}
+
+/* A token id, or the first of a list of them; null is none. */
+static fl_status read_token(const json_t *v, const char *key, int32_t *out, const char *where, fl_err *err) {
+    const json_t *id = json_object_get(v, key);
+    if (json_is_array(id)) {
+        if (json_array_size(id) > 1) fl_note("%s: %s lists several tokens; the first is used", where, key);
+        id = json_array_get(id, 0);
+    }
+    *out = -1;
+    if (!id || json_is_null(id)) return FL_OK;
+    if (!json_is_integer(id) || json_integer_value(id) < -1 || json_integer_value(id) > INT32_MAX)
+        return fl_fail(err, FL_ERR_FORMAT, "%s: %s: expected a token id", where, key);
+    *out = (int32_t)json_integer_value(id);
+    return FL_OK;
+}
+
+/* ---- rotary positions ---- */
+
+static fl_status read_rope(fl_config *c, const json_t *v, const char *where, fl_err *err) {
+    const json_t *parameters = json_object_get(v, "rope_parameters");
+    const json_t *scaling = parameters ? parameters : json_object_get(v, "rope_scaling");
+    if (scaling && !json_is_object(scaling) && !json_is_null(scaling))
+        return fl_fail(err, FL_ERR_FORMAT, "%s: rope_scaling: expected an object or null", where);
+    const json_t *theta_in = json_object_get(scaling, "rope_theta") ? scaling : v;
+    FL_TRY(fl_json_real_or(theta_in, "rope_theta", 10000, &c->rope_theta, where, err));
+    if (!json_is_object(scaling) || json_object_size(scaling) == 0) return FL_OK;
+    const char *type;
+    FL_TRY(fl_json_str_or(scaling, "type", "default", &type, where, err));
+    FL_TRY(fl_json_str_or(scaling, "rope_type", type, &type, where, err));
+    if (strcmp(type, "default") == 0) return FL_OK;
+    json_t *kept = json_copy((json_t *)(uintptr_t)scaling);
+    if (!kept || json_object_set_new(kept, "rope_type", json_string(type)) != 0) {
+        json_decref(kept);
+        return fl_fail(err, FL_ERR_NOMEM, "%s: rope_scaling", where);
+    }
+    json_object_del(kept, "rope_theta");
+    json_object_del(kept, "type");
+    c->rope_scaling = kept;
+    return FL_OK;
+}
+
+/* ---- sliding window ---- */
+
+/* layer_types, where present, must say what max_window_layers says: full below it, sliding from it on. */
+static fl_status check_layer_types(fl_config *c, const json_t *v, const char *where, fl_err *err) {
+    const json_t *types = json_object_get(v, "layer_types");
+    if (!types || json_is_null(types)) return FL_OK;
+    if (!json_is_array(types) || (int64_t)json_array_size(types) != c->num_hidden_layers)
+        return fl_fail(err, FL_ERR_FORMAT, "%s: layer_types: expected one entry for each of %lld layers", where,
+                       (long long)c->num_hidden_layers);
+    for (size_t i = 0; i < json_array_size(types); i++) {
+        const char *type = json_string_value(json_array_get(types, i));
+        const char *want = fl_config_window(c, (int)i) ? "sliding_attention" : "full_attention";
+        if (!type || strcmp(type, want) != 0)
+            return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: layer_types[%zu] is %.40s, but sliding_window and "
+                           "max_window_layers make it %s", where, i, type ? type : "not a string", want);
+    }
+    return FL_OK;
+}
+
+static fl_status read_window(fl_config *c, const json_t *v, const char *where, fl_err *err) {
+    if (c->arch->window == FL_WINDOW_NONE) return FL_OK;
+    bool use = true;
+    FL_TRY(fl_json_int_or(v, "sliding_window", 0, &c->sliding_window, where, err));
+    if (c->arch->window == FL_WINDOW_UPPER) {
+        FL_TRY(fl_json_bool_or(v, "use_sliding_window", false, &use, where, err));
+        FL_TRY(fl_json_int_or(v, "max_window_layers", 28, &c->max_window_layers, where, err));
+    }
+    if (!use || !c->sliding_window) c->sliding_window = c->max_window_layers = 0;
+    return check_layer_types(c, v, where, err);
+}
+
+/* ---- the whole ---- */
+
+static fl_status parse_fields(fl_config *c, const json_t *v, const char *where, fl_err *err) {
+    FL_TRY(check_demands(c->arch, v, where, err));
+    for (const fl_config_key *k = c->arch->keys; k->key; k++) FL_TRY(read_number(c, k, v, where, err));
+    FL_TRY(fl_json_bool_or(v, "tie_word_embeddings", c->arch->tied, &c->tie_word_embeddings, where, err));
+    FL_TRY(read_token(v, "bos_token_id", &c->bos_token_id, where, err));
+    FL_TRY(read_token(v, "eos_token_id", &c->eos_token_id, where, err));
+    FL_TRY(fl_json_real_or(v, "final_logit_softcapping", 0, &c->logit_softcap, where, err));
+    FL_TRY(fl_json_real_or(v, "attn_logit_softcapping", 0, &c->attn_softcap, where, err));
+    if (c->arch->position == FL_POSITION_ROPE) FL_TRY(read_rope(c, v, where, err));
+    fl_status s = fl_config_complete(c, err);
+    if (s != FL_OK) return fl_context(err, s, "%s", where);
+    return read_window(c, v, where, err);
+}
+
+static fl_status find_arch(const fl_arch **out, const json_t *v, const char *where, fl_err *err) {
+    const char *name;
+    FL_TRY(fl_json_str(v, "model_type", &name, where, err));
+    if ((*out = fl_arch_find(name))) return FL_OK;
+    char known[128] = "";
+    for (int i = 0; fl_archs[i]; i++) {
+        strncat(known, i ? ", " : "", sizeof known - strlen(known) - 1);
+        strncat(known, fl_archs[i]->name, sizeof known - strlen(known) - 1);
+    }
+    return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: model_type is \"%.40s\"; known are %s", where, name, known);
+}
+
+fl_status fl_config_parse(fl_config *out, const json_t *v, const char *where, fl_err *err) {
+    if (!json_is_object(v)) return fl_fail(err, FL_ERR_FORMAT, "%s: expected an object", where);
+    fl_config c = {0};
+    FL_TRY(find_arch(&c.arch, v, where, err));
+    fl_status s = parse_fields(&c, v, where, err);
+    if (s != FL_OK) {
+        fl_config_clear(&c);
+        return s;
+    }
+    *out = c;
+    return FL_OK;
+}
+
+fl_status fl_config_load(fl_config *out, const char *dir, fl_err *err) {
+    char path[FL_PATH_MAX];
+    json_t *v;
+    FL_TRY(fl_path_join(path, dir, CONFIG, err));
+    FL_TRY(fl_json_load(&v, path, err));
+    fl_status s = fl_config_parse(out, v, path, err);
+    json_decref(v);
+    return s;
+}
+
+/* ---- completing and checking ---- */
+
+static void derive(fl_config *c) {
+    for (const fl_config_key *k = c->arch->keys; k->key; k++) {
+        double *real = field(c, k);
+        int64_t *integer = field(c, k);
+        if (k->real && *real == 0) *real = k->fallback;
+        /* head_dim comes from the row only where config.json leaves it out, not for a model being made. */
+        if (!k->real && *integer == 0 && integer != &c->head_dim) *integer = (int64_t)k->fallback;
+    }
+    if (!c->num_key_value_heads) c->num_key_value_heads = c->num_attention_heads;
+    if (!c->intermediate_size) c->intermediate_size = 4 * c->hidden_size;
+    if (!c->head_dim && c->num_attention_heads > 0) c->head_dim = c->hidden_size / c->num_attention_heads;
+    if (c->rope_theta == 0) c->rope_theta = 10000;
+}
+
+static fl_status check_sizes(const fl_config *c, fl_err *err) {
+    const struct {
+        const char *name;
+        int64_t     value, most;
+    } sizes[] = {
+        {"vocab_size", c->vocab_size, INT32_MAX},
+        {"hidden_size", c->hidden_size, 1 << 20},
+        {"intermediate_size", c->intermediate_size, 1 << 24},
+        {"num_hidden_layers", c->num_hidden_layers, LAYERS_MAX},
+        {"num_attention_heads", c->num_attention_heads, 1 << 16},
+        {"num_key_value_heads", c->num_key_value_heads, 1 << 16},
+        {"head_dim", c->head_dim, 1 << 16},
+        {"max_position_embeddings", c->max_position_embeddings, INT32_MAX},
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        if (sizes[i].value < 1 || sizes[i].value > sizes[i].most)
+            return fl_fail(err, FL_ERR_ARG, "%s is %lld, expected 1 to %lld", sizes[i].name, (long long)sizes[i].value,
+                           (long long)sizes[i].most);
+    return FL_OK;
+}
+
+fl_status fl_config_complete(fl_config *c, fl_err *err) {
+    FL_ASSERT(c->arch);
+    derive(c);
+    FL_TRY(check_sizes(c, err));
+    if (c->num_attention_heads % c->num_key_value_heads)
+        return fl_fail(err, FL_ERR_ARG, "num_attention_heads (%lld) is not a multiple of num_key_value_heads (%lld)",
+                       (long long)c->num_attention_heads, (long long)c->num_key_value_heads);
+    bool rope = c->arch->position == FL_POSITION_ROPE;
+    if (rope && c->head_dim % 2)
+        return fl_fail(err, FL_ERR_ARG, "head_dim is %lld; rotary positions turn pairs, so it must be even",
+                       (long long)c->head_dim);
+    if (!rope && c->num_attention_heads * c->head_dim != c->hidden_size)
+        return fl_fail(err, FL_ERR_ARG, "hidden_size (%lld) is not a multiple of the number of heads (%lld)",
+                       (long long)c->hidden_size, (long long)c->num_attention_heads);
+    if (!(c->norm_eps > 0) || !(c->rope_theta > 0) || !(c->initializer_range > 0) || c->sliding_window < 0)
+        return fl_fail(err, FL_ERR_ARG, "the norm's epsilon, rope_theta and initializer_range must be above 0, "
+                       "sliding_window not below");
+    if (!(c->logit_softcap >= 0) || !(c->attn_softcap >= 0))
+        return fl_fail(err, FL_ERR_ARG, "soft caps must not be below 0");
+    return rope ? fli_rope_check(c, err) : FL_OK;
+}
+
+/* ---- writing ---- */
+
+static void put_token(json_t *v, const char *key, int32_t id) {
+    json_object_set_new(v, key, id >= 0 ? json_integer(id) : json_null());
+}
+
+static void put_window(json_t *v, const fl_config *c) {
+    if (c->arch->window == FL_WINDOW_NONE) return;
+    json_object_set_new(v, "sliding_window", c->sliding_window ? json_integer(c->sliding_window) : json_null());
+    if (c->arch->window != FL_WINDOW_UPPER) return;
+    json_object_set_new(v, "use_sliding_window", json_boolean(c->sliding_window > 0));
+    json_object_set_new(v, "max_window_layers",
+                        json_integer(c->sliding_window ? c->max_window_layers : c->num_hidden_layers));
+}
+
+static void put_softcap(json_t *v, const fl_config *c, const char *key, double cap) {
+    if (!cap) return;
+    json_object_set_new(v, key, json_real(cap));
+    fl_warn("config.json: %s is written for Fledge; transformers' %s does not know it and would compute other logits",
+            key, c->arch->hf_class);
+}
+
+static void put_fields(json_t *v, const fl_config *c, fl_dtype dtype) {
+    static const char *const dtype_name[FL_DTYPE_COUNT] = {
+        [FL_F32] = "float32", [FL_F16] = "float16", [FL_BF16] = "bfloat16"};
+    const fl_arch *arch = c->arch;
+    json_object_set_new(v, "architectures", json_pack("[s]", arch->hf_class));
+    json_object_set_new(v, "model_type", json_string(arch->name));
+    for (const fl_config_key *k = arch->keys; k->key; k++) {
+        const void *at = (const char *)c + k->offset;
+        json_object_set_new(v, k->key, k->real ? json_real(*(const double *)at) : json_integer(*(const int64_t *)at));
+    }
+    if (arch->position == FL_POSITION_ROPE) {
+        json_object_set_new(v, "rope_theta", json_real(c->rope_theta));
+        json_object_set_new(v, "rope_scaling", c->rope_scaling ? json_incref(c->rope_scaling) : json_null());
+    }
+    put_window(v, c);
+    put_softcap(v, c, "final_logit_softcapping", c->logit_softcap);
+    put_softcap(v, c, "attn_logit_softcapping", c->attn_softcap);
+    json_object_set_new(v, "tie_word_embeddings", json_boolean(c->tie_word_embeddings));
+    put_token(v, "bos_token_id", c->bos_token_id);
+    put_token(v, "eos_token_id", c->eos_token_id);
+    json_object_set_new(v, "torch_dtype", json_string(dtype_name[dtype] ? dtype_name[dtype] : "float32"));
+}
+
+fl_status fl_config_save(const fl_config *c, const char *dir, fl_dtype dtype, fl_err *err) {
+    char path[FL_PATH_MAX];
+    FL_TRY(fl_path_join(path, dir, CONFIG, err));
+    json_t *v = json_object(), *constants = json_loads(c->arch->constants, 0, NULL);
+    fl_status s = v && constants ? FL_OK : fl_fail(err, FL_ERR_NOMEM, "writing %s", path);
+    if (s == FL_OK) {
+        put_fields(v, c, dtype);
+        json_object_update(v, constants);
+        s = fl_json_save(v, path, err);
+    }
+    json_decref(constants);
+    json_decref(v);
+    return s;
+}
+
+fl_status fl_generation_config_save(const fl_config *c, const char *dir, fl_err *err) {
+    char path[FL_PATH_MAX];
+    FL_TRY(fl_path_join(path, dir, GENERATION_CONFIG, err));
+    json_t *v = json_object();
+    if (!v) return fl_fail(err, FL_ERR_NOMEM, "writing %s", path);
+    if (c->bos_token_id >= 0) put_token(v, "bos_token_id", c->bos_token_id);
+    if (c->eos_token_id >= 0) put_token(v, "eos_token_id", c->eos_token_id);
+    fl_status s = fl_json_save(v, path, err);
+    json_decref(v);
+    return s;
+}

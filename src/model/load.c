@@ -1,0 +1,231 @@
+/* load - from a folder to a model.
+ *
+ * config.json gives the table of parameters; the table gives the names and shapes that the file must have. Every
+ * tensor of the file is used, or known to carry nothing, or an error; so is every parameter without a tensor. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "model/internal.h"
+#include "token/tokenizer.h"
+
+enum { TEMPLATE_MAX = 1 << 20 };
+
+/* ---- where ---- */
+
+static fl_status has_config(const char *dir, bool *out, fl_err *err) {
+    char path[FL_PATH_MAX];
+    FL_TRY(fl_path_join(path, dir, "config.json", err));
+    *out = fl_path_exists(path);
+    return FL_OK;
+}
+
+fl_status fl_model_folder(char out[FL_PATH_MAX], const char *path, fl_err *err) {
+    bool found;
+    if (!fl_path_exists(path)) return fl_fail(err, FL_ERR_IO, "%s: there is no such folder", path);
+    if (!fl_path_is_dir(path))
+        return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: expected a folder with config.json and model.safetensors", path);
+    FL_TRY(has_config(path, &found, err));
+    if (found) {
+        snprintf(out, FL_PATH_MAX, "%s", path);
+        return FL_OK;
+    }
+    char latest[FL_PATH_MAX];
+    FL_TRY(fl_path_join(latest, path, "latest", err));
+    FL_TRY(has_config(latest, &found, err));
+    if (!found)
+        return fl_fail(err, FL_ERR_IO, "%s: neither a model folder (no config.json) nor a run with a checkpoint (no "
+                       "latest/config.json)", path);
+    memcpy(out, latest, sizeof latest);
+    return FL_OK;
+}
+
+/* ---- weights ---- */
+
+typedef struct {
+    fl_model            *m;
+    fl_safetensors      *file;
+    const fl_model_opts *opts;
+    fli_stored_list      list;
+    const fl_stored_tensor **found;  // one per item of the list
+    size_t               strip;      // bytes of the architecture's prefix that this file leaves out
+} loading;
+
+static bool starts_with(const char *s, const char *prefix) {
+    return strncmp(s, prefix, strlen(prefix)) == 0;
+}
+
+/* A file of the bare base model names "h.0..." what the full one names "transformer.h.0...". */
+static void find_prefix(loading *l) {
+    const char *prefix = l->m->config.arch->hf_prefix, *first = l->list.item[0].name;
+    bool bare = starts_with(first, prefix) && !fl_safetensors_find(l->file, first) &&
+                fl_safetensors_find(l->file, first + strlen(prefix));
+    l->strip = bare ? strlen(prefix) : 0;
+}
+
+static const char *name_in_file(const loading *l, const char *name) {
+    return l->strip && starts_with(name, l->m->config.arch->hf_prefix) ? name + l->strip : name;
+}
+
+static bool is_float(fl_dtype t) {
+    return t == FL_F32 || t == FL_F16 || t == FL_BF16 || t == FL_F64;
+}
+
+static fl_status find_tensor(loading *l, int i, fl_err *err) {
+    const fl_write_tensor *want = &l->list.w[i];
+    const fl_stored_tensor *t = fl_safetensors_find(l->file, name_in_file(l, want->name));
+    if (!t) return fl_fail(err, FL_ERR_FORMAT, "tensor %s is missing", name_in_file(l, want->name));
+    fl_tensor shape = fl_tensor_of(NULL, want->dtype, want->rank, want->dim);
+    if (!fl_tensor_same_shape(&t->t, &shape)) {
+        char have[FL_SHAPE_TEXT], need[FL_SHAPE_TEXT];
+        return fl_fail(err, FL_ERR_SHAPE, "%s: tensor %s is %s; config.json makes it %s", fl_path_base(t->file), t->name,
+                       fl_tensor_shape_text(&t->t, have), fl_tensor_shape_text(&shape, need));
+    }
+    if (!is_float(t->t.dtype))
+        return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: tensor %s is %s, expected a float format", fl_path_base(t->file),
+                       t->name, fl_dtype_name(t->t.dtype));
+    l->found[i] = t;
+    return FL_OK;
+}
+
+static bool carries_nothing(const fl_config *c, const char *name) {
+    for (const char *const *end = c->arch->ignored; *end; end++)
+        if (fl_path_has_suffix(name, *end)) return true;
+    return c->tie_word_embeddings && strcmp(name, "lm_head.weight") == 0;  // a second copy of the embedding
+}
+
+static fl_status check_extra(const loading *l, fl_err *err) {
+    int n = fl_safetensors_count(l->file);
+    for (int i = 0; i < n; i++) {
+        const fl_stored_tensor *t = fl_safetensors_at(l->file, i);
+        bool wanted = false;
+        for (int k = 0; k < l->list.n && !wanted; k++) wanted = l->found[k] == t;
+        if (!wanted && !carries_nothing(&l->m->config, t->name))
+            return fl_fail(err, FL_ERR_FORMAT, "%s: tensor %s has no place in a %s of this config.json",
+                           fl_path_base(t->file), t->name, l->m->config.arch->name);
+    }
+    return FL_OK;
+}
+
+/* The format each parameter has in memory. Vectors are always f32: they are few, and kernels want them so. */
+static fl_dtype memory_format(const loading *l, const fl_param *p, const fl_tensor *file) {
+    if (p->data.rank == 1) return FL_F32;
+    fl_dtype stored = file->dtype == FL_F64 ? FL_F32 : file->dtype;
+    return l->opts->as_stored ? stored : l->opts->dtype;
+}
+
+static void choose_formats(loading *l) {
+    for (int i = 0; i < l->list.n; i++) {
+        const fli_stored *s = &l->list.item[i];
+        const fl_tensor *file = &l->found[i]->t;
+        for (int k = 0; k < s->n_parts; k++) {
+            fl_param *p = s->part[k];
+            p->data.dtype = memory_format(l, p, file);
+            p->trainable = !l->opts->as_stored && l->opts->dtype == FL_F32;
+            if (l->opts->as_stored && p->data.dtype == file->dtype && fli_stored_mappable(s, file))
+                p->data.data = file->data;
+        }
+    }
+}
+
+static fl_status load_tensors(loading *l, fl_err *err) {
+    find_prefix(l);
+    for (int i = 0; i < l->list.n; i++) FL_TRY(find_tensor(l, i, err));
+    FL_TRY(check_extra(l, err));
+    choose_formats(l);
+    FL_TRY(fli_model_allocate(l->m, err));
+    for (int i = 0; i < l->list.n; i++) {
+        const fl_tensor *file = &l->found[i]->t;
+        if (l->list.item[i].part[0]->data.data != file->data) fli_stored_load(&l->list.item[i], file);
+    }
+    return FL_OK;
+}
+
+/* The mapping stays open with the model when weights are used from it. */
+static fl_status load_weights(fl_model *m, const char *dir, const fl_model_opts *opts, fl_err *err) {
+    loading l = {.m = m, .opts = opts};
+    FL_TRY(fl_safetensors_open(&l.file, dir, err));
+    fl_status s = fli_stored_hf(&l.list, m, FL_F32, err);
+    if (s == FL_OK && !(l.found = fl_alloc((size_t)l.list.n * sizeof *l.found)))
+        s = fl_fail(err, FL_ERR_NOMEM, "%s", dir);
+    if (s == FL_OK) s = load_tensors(&l, err);
+    fl_dealloc(l.found);
+    fli_stored_clear(&l.list);
+    if (opts->as_stored)
+        m->memory->mapped = l.file;
+    else
+        fl_safetensors_close(l.file);
+    return s;
+}
+
+/* ---- tokenizer and template ---- */
+
+static fl_status load_template_file(fl_model *m, const char *dir, fl_err *err) {
+    char path[FL_PATH_MAX];
+    size_t n;
+    FL_TRY(fl_path_join(path, dir, "chat_template.jinja", err));
+    return fl_path_exists(path) ? fl_file_read(path, TEMPLATE_MAX, &m->chat_template, &n, err) : FL_OK;
+}
+
+static fl_status load_template_field(fl_model *m, const char *dir, fl_err *err) {
+    char path[FL_PATH_MAX];
+    FL_TRY(fl_path_join(path, dir, "tokenizer_config.json", err));
+    if (!fl_path_exists(path)) return FL_OK;
+    json_t *v;
+    FL_TRY(fl_json_load(&v, path, err));
+    const char *text = json_string_value(json_object_get(v, "chat_template"));
+    if (text) m->chat_template = fl_strdup(text);
+    fl_status s = text && !m->chat_template ? fl_fail(err, FL_ERR_NOMEM, "%s", path) : FL_OK;
+    json_decref(v);
+    return s;
+}
+
+static fl_status has_tokenizer(const char *dir, bool *out, fl_err *err) {
+    static const char *const names[] = {"tokenizer.json", "vocab.json"};
+    char path[FL_PATH_MAX];
+    *out = false;
+    for (int i = 0; i < 2; i++) {
+        FL_TRY(fl_path_join(path, dir, names[i], err));
+        *out = *out || fl_path_exists(path);
+    }
+    return FL_OK;
+}
+
+static fl_status load_tokenizer(fl_model *m, const char *dir, fl_err *err) {
+    bool found;
+    FL_TRY(load_template_file(m, dir, err));
+    if (!m->chat_template) FL_TRY(load_template_field(m, dir, err));
+    FL_TRY(has_tokenizer(dir, &found, err));
+    if (!found) {
+        fl_warn("%s: no tokenizer.json; the model can be fed token ids only", dir);
+        return FL_OK;
+    }
+    FL_TRY(fl_tokenizer_load(&m->tokenizer, dir, err));
+    int32_t size = fl_tokenizer_size(m->tokenizer);
+    if (size > m->config.vocab_size)
+        return fl_fail(err, FL_ERR_FORMAT, "%s: the tokenizer has %d tokens, config.json's vocab_size is %lld: not the "
+                       "tokenizer of this model", dir, size, (long long)m->config.vocab_size);
+    return FL_OK;
+}
+
+fl_status fl_model_load(fl_model **out, const char *path, const fl_model_opts *opts, fl_err *err) {
+    char dir[FL_PATH_MAX];
+    fl_config config;
+    fl_model *m = NULL;
+    FL_TRY(fl_model_folder(dir, path, err));
+    FL_TRY(fl_config_load(&config, dir, err));
+    fl_status s = fli_model_shell(&m, &config, err);
+    fl_config_clear(&config);  // the model has its own reference
+    if (s == FL_OK) s = load_weights(m, dir, opts, err);
+    if (s == FL_OK && !opts->no_tokenizer) s = load_tokenizer(m, dir, err);
+    if (s != FL_OK) {
+        fl_model_free(m);
+        return fl_context(err, s, "loading %s", path);
+    }
+    *out = m;
+    return FL_OK;
+}

@@ -1,0 +1,180 @@
+/* stored - how parameters lie in files.
+ *
+ * A file's tensor is one parameter, or several one below the other (GPT-2's c_attn holds q, k and v), as rows (out, in)
+ * or transposed (in, out), and in GGUF the rows of Llama's Q and K are permuted: there a rotated pair is two
+ * neighbours (2i, 2i+1), here it is (i, i + D/2). One description serves reading and writing in both formats. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "model/internal.h"
+
+/* ---- writing ---- */
+
+static int64_t part_rows(const fli_stored *s) {
+    return s->part[0]->data.dim[0];
+}
+
+static int64_t part_cols(const fli_stored *s) {
+    return s->part[0]->data.rank == 2 ? s->part[0]->data.dim[1] : 1;
+}
+
+/* Element `col` of the description's row r, in the part that holds it. */
+static const void *element(const fli_stored *s, int64_t r, int64_t col, fl_dtype *dtype) {
+    int64_t rows = part_rows(s);
+    const fl_tensor *t = &s->part[r / rows]->data;
+    r %= rows;
+    if (s->permute_heads) {
+        int64_t head = rows / s->permute_heads, at = r % head;
+        r = r - at + at % 2 * (head / 2) + at / 2;
+    }
+    *dtype = t->dtype;
+    return (const char *)t->data + (size_t)(r * part_cols(s) + col) * fl_dtype_bytes(t->dtype);
+}
+
+/* fl_write_tensor.row, for a matrix as it is. */
+static void gather_row(const fl_write_tensor *w, int64_t row, float *out) {
+    const fli_stored *s = w->source;
+    fl_dtype dtype;
+    const void *from = element(s, row, 0, &dtype);
+    fl_convert(out, FL_F32, from, dtype, part_cols(s));
+}
+
+/* For a transposed matrix, and for a vector in parts, whose only row is all of it. */
+static void gather_column(const fl_write_tensor *w, int64_t row, float *out) {
+    const fli_stored *s = w->source;
+    for (int64_t j = 0; j < part_rows(s) * s->n_parts; j++) {
+        fl_dtype dtype;
+        const void *from = element(s, j, row, &dtype);
+        fl_convert(&out[j], FL_F32, from, dtype, 1);
+    }
+}
+
+void fli_stored_describe(fli_stored *s, fl_dtype dtype, fl_write_tensor *w) {
+    const fl_tensor *t = &s->part[0]->data;
+    int64_t rows = part_rows(s) * s->n_parts;
+    bool plain = s->n_parts == 1 && !s->transposed && !s->permute_heads;
+    *w = (fl_write_tensor){.name = s->name, .dtype = dtype, .rank = t->rank, .source_dtype = t->dtype};
+    w->dim[0] = s->transposed ? part_cols(s) : rows;
+    w->dim[1] = s->transposed ? rows : part_cols(s);
+    w->source = plain ? t->data : (const void *)s;
+    if (!plain) w->row = s->transposed || t->rank == 1 ? gather_column : gather_row;
+}
+
+/* ---- the list ---- */
+
+bool fli_same_tensor(const char *a, const char *b) {
+    size_t n = strcspn(a, "#");
+    return a[n] == '#' && strncmp(a, b, n + 1) == 0;
+}
+
+void fli_file_name(char out[128], const char *param) {
+    size_t n = strcspn(param, "#");
+    memcpy(out, param, n);
+    out[n] = '\0';
+}
+
+void fli_stored_clear(fli_stored_list *l) {
+    fl_dealloc(l->item);
+    fl_dealloc(l->w);
+    *l = (fli_stored_list){0};
+}
+
+static fl_status list_new(fli_stored_list *l, const fl_model *m, fl_err *err) {
+    size_t room = (size_t)m->memory->n_base;
+    *l = (fli_stored_list){.item = fl_alloc(room * sizeof *l->item), .w = fl_alloc(room * sizeof *l->w)};
+    if (l->item && l->w) return FL_OK;
+    fli_stored_clear(l);
+    return fl_fail(err, FL_ERR_NOMEM, "the list of a model's tensors");
+}
+
+/* Add parameter `p` to the tensor before it, or begin one, which is returned. */
+static fli_stored *add_part(fli_stored_list *l, fl_param *p) {
+    fli_stored *last = l->n ? &l->item[l->n - 1] : NULL;
+    if (last && fli_same_tensor(last->part[0]->name, p->name)) {
+        FL_ASSERT(last->n_parts < FLI_PARTS_MAX);
+        last->part[last->n_parts++] = p;
+        return NULL;
+    }
+    last = &l->item[l->n++];
+    *last = (fli_stored){.part = {p}, .n_parts = 1};
+    return last;
+}
+
+fl_status fli_stored_hf(fli_stored_list *out, const fl_model *m, fl_dtype dtype, fl_err *err) {
+    FL_TRY(list_new(out, m, err));
+    fl_param *p = m->param;
+    for (fl_weight_iter it = {0}; fl_weight_next(&m->config, &it); p++) {
+        fli_stored *s = add_part(out, p);
+        if (!s) continue;
+        s->transposed = it.row->transposed;
+        fli_file_name(s->name, p->name);
+    }
+    for (int i = 0; i < out->n; i++) fli_stored_describe(&out->item[i], dtype, &out->w[i]);
+    return FL_OK;
+}
+
+/* GGUF has (out, in) throughout, and f32 for vectors. */
+fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fl_dtype dtype, fl_err *err) {
+    FL_TRY(list_new(out, m, err));
+    fl_param *p = m->param;
+    for (fl_weight_iter it = {0}; fl_weight_next(&m->config, &it); p++) {
+        fli_stored *s = add_part(out, p);
+        if (!s) continue;
+        if (it.row->gguf_permute) s->permute_heads = p->data.dim[0] / m->config.head_dim;
+        fli_name_weight(s->name, sizeof s->name, it.row->gguf, it.layer);
+        out->w[out->n - 1].dtype = p->data.rank == 1 || it.row->gguf_f32 ? FL_F32 : dtype;
+    }
+    for (int i = 0; i < out->n; i++) fli_stored_describe(&out->item[i], out->w[i].dtype, &out->w[i]);
+    return FL_OK;
+}
+
+/* ---- reading ---- */
+
+bool fli_stored_mappable(const fli_stored *s, const fl_tensor *file) {
+    bool plain = s->n_parts == 1 && !s->transposed && file->rank == 2;
+    return plain && (uintptr_t)file->data % fl_dtype_bytes(file->dtype) == 0;
+}
+
+enum { TILE = 64 };
+
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* Rows [i0, i0 + n) of columns [j0, j0 + k), turned: column j is row j of the parts. */
+static void turn_tile(const fli_stored *s, const fl_tensor *file, int64_t i0, int64_t n, int64_t j0, int64_t k) {
+    float tile[TILE][TILE];
+    const char *from = file->data;
+    for (int64_t i = 0; i < n; i++) {
+        float row[TILE];
+        fl_convert(row, FL_F32, from + (size_t)((i0 + i) * file->dim[1] + j0) * fl_dtype_bytes(file->dtype), file->dtype, k);
+        for (int64_t j = 0; j < k; j++) tile[j][i] = row[j];
+    }
+    for (int64_t j = 0; j < k; j++) {
+        fl_dtype dtype;
+        void *to = (void *)(uintptr_t)element(s, j0 + j, i0, &dtype);
+        fl_convert(to, dtype, tile[j], FL_F32, n);
+    }
+}
+
+static void load_turned(const fli_stored *s, const fl_tensor *file) {
+    for (int64_t i = 0; i < file->dim[0]; i += TILE)
+        for (int64_t j = 0; j < file->dim[1]; j += TILE)
+            turn_tile(s, file, i, least(TILE, file->dim[0] - i), j, least(TILE, file->dim[1] - j));
+}
+
+static void load_parts(const fli_stored *s, const fl_tensor *file) {
+    const char *from = file->data;
+    for (int i = 0; i < s->n_parts; i++) {
+        fl_tensor *t = &s->part[i]->data;
+        int64_t n = fl_tensor_count(t);
+        fl_convert(t->data, t->dtype, from, file->dtype, n);
+        from += (size_t)n * fl_dtype_bytes(file->dtype);
+    }
+}
+
+void fli_stored_load(const fli_stored *s, const fl_tensor *file) {
+    FL_ASSERT(!s->permute_heads);
+    (s->transposed ? load_turned : load_parts)(s, file);
+}
