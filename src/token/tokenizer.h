@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "base/progress.h"
+#include "base/text.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -45,6 +46,23 @@ bool        fl_tokenizer_is_special(const fl_tokenizer *t, int32_t id);
 const uint8_t *fl_token_bytes(const fl_tokenizer *t, int32_t id, size_t *n);  // NULL if id names no token
 void        fl_tokenizer_hash(const fl_tokenizer *t, char out[33]);  // identity, for manifests
 
+/* A .tiktoken file that is none of the published ones: its pattern (NULL: known by its size) is not in it. */
+FL_MUST_USE fl_status fl_tokenizer_load_tiktoken(fl_tokenizer **out, const char *path, const char *pattern,
+                                                 fl_err *err);
+
+/* What writers of other formats need. The kinds are GGUF's tokenizer.ggml.token_type. */
+typedef enum { FL_TOKEN_NORMAL = 1, FL_TOKEN_CONTROL = 3, FL_TOKEN_USER = 4, FL_TOKEN_UNUSED = 5 } fl_token_kind;
+fl_token_kind fl_tokenizer_kind(const fl_tokenizer *t, int32_t id);
+/* Appends the token as vocabularies write it: bytes in GPT-2's printable alphabet, added tokens as they are. */
+void        fl_token_text(const fl_tokenizer *t, int32_t id, fl_text *out);
+size_t      fl_tokenizer_n_merges(const fl_tokenizer *t);
+void        fl_tokenizer_merge(const fl_tokenizer *t, size_t i, int32_t *left, int32_t *right);  // by rank
+const char *fl_tokenizer_pattern(const fl_tokenizer *t);  // a name of fl_bpe_opts.pattern or a regex; NULL: several
+const char *fl_tokenizer_llama_cpp_pre(const fl_tokenizer *t);  // tokenizer.ggml.pre; NULL: llama.cpp has none
+bool        fl_tokenizer_adds_bos(const fl_tokenizer *t);       // add_special puts bos before a text
+bool        fl_tokenizer_adds_eos(const fl_tokenizer *t);
+const char *fl_tokenizer_chat_template(const fl_tokenizer *t);  // NULL: none
+
 typedef struct {
     bool add_special;    // bos / template around the text, as tokenizer.json says
     bool plain;          // special tokens in the text are ordinary text (untrusted input)
@@ -67,7 +85,8 @@ FL_MUST_USE fl_status fl_decode(const fl_tokenizer *t, const int32_t *id, size_t
  * different pre-tokens, not by the text. Counts are exact; ties are broken as HF tokenizers does. */
 typedef struct {
     int32_t     vocab_size;   // wanted, specials included
-    const char *pattern;      // "gpt2", "cl100k", "llama3", "qwen2", "nanochat", or a PCRE2 pattern; NULL: "nanochat"
+    const char *pattern;      // "gpt2", "cl100k", "llama3", "qwen2", "nanochat", "o200k" or a PCRE2
+                              // pattern; NULL: "qwen2", which llama.cpp knows
     bool        nfc;          // normalise to NFC first
     const char *const *special; // texts, in id order after the merges; NULL: {"<|endoftext|>"}
     int         n_special;

@@ -1,0 +1,272 @@
+/* encode.c - text to ids.
+ *
+ * Added tokens are cut out first, the text between them is normalised where asked, split into pieces, and each
+ * piece is merged. Words repeat (Zipf), so an encoder remembers the ids of short pieces: a set-associative
+ * cache, two entries of 32 bytes in a line, keyed by the bytes themselves and their length. Almost every
+ * piece of ordinary text is one load and one compare. The cache never changes a result. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "token/internal.h"
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "encode.c packs bytes into words in little-endian order"
+#endif
+
+enum {
+    KEY_BYTES = 15,        // longest piece that is remembered; the 16th byte is its length
+    ENTRY_IDS = 3,         // ids kept in the entry; more go to the pool
+    CACHE_BITS = 15,       // lines: 2 MiB, as much as the second level holds of it
+    POOL_IDS = 1 << 18,
+    PAST_END = 4,          // ids that may be written behind the last
+};
+
+typedef struct {
+    uint64_t lo, hi;
+} piece_key;
+
+typedef struct {
+    piece_key key;
+    int32_t   id[ENTRY_IDS];  // or, if n > ENTRY_IDS, id[0] is where they are in the pool
+    int32_t   n;              // 0: free
+} entry;
+
+typedef struct {
+    entry way[2];  // the newer first
+} line;
+
+struct fl_encoder {
+    const fl_tokenizer *t;
+    const fli_pattern  *known;  // of the only stage; NULL: walk
+    line    *cache;             // NULL: remembers nothing
+    int32_t *pool;
+    size_t   n_pool;
+    fli_walk walk;
+    fli_merge_scratch scratch;
+    fl_text  normal;
+};
+
+static fl_status encoder_init(fl_encoder *e, const fl_tokenizer *t, bool remember, fl_err *err) {
+    *e = (fl_encoder){.t = t, .known = t->split.n == 1 ? t->split.stage[0].known : NULL};
+    FL_TRY(fli_walk_init(&e->walk, &t->split, err));
+    if (!remember) return FL_OK;
+    size_t bytes = sizeof(line) << CACHE_BITS;
+    e->cache = fl_alloc(bytes);
+    e->pool = fl_alloc(POOL_IDS * sizeof *e->pool);
+    if (!e->cache || !e->pool) return fl_fail(err, FL_ERR_NOMEM, "an encoder");
+    memset(e->cache, 0, bytes);
+    return FL_OK;
+}
+
+static void encoder_clear(fl_encoder *e) {
+    fli_walk_clear(&e->walk);
+    fl_dealloc(e->cache);
+    fl_dealloc(e->pool);
+    fl_dealloc(e->scratch.data);
+    fl_text_clear(&e->normal);
+}
+
+fl_status fl_encoder_new(fl_encoder **out, const fl_tokenizer *t, fl_err *err) {
+    fl_encoder *e = fl_alloc(sizeof *e);
+    if (!e) return fl_fail(err, FL_ERR_NOMEM, "an encoder");
+    fl_status st = encoder_init(e, t, true, err);
+    if (st != FL_OK) {
+        fl_encoder_free(e);
+        return st;
+    }
+    *out = e;
+    return FL_OK;
+}
+
+void fl_encoder_free(fl_encoder *e) {
+    if (!e) return;
+    encoder_clear(e);
+    fl_dealloc(e);
+}
+
+void fl_ids_clear(fl_ids *ids) {
+    fl_dealloc(ids->id);
+    *ids = (fl_ids){0};
+}
+
+static fl_status reserve(fl_ids *out, size_t more, fl_err *err) {
+    if (out->cap - out->n >= more + PAST_END) return FL_OK;
+    if (fli_grow((void **)&out->id, &out->cap, out->n + more + PAST_END, sizeof *out->id))
+        return FL_OK;
+    return fl_fail(err, FL_ERR_NOMEM, "%zu token ids", out->n + more);
+}
+
+static fl_status push(fl_ids *out, const int32_t *id, size_t n, fl_err *err) {
+    FL_TRY(reserve(out, n, err));
+    for (size_t i = 0; i < n; i++) out->id[out->n++] = id[i];
+    return FL_OK;
+}
+
+/* ---- one piece ---- */
+
+/* Merge s[0..n) onto the end of `out`, which has room. */
+static fl_status merge_piece(fl_encoder *e, const uint8_t *s, size_t n, fl_ids *out, fl_err *err) {
+    const fl_tokenizer *t = e->t;
+    if (t->ignore_merges) {
+        int32_t whole = fli_tokenizer_find(t, s, n);
+        if (whole >= 0) {
+            out->id[out->n++] = whole;
+            return FL_OK;
+        }
+    }
+    if (n > FLI_PIECE_MAX)
+        return fl_fail(err, FL_ERR_UNSUPPORTED,
+                       "%zu bytes of text without a word boundary, at most %d", n, FLI_PIECE_MAX);
+    int32_t *id = out->id + out->n;
+    for (size_t i = 0; i < n; i++) {
+        id[i] = t->byte_id[s[i]];
+        if (id[i] < 0)
+            return fl_fail(err, FL_ERR_UNSUPPORTED, "the vocabulary has no token for byte 0x%02x",
+                           s[i]);
+    }
+    size_t left = fli_merges_apply(&t->merges, id, n, &e->scratch);
+    if (left == 0) return fl_fail(err, FL_ERR_NOMEM, "merging a piece of %zu bytes", n);
+    out->n += left;
+    return FL_OK;
+}
+
+/* The first n bytes at s, of which `readable` may be read, and n. */
+static inline piece_key key_of(const uint8_t *s, size_t n, size_t readable) {
+    static const uint64_t keep[9] = {0, 0xff, 0xffff, 0xffffff, 0xffffffff, 0xffffffffff,
+                                     0xffffffffffff, 0xffffffffffffff, UINT64_MAX};
+    piece_key k = {0, 0};
+    if (readable >= sizeof k) memcpy(&k, s, sizeof k);
+    else memcpy(&k, s, n);
+    k.lo &= keep[n < 8 ? n : 8];
+    k.hi &= keep[n < 8 ? 0 : n - 8];
+    k.hi |= (uint64_t)n << 56;
+    return k;
+}
+
+static inline line *line_of(fl_encoder *e, piece_key k) {
+    uint64_t h = (k.lo ^ k.hi * 0x9E3779B97F4A7C15u) * 0xBF58476D1CE4E5B9u;
+    return e->cache + ((h ^ h >> 29) * 0x94D049BB133111EBu >> (64 - CACHE_BITS));
+}
+
+static inline bool holds(const entry *x, piece_key k) {
+    return x->key.lo == k.lo && x->key.hi == k.hi;
+}
+
+/* `out` has room for KEY_BYTES ids. */
+static inline void recall(const fl_encoder *e, const entry *x, fl_ids *out) {
+    int32_t *id = out->id + out->n;
+    memcpy(id, x->id, sizeof x->id);
+    if (x->n > ENTRY_IDS) memcpy(id, e->pool + x->id[0], (size_t)x->n * sizeof *id);
+    out->n += (size_t)x->n;
+}
+
+static void remember(fl_encoder *e, line *at, piece_key k, const int32_t *id, size_t n) {
+    entry x = {.key = k, .n = (int32_t)n};
+    if (n > ENTRY_IDS && e->n_pool + n > POOL_IDS) {  // full of what was pushed out: start again
+        memset(e->cache, 0, sizeof(line) << CACHE_BITS);
+        e->n_pool = 0;
+    }
+    if (n > ENTRY_IDS) {
+        x.id[0] = (int32_t)e->n_pool;
+        memcpy(e->pool + e->n_pool, id, n * sizeof *id);
+        e->n_pool += n;
+    } else {
+        memcpy(x.id, id, n * sizeof *id);
+    }
+    at->way[1] = at->way[0];
+    at->way[0] = x;
+}
+
+static inline fl_status encode_piece(fl_encoder *e, const uint8_t *s, size_t n, size_t readable,
+                                     fl_ids *out, fl_err *err) {
+    FL_TRY(reserve(out, n < KEY_BYTES ? KEY_BYTES : n, err));
+    if (n > KEY_BYTES || !e->cache) return merge_piece(e, s, n, out, err);
+    piece_key k = key_of(s, n, readable);
+    line *at = line_of(e, k);
+    if (holds(at->way, k)) {
+        recall(e, at->way, out);
+    } else if (holds(at->way + 1, k)) {
+        recall(e, at->way + 1, out);
+    } else {
+        size_t first = out->n;
+        FL_TRY(merge_piece(e, s, n, out, err));
+        remember(e, at, k, out->id + first, out->n - first);
+    }
+    return FL_OK;
+}
+
+/* ---- a text ---- */
+
+static fl_status encode_pieces(fl_encoder *e, const uint8_t *s, size_t n, fl_ids *out, fl_err *err) {
+    if (e->known) {
+        for (size_t i = 0, end; i < n; i = end) {
+            end = fli_scan(e->known, s, i, n);
+            FL_TRY(encode_piece(e, s + i, end - i, n - i, out, err));
+        }
+        return FL_OK;
+    }
+    fli_walk_begin(&e->walk, s, n);
+    for (size_t i = 0, end; i < n; i = end) {
+        FL_TRY(fli_walk_next(&e->walk, i, &end, err));
+        FL_TRY(encode_piece(e, s + i, end - i, n - i, out, err));
+    }
+    return FL_OK;
+}
+
+static fl_status encode_between(fl_encoder *e, bool normalized, const uint8_t *s, size_t n, bool plain,
+                                fl_ids *out, fl_err *err);
+
+/* Text without added tokens of this kind: on to normalisation and the next kind, or to the pieces. */
+static fl_status encode_stretch(fl_encoder *e, bool normalized, const uint8_t *s, size_t n, bool plain,
+                                fl_ids *out, fl_err *err) {
+    if (n == 0) return FL_OK;
+    if (normalized) return encode_pieces(e, s, n, out, err);
+    if (!e->t->nfc || fli_is_nfc_already(s, n)) return encode_between(e, true, s, n, plain, out, err);
+    e->normal.n = 0;
+    fli_nfc(&e->normal, s, n);
+    FL_TRY(fl_text_ok(&e->normal, err));
+    return encode_between(e, true, (const uint8_t *)e->normal.data, e->normal.n, plain, out, err);
+}
+
+/* Cut out the added tokens that are looked for before (or after) normalisation. */
+static fl_status encode_between(fl_encoder *e, bool normalized, const uint8_t *s, size_t n, bool plain,
+                                fl_ids *out, fl_err *err) {
+    const fli_trie *trie = &e->t->trie[normalized];
+    size_t from = 0, len = 1;
+    for (size_t i = plain ? n : fli_trie_next(trie, s, 0, n); i < n;
+         i = fli_trie_next(trie, s, i + len, n)) {
+        int32_t found = fli_trie_match(trie, s, i, n, &len);
+        if (found < 0) {
+            len = 1;
+            continue;
+        }
+        FL_TRY(encode_stretch(e, normalized, s + from, i - from, plain, out, err));
+        FL_TRY(push(out, &e->t->added[found].id, 1, err));
+        from = i + len;
+    }
+    return encode_stretch(e, normalized, s + from, n - from, plain, out, err);
+}
+
+fl_status fl_encoder_encode(fl_encoder *e, const char *text, size_t n, const fl_encode_opts *o,
+                            fl_ids *out, fl_err *err) {
+    static const fl_encode_opts defaults = {0};
+    const fl_tokenizer *t = e->t;
+    if (!o) o = &defaults;
+    size_t before = out->n;
+    fl_status st = FL_OK;
+    if (o->add_special) st = push(out, t->before, (size_t)t->n_before, err);
+    if (st == FL_OK)
+        st = encode_between(e, false, (const uint8_t *)text, n, o->plain, out, err);
+    if (st == FL_OK && o->add_special) st = push(out, t->after, (size_t)t->n_after, err);
+    if (st != FL_OK) out->n = before;
+    return st;
+}
+
+fl_status fl_encode(const fl_tokenizer *t, const char *text, size_t n, const fl_encode_opts *o,
+                    fl_ids *out, fl_err *err) {
+    fl_encoder e;  // one text: not worth a cache
+    fl_status st = encoder_init(&e, t, false, err);
+    if (st == FL_OK) st = fl_encoder_encode(&e, text, n, o, out, err);
+    encoder_clear(&e);
+    return st;
+}

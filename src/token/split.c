@@ -1,0 +1,143 @@
+/* split.c - stages of pre-tokenization: known patterns by their scanners, others by PCRE2 with its JIT.
+ *
+ * PCRE2 sees \s, \p{..} and case as Unicode does. Bytes that are not UTF-8 match nothing, so that they become
+ * pieces of their own between matches. */
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "token/split.h"
+
+#include <pcre2.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/text.h"
+#include "token/unicode.h"
+
+enum { REGEX_MAX = 64 << 10 };
+
+static fl_status compile(fli_stage *stage, fl_err *err) {
+    int code;
+    PCRE2_SIZE at;
+    uint32_t flags = PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF;
+    pcre2_code *re =
+        pcre2_compile((PCRE2_SPTR)stage->regex, strlen(stage->regex), flags, &code, &at, NULL);
+    if (!re) {
+        PCRE2_UCHAR why[160];
+        pcre2_get_error_message(code, why, sizeof why);
+        return fl_fail(err, FL_ERR_FORMAT, "pattern \"%.80s\": %s at byte %zu", stage->regex,
+                       (char *)why, at);
+    }
+    // Without a JIT for this machine the interpreter does the same, slower.
+    (void)pcre2_jit_compile(re, PCRE2_JIT_COMPLETE);
+    stage->code = re;
+    return FL_OK;
+}
+
+fl_status fli_splitter_add(fli_splitter *s, const char *pattern, fl_err *err) {
+    if (s->n == FLI_STAGES)
+        return fl_fail(err, FL_ERR_UNSUPPORTED, "more than %d pre-tokenizers in sequence",
+                       FLI_STAGES);
+    if (strlen(pattern) > REGEX_MAX)
+        return fl_fail(err, FL_ERR_FORMAT, "a pattern of %zu bytes, at most %d", strlen(pattern),
+                       REGEX_MAX);
+    fli_unicode_init();
+    fli_stage stage = {.known = fli_pattern_find(pattern)};
+    stage.regex = fl_strdup(stage.known ? stage.known->spelling[0] : pattern);
+    if (!stage.regex) return fl_fail(err, FL_ERR_NOMEM, "a pattern");
+    if (!stage.known) {
+        fl_status st = compile(&stage, err);
+        if (st != FL_OK) {
+            fl_dealloc(stage.regex);
+            return st;
+        }
+    }
+    s->stage[s->n++] = stage;
+    return FL_OK;
+}
+
+void fli_splitter_clear(fli_splitter *s) {
+    for (int k = 0; k < s->n; k++) {
+        fl_dealloc(s->stage[k].regex);
+        pcre2_code_free(s->stage[k].code);
+    }
+    *s = (fli_splitter){0};
+}
+
+const char *fli_splitter_llama_cpp(const fli_splitter *s) {
+    if (s->n == 1) return s->stage[0].known ? s->stage[0].known->llama_cpp : NULL;
+    bool digits_first = s->n == 2 && strcmp(s->stage[0].regex, "\\p{N}") == 0;
+    bool then_gpt2 = s->n == 2 && s->stage[1].known == fli_pattern_find("gpt2");
+    return digits_first && then_gpt2 ? "smollm" : NULL;
+}
+
+fl_status fli_walk_init(fli_walk *w, const fli_splitter *split, fl_err *err) {
+    *w = (fli_walk){.split = split};
+    for (int k = 0; k < split->n; k++) {
+        if (split->stage[k].known) continue;
+        w->found[k] = pcre2_match_data_create(1, NULL);
+        if (!w->found[k]) {
+            fli_walk_clear(w);
+            return fl_fail(err, FL_ERR_NOMEM, "a pre-tokenizer");
+        }
+    }
+    return FL_OK;
+}
+
+void fli_walk_clear(fli_walk *w) {
+    for (int k = 0; k < FLI_STAGES; k++) pcre2_match_data_free(w->found[k]);
+    *w = (fli_walk){0};
+}
+
+void fli_walk_begin(fli_walk *w, const uint8_t *s, size_t n) {
+    w->s = s;
+    w->n = n;
+    memset(w->begin, 0, sizeof w->begin);
+    memset(w->end, 0, sizeof w->end);
+    memset(w->match, 0, sizeof w->match);
+}
+
+/* The next piece of a compiled stage within [base, limit), from `pos` on: a match, or what lies before one. */
+static fl_status next_match(fli_walk *w, int k, size_t base, size_t limit, fl_err *err) {
+    size_t pos = w->end[k];
+    if (w->match[k] > pos) {  // found together with the gap before it
+        w->end[k] = w->match[k];
+        return FL_OK;
+    }
+    // Matches of nothing are no pieces: NOTEMPTY.
+    int rc = pcre2_match(w->split->stage[k].code, w->s + base, limit - base, pos - base,
+                         PCRE2_NOTEMPTY, w->found[k], NULL);
+    if (rc == PCRE2_ERROR_NOMATCH) {
+        w->end[k] = limit;
+        return FL_OK;
+    }
+    if (rc < 0) {
+        PCRE2_UCHAR why[160];
+        pcre2_get_error_message(rc, why, sizeof why);
+        return fl_fail(err, FL_ERR_UNSUPPORTED, "pattern \"%.60s\" at byte %zu of the text: %s",
+                       w->split->stage[k].regex, pos, (char *)why);
+    }
+    PCRE2_SIZE *at = pcre2_get_ovector_pointer(w->found[k]);
+    size_t from = base + at[0], to = base + at[1];
+    if (from > pos) {
+        w->end[k] = from;
+        w->match[k] = to;
+    } else {
+        w->end[k] = to;
+    }
+    return FL_OK;
+}
+
+fl_status fli_walk_next(fli_walk *w, size_t pos, size_t *end, fl_err *err) {
+    size_t base = 0, limit = w->n;
+    for (int k = 0; k < w->split->n; k++) {
+        const fli_stage *stage = w->split->stage + k;
+        if (w->end[k] == pos) {
+            w->begin[k] = pos;
+            if (stage->known) w->end[k] = fli_scan(stage->known, w->s, pos, limit);
+            else FL_TRY(next_match(w, k, base, limit, err));
+        }
+        base = w->begin[k];
+        limit = w->end[k];
+    }
+    *end = limit;
+    return FL_OK;
+}

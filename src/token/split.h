@@ -1,0 +1,49 @@
+/* split.h - pre-tokenization: the text cut into the pieces within which merges happen.
+ *
+ * A splitter is up to FLI_STAGES stages, each cutting the pieces of the one before, as in a Sequence of Split
+ * pre-tokenizers. A stage is a row of scan.h or a PCRE2 pattern; text between matches is a piece too. */
+#ifndef FL_TOKEN_SPLIT_H
+#define FL_TOKEN_SPLIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "token/scan.h"
+
+enum { FLI_STAGES = 8 };
+
+typedef struct {
+    const fli_pattern *known;  // NULL: the compiled pattern
+    char *regex;               // as it was spelled
+    void *code;                // pcre2_code
+} fli_stage;
+
+typedef struct {
+    fli_stage stage[FLI_STAGES];
+    int       n;  // 0: the whole text is one piece
+} fli_splitter;
+
+/* Add a stage by the name or spelling of a pattern. */
+FL_MUST_USE fl_status fli_splitter_add(fli_splitter *s, const char *pattern, fl_err *err);
+void fli_splitter_clear(fli_splitter *s);
+/* What llama.cpp calls these stages (tokenizer.ggml.pre), NULL if it has no name for them. */
+const char *fli_splitter_llama_cpp(const fli_splitter *s);
+
+/* A walk over one text; one thread's. */
+typedef struct {
+    const fli_splitter *split;
+    const uint8_t *s;
+    size_t n;
+    size_t begin[FLI_STAGES], end[FLI_STAGES];  // the piece each stage is in
+    size_t match[FLI_STAGES];                   // end of the match that starts at end[], if it is known
+    void  *found[FLI_STAGES];                   // pcre2_match_data
+} fli_walk;
+
+FL_MUST_USE fl_status fli_walk_init(fli_walk *w, const fli_splitter *split, fl_err *err);
+void fli_walk_clear(fli_walk *w);
+void fli_walk_begin(fli_walk *w, const uint8_t *s, size_t n);
+/* The end of the piece that starts at `pos`, the end of the piece before it. */
+FL_MUST_USE fl_status fli_walk_next(fli_walk *w, size_t pos, size_t *end, fl_err *err);
+
+#endif
