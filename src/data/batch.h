@@ -40,6 +40,10 @@ struct fl_source {
     double n_bytes;            // raw bytes in one pass
 };
 
+static inline void fl_source_close(fl_source *s) {
+    if (s) s->row->close(s);
+}
+
 #ifdef __cplusplus
 }
 #endif

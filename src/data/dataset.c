@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "base/log.h"
+#include "data/ids.h"
 #include "data/part.h"
 
 int64_t fli_document_pairs(const fl_dataset *d, int64_t n_tokens) {
@@ -201,16 +201,8 @@ fl_status fl_dataset_tokens(const fl_dataset *d, fl_part part, int64_t document,
                             fl_err *err) {
     FL_ASSERT(document >= 0 && document < d->part[part].info.n_documents);
     const fli_span *s = &d->part[part].span[document];
-    size_t n = out->n + (size_t)s->n_tokens;
-    if (n > out->cap) {
-        int32_t *grown = fl_alloc(n * sizeof *grown);
-        if (!grown) return fl_fail(err, FL_ERR_NOMEM, "a document of %zu tokens", n);
-        if (out->n) memcpy(grown, out->id, out->n * sizeof *grown);
-        fl_dealloc(out->id);
-        out->id = grown;
-        out->cap = n;
-    }
+    FL_TRY(fli_ids_reserve(out, (size_t)s->n_tokens, err));
     fli_shards_read(&d->store.shards, s->first, s->n_tokens, out->id + out->n);
-    out->n = n;
+    out->n += (size_t)s->n_tokens;
     return FL_OK;
 }

@@ -101,10 +101,6 @@ FL_MUST_USE fl_status fl_train_source_new(fl_source **out, const fl_mix_part *pa
 FL_MUST_USE fl_status fl_pass_source_new(fl_source **out, const fl_dataset *d, fl_part part,
                                          const fl_source_opts *o, fl_err *err);
 
-static inline void fl_source_close(fl_source *s) {
-    if (s) s->row->close(s);
-}
-
 #ifdef __cplusplus
 }
 #endif
