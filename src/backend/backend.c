@@ -5,12 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/cpu/rows.h"
 #include "base/assert.h"
-
-extern const fl_backend fl_backend_ref;
 
 /* Best first; the reference is the last resort of every call. */
 const fl_backend *const fl_backends[] = {
+#if defined(__x86_64__)
+    &fl_backend_amx,
+    &fl_backend_avx512,
+    &fl_backend_avx2,
+#endif
+    &fl_backend_portable,
     &fl_backend_ref,
     NULL,
 };

@@ -2,6 +2,7 @@
 #if defined(__x86_64__)
 
 #include "backend/cpu/isa/isa.h"
+#include "backend/cpu/kernels.h"
 #include "backend/cpu/rows.h"
 #include "base/cpu.h"
 
@@ -15,7 +16,7 @@ const fl_backend fl_backend_avx512 = {
     .name = "avx512",
     .needs = "AVX-512 with VNNI and bf16",
     .available = available,
-    .kernel = {FLI_ISA_KERNELS(KERNEL)},
+    .kernel = {FLI_ISA_KERNELS(KERNEL) FLI_GEMM_KERNELS(KERNEL)},
 };
 
 #endif

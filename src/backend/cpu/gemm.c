@@ -1,0 +1,164 @@
+/* gemm - drives an engine over the tiles of a matrix product (gemm.h says how and in what order).
+ */
+#include "backend/cpu/gemm.h"
+
+#include "base/assert.h"
+
+static int64_t imin(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+static int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+static int64_t round_up(int64_t a, int64_t b) {
+    return ceil_div(a, b) * b;
+}
+
+int64_t fli_panel_count(const fli_engine *e, int64_t n) {
+    return ceil_div(n, e->nr);
+}
+
+size_t fli_panel_bytes(const fli_engine *e, int64_t k) {
+    return (size_t)(round_up(k, e->kr) * e->nr) * fl_dtype_bytes(e->dtype);
+}
+
+void fli_panels_pack(const fli_engine *e, void *dst, const fli_mat *b, int64_t k, int64_t n,
+                     int64_t begin, int64_t end) {
+    const size_t bytes = fli_panel_bytes(e, k);
+    for (int64_t p = begin; p < end; p++)
+        e->pack_b((char *)dst + (size_t)p * bytes, b, k, n, p * e->nr);
+}
+
+/* A can be multiplied where it lies. */
+static bool a_is_direct(const fli_engine *e, const fli_gemm *g) {
+    return g->a.dtype == e->dtype && g->a.cs == 1 && g->k % e->kr == 0;
+}
+
+/* Results may be summed in C itself instead of in scratch. */
+static bool c_is_direct(const fli_gemm *g) {
+    return g->c_dtype == FL_F32 && !g->bias && g->alpha == 1.0f;
+}
+
+/* The engine's tile, halved until there is work for a few threads; a packed A wants wide tiles,
+ * because each tile packs its own. */
+void fli_gemm_tile(const fli_engine *e, fli_gemm *g) {
+    enum { ENOUGH = 12 };
+    g->mc = imin(e->mc, round_up(g->m, e->mr));
+    g->nc = imin(a_is_direct(e, g) ? e->nc : 4 * e->nc, round_up(g->n, e->nr));
+    while (fli_gemm_tiles(g) < ENOUGH) {
+        const int64_t half_m = round_up(g->mc / 2, e->mr), half_n = round_up(g->nc / 2, e->nr);
+        if (half_m < g->mc && g->mc >= 4 * e->mr) g->mc = half_m;
+        else if (half_n < g->nc && g->nc >= 2 * e->nr) g->nc = half_n;
+        else break;
+    }
+}
+
+int64_t fli_gemm_tiles(const fli_gemm *g) {
+    return ceil_div(g->m, g->mc) * ceil_div(g->n, g->nc);
+}
+
+/* Rows of packed A are a cache line longer than a slab, so that they do not meet in the same cache
+ * sets. */
+static int64_t packed_ld(const fli_engine *e, const fli_gemm *g) {
+    const int64_t line = FLI_LINE / (int64_t)fl_dtype_bytes(e->dtype);
+    return round_up(imin(e->depth, round_up(g->k, e->kr)), line) + line;
+}
+
+static size_t packed_bytes(const fli_engine *e, const fli_gemm *g) {
+    if (a_is_direct(e, g)) return 0;
+    return (size_t)round_up(g->mc * packed_ld(e, g) * (int64_t)fl_dtype_bytes(e->dtype), FLI_LINE);
+}
+
+/* Sums are kept outside C for the columns of one panel, or of the whole tile when K has several
+ * slabs. */
+static int64_t sums_ld(const fli_engine *e, const fli_gemm *g) {
+    return g->k > e->depth ? g->nc : e->nr;
+}
+
+size_t fli_gemm_scratch(const fli_engine *e, const fli_gemm *g) {
+    return packed_bytes(e, g) + (size_t)(g->mc * sums_ld(e, g)) * sizeof(float);
+}
+
+/* nr values of the bias from column n on, as f32. */
+static const float *bias_at(const fl_tensor *bias, int64_t n, int cols, float *buffer) {
+    if (!bias) return NULL;
+    const char *from = (const char *)bias->data + (size_t)n * fl_dtype_bytes(bias->dtype);
+    fl_convert(buffer, FL_F32, from, bias->dtype, cols);
+    return buffer;
+}
+
+typedef struct {  // a slab of K of one tile
+    const fli_engine *e;
+    const fli_gemm *g;
+    const char *a;  // (m0, k0)
+    int64_t lda, m0, m1, k0, k1;
+    float *sums;
+} slab;
+
+/* A panel against all rows of the tile: kc of K at a time, so that this much of the panel stays in
+ * L1. */
+static void run_panel(const slab *s, float *sums, int64_t ld, bool add, int64_t n) {
+    const fli_engine *e = s->e;
+    const size_t es = fl_dtype_bytes(e->dtype);
+    const char *panel = (const char *)s->g->panels +
+                        (size_t)(n / e->nr) * fli_panel_bytes(e, s->g->k);
+    for (int64_t k = s->k0; k < s->k1; k += e->kc) {
+        const int64_t depth = round_up(imin(e->kc, s->k1 - k), e->kr);
+        for (int64_t m = s->m0; m < s->m1; m += e->mr) {
+            const char *a = s->a + (size_t)((m - s->m0) * s->lda + (k - s->k0)) * es;
+            e->block(a, s->lda, panel + (size_t)(k * e->nr) * es, depth, sums + (m - s->m0) * ld,
+                     ld, (int)imin(e->mr, s->m1 - m), add || k > s->k0);
+        }
+    }
+}
+
+static void run_slab(const slab *s, int64_t n0, int64_t n1) {
+    enum { MAX_NR = 64 };
+    const fli_engine *e = s->e;
+    const fli_gemm *g = s->g;
+    const int64_t ld = sums_ld(e, g);
+    float buffer[MAX_NR];
+    for (int64_t n = n0; n < n1; n += e->nr) {
+        const int cols = (int)imin(e->nr, g->n - n);
+        char *c = (char *)g->c + (size_t)(s->m0 * g->ldc + n) * fl_dtype_bytes(g->c_dtype);
+        if (c_is_direct(g) && cols == e->nr) {
+            run_panel(s, (float *)(void *)c, g->ldc, g->accumulate || s->k0 > 0, n);
+            continue;
+        }
+        float *sums = s->sums + (g->k > e->depth ? n - n0 : 0);
+        run_panel(s, sums, ld, s->k0 > 0, n);
+        if (s->k1 < g->k) continue;
+        const float *bias = bias_at(g->bias, n, cols, buffer);
+        e->store(c, g->c_dtype, g->ldc, sums, ld, (int)(s->m1 - s->m0), cols, g->alpha, bias,
+                 g->accumulate);
+    }
+}
+
+void fli_gemm_one(const fli_engine *e, const fli_gemm *g, int64_t m0, int64_t m1, int64_t n0,
+                  int64_t n1, void *scratch) {
+    const bool direct = a_is_direct(e, g);
+    slab s = {.e = e, .g = g, .m0 = m0, .m1 = m1};
+    s.sums = (float *)(void *)((char *)scratch + packed_bytes(e, g));
+    s.lda = direct ? g->a.rs : packed_ld(e, g);
+    for (s.k0 = 0; s.k0 < g->k; s.k0 = s.k1) {
+        s.k1 = imin(s.k0 + e->depth, g->k);
+        s.a = (const char *)g->a.data + (size_t)(m0 * g->a.rs + s.k0) * fl_dtype_bytes(e->dtype);
+        if (!direct) {
+            e->pack_a(scratch, s.lda, &g->a, m0, s.k0, m1 - m0, s.k1 - s.k0);
+            s.a = scratch;
+        }
+        run_slab(&s, n0, n1);
+    }
+}
+
+/* Tiles run down the columns of C: neighbours share their panels of B. */
+void fli_gemm_run(const fli_engine *e, const fli_gemm *g, int64_t begin, int64_t end,
+                  void *scratch) {
+    const int64_t down = ceil_div(g->m, g->mc);
+    if (e->begin) e->begin();
+    for (int64_t t = begin; t < end; t++) {
+        const int64_t m0 = t % down * g->mc, n0 = t / down * g->nc;
+        fli_gemm_one(e, g, m0, imin(m0 + g->mc, g->m), n0, imin(n0 + g->nc, g->n), scratch);
+    }
+    if (e->end) e->end();
+}

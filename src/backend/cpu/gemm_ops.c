@@ -1,0 +1,182 @@
+/* gemm_ops - linear, its two gradients and matmul as matrix products, on every row of engines.
+ *
+ * Phase 0 packs the right-hand side where the executor has not (it has, for weights); phase 1
+ * multiplies. */
+#include "backend/cpu/gemm.h"
+#include "backend/cpu/kernels.h"
+
+typedef struct {
+    const fli_engine *f32, *bf16;
+} engines;
+
+/* bf16 inputs are multiplied as bf16 where there is an engine for it, else both sides become f32.
+ */
+static const fli_engine *engine_of(const engines *es, const fl_call *c) {
+    return c->in[0].dtype == FL_BF16 ? es->bf16 : es->f32;
+}
+
+static fli_mat by_rows(const fl_tensor *t) { return (fli_mat){t->data, t->dtype, fl_tensor_cols(t), 1}; }
+static fli_mat by_cols(const fl_tensor *t) { return (fli_mat){t->data, t->dtype, 1, fl_tensor_cols(t)}; }
+
+static fli_gemm product(const fl_call *c, int64_t m, int64_t n, int64_t k, fli_mat a, fli_mat b) {
+    const fl_tensor *out = &c->out[0];
+    const void *panels = c->packed ? c->packed : c->workspace;
+    return (fli_gemm){.m = m, .n = n, .k = k, .a = a, .b = b, .panels = panels, .alpha = 1.0f,
+                      .c = out->data, .c_dtype = out->dtype, .ldc = n};
+}
+
+static fli_gemm linear(const fl_call *c) {
+    const fl_tensor *x = &c->in[0], *w = &c->in[1];  // (M, K), (N, K)
+    fli_gemm g = product(c, fl_tensor_rows(x), w->dim[0], w->dim[1], by_rows(x), by_cols(w));
+    if (c->n_in > 2 && c->in[2].rank) g.bias = &c->in[2];
+    return g;
+}
+
+static fli_gemm linear_dx(const fl_call *c) {
+    const fl_tensor *dy = &c->in[0], *w = &c->in[1];  // (M, N), (N, K)
+    return product(c, fl_tensor_rows(dy), w->dim[1], w->dim[0], by_rows(dy), by_rows(w));
+}
+
+static fli_gemm linear_dw(const fl_call *c) {
+    const fl_tensor *dy = &c->in[0], *x = &c->in[1];  // (M, N), (M, K)
+    fli_gemm g = product(c, fl_tensor_cols(dy), fl_tensor_cols(x), fl_tensor_rows(x), by_cols(dy),
+                         by_rows(x));
+    g.accumulate = c->attr.accumulate;
+    return g;
+}
+
+static fli_gemm matmul(const fl_call *c) {
+    const fl_tensor *a = &c->in[0], *b = &c->in[1];
+    const int64_t m = a->dim[c->attr.trans_a], k = a->dim[!c->attr.trans_a],
+                  n = b->dim[!c->attr.trans_b];
+    fli_gemm g = product(c, m, n, k, c->attr.trans_a ? by_cols(a) : by_rows(a),
+                         c->attr.trans_b ? by_cols(b) : by_rows(b));
+    g.alpha = c->attr.alpha;
+    return g;
+}
+
+typedef fli_gemm (*problem)(const fl_call *c);
+
+static bool is_real(const fl_tensor *t) {
+    return t->dtype == FL_F32 || t->dtype == FL_BF16;
+}
+
+static bool supports(const fl_call *c) {
+    for (int i = 0; i < c->n_in; i++) {
+        if (c->in[i].rank && !(is_real(&c->in[i]) && fl_tensor_contiguous(&c->in[i]))) return false;
+    }
+    return is_real(&c->out[0]) && fl_tensor_contiguous(&c->out[0]);
+}
+
+static int64_t panels(const engines *es, problem p, const fl_call *c) {
+    return fli_panel_count(engine_of(es, c), p(c).n);
+}
+
+static int64_t unpacked_panels(const engines *es, problem p, const fl_call *c) {
+    return c->packed ? 0 : panels(es, p, c);
+}
+
+static size_t panels_bytes(const engines *es, problem p, const fl_call *c) {
+    const fli_engine *e = engine_of(es, c);
+    return (size_t)panels(es, p, c) * fli_panel_bytes(e, p(c).k);
+}
+
+static size_t workspace(const engines *es, problem p, const fl_call *c) {
+    return c->packed ? 0 : panels_bytes(es, p, c);
+}
+
+static void pack(const engines *es, problem p, const fl_call *c, void *dst, int64_t begin,
+                 int64_t end) {
+    const fli_gemm g = p(c);
+    fli_panels_pack(engine_of(es, c), dst, &g.b, g.k, g.n, begin, end);
+}
+
+static fli_gemm tiled(const engines *es, problem p, const fl_call *c) {
+    fli_gemm g = p(c);
+    fli_gemm_tile(engine_of(es, c), &g);
+    return g;
+}
+
+static int64_t tiles(const engines *es, problem p, const fl_call *c) {
+    const fli_gemm g = tiled(es, p, c);
+    return fli_gemm_tiles(&g);
+}
+
+static size_t scratch(const engines *es, problem p, const fl_call *c) {
+    const fli_gemm g = tiled(es, p, c);
+    return fli_gemm_scratch(engine_of(es, c), &g);
+}
+
+static void multiply(const engines *es, problem p, const fl_call *c, int64_t begin, int64_t end,
+                     void *scratch_) {
+    const fli_gemm g = tiled(es, p, c);
+    fli_gemm_run(engine_of(es, c), &g, begin, end, scratch_);
+}
+
+/* A kernel is functions of the call alone, so each operation needs its own on each row of engines.
+ */
+#define BIND(row, op)                                                                            \
+    static int64_t op##_prepare_tasks_##row(const fl_call *c) {                                  \
+        return unpacked_panels(&row, op, c);                                                     \
+    }                                                                                            \
+    static void op##_prepare_##row(const fl_call *c, int64_t begin, int64_t end, void *unused) { \
+        (void)unused;                                                                            \
+        pack(&row, op, c, c->workspace, begin, end);                                             \
+    }                                                                                            \
+    static int64_t op##_tasks_##row(const fl_call *c) {                                          \
+        return tiles(&row, op, c);                                                               \
+    }                                                                                            \
+    static void op##_run_##row(const fl_call *c, int64_t begin, int64_t end, void *s) {          \
+        multiply(&row, op, c, begin, end, s);                                                    \
+    }                                                                                            \
+    static size_t op##_scratch_##row(const fl_call *c) {                                         \
+        return scratch(&row, op, c);                                                             \
+    }                                                                                            \
+    static size_t op##_workspace_##row(const fl_call *c) {                                       \
+        return workspace(&row, op, c);                                                           \
+    }
+
+/* What the executor packs ahead: weights, not activations. */
+#define BIND_PACK(row, op, which)                                                          \
+    static const char *op##_pack_id_##row(const fl_call *c) {                              \
+        return engine_of(&row, c)->layout[which];                                          \
+    }                                                                                      \
+    static int64_t op##_pack_tasks_##row(const fl_call *c) {                               \
+        return panels(&row, op, c);                                                        \
+    }                                                                                      \
+    static size_t op##_pack_bytes_##row(const fl_call *c) {                                \
+        return panels_bytes(&row, op, c);                                                  \
+    }                                                                                      \
+    static void op##_pack_##row(const fl_call *c, void *dst, int64_t begin, int64_t end) { \
+        pack(&row, op, c, dst, begin, end);                                                \
+    }
+
+#define PHASES(row, op)                                                                            \
+    .phase = {{op##_prepare_tasks_##row, op##_prepare_##row}, {op##_tasks_##row, op##_run_##row}}, \
+    .supports = supports, .scratch = op##_scratch_##row, .workspace = op##_workspace_##row
+
+#define KERNEL(row, op) \
+    BIND(row, op)       \
+    const fl_kernel fl_kernel_##op##_##row = {PHASES(row, op)};
+
+#define PACKED_KERNEL(row, op, which)                                                         \
+    BIND(row, op)                                                                             \
+    BIND_PACK(row, op, which)                                                                 \
+    const fl_kernel fl_kernel_##op##_##row = {PHASES(row, op), .pack_id = op##_pack_id_##row, \
+                                              .pack_bytes = op##_pack_bytes_##row,            \
+                                              .pack_tasks = op##_pack_tasks_##row,            \
+                                              .pack = op##_pack_##row};
+
+#define ROW(row, f32_engine, bf16_engine)                   \
+    static const engines row = {&f32_engine, &bf16_engine}; \
+    PACKED_KERNEL(row, linear, FLI_OF_W_TRANSPOSED)         \
+    PACKED_KERNEL(row, linear_dx, FLI_OF_W)                 \
+    KERNEL(row, linear_dw)                                  \
+    KERNEL(row, matmul)
+
+ROW(portable, fli_gemm_f32_portable, fli_gemm_f32_portable)
+#if defined(__x86_64__)
+ROW(avx2, fli_gemm_f32_avx2, fli_gemm_f32_avx2)
+ROW(avx512, fli_gemm_f32_avx512, fli_gemm_bf16_avx512)
+ROW(amx, fli_gemm_f32_avx512, fli_gemm_bf16_amx)
+#endif

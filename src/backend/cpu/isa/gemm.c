@@ -1,0 +1,155 @@
+/* gemm - the f32 engine, and the way results leave every engine, at one instruction set.
+ *
+ * A block of C is MR x two vectors in registers: 28 of 32 on AVX-512, 12 of 16 elsewhere. A panel
+ * holds, for each k, the nr values of its columns; A is read along its rows and broadcast. */
+#include "backend/cpu/gemm.h"
+#include "backend/cpu/isa/isa.h"
+#include "backend/cpu/simd.h"
+
+#define TEXT2(x)    #x
+#define TEXT(x)     TEXT2(x)
+#define FL_ISA_TEXT TEXT(FL_ISA)
+
+enum { MR = FL_LANES == 16 ? 14 : 6, NR = 2 * FL_LANES };
+
+static int64_t imin(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static float at(const fli_mat *x, int64_t i) {
+    return x->dtype == FL_F32 ? ((const float *)x->data)[i]
+                              : s_from_bf16(((const uint16_t *)x->data)[i]);
+}
+
+static void pack_b(void *panel, const fli_mat *b, int64_t k, int64_t n, int64_t n0) {
+    enum { STEP = 16 };  // rows of the panel that stay in L1 while columns are scattered into them
+    float *dst = panel;
+    const int64_t cols = imin(NR, n - n0);
+    for (int64_t k0 = 0; k0 < k; k0 += STEP) {
+        const int64_t k1 = imin(k0 + STEP, k);
+        if (b->rs == 1) {
+            for (int64_t j = 0; j < cols; j++) {
+                for (int64_t i = k0; i < k1; i++) dst[i * NR + j] = at(b, (n0 + j) * b->cs + i);
+            }
+        } else {
+            for (int64_t i = k0; i < k1; i++) {
+                for (int64_t j = 0; j < cols; j++) dst[i * NR + j] = at(b, i * b->rs + n0 + j);
+            }
+        }
+        for (int64_t i = k0; i < k1; i++) {
+            for (int64_t j = cols; j < NR; j++) dst[i * NR + j] = 0.0f;
+        }
+    }
+}
+
+static void pack_a(void *dst, int64_t ld, const fli_mat *a, int64_t m0, int64_t k0, int64_t rows,
+                   int64_t cols) {
+    enum { STEP = 16 };
+    float *to = dst;
+    for (int64_t i0 = 0; i0 < rows; i0 += STEP) {
+        const int64_t i1 = imin(i0 + STEP, rows);
+        if (a->cs == 1) {
+            for (int64_t i = i0; i < i1; i++) {
+                for (int64_t k = 0; k < cols; k++)
+                    to[i * ld + k] = at(a, (m0 + i) * a->rs + k0 + k);
+            }
+        } else {
+            for (int64_t k = 0; k < cols; k++) {
+                for (int64_t i = i0; i < i1; i++) to[i * ld + k] = at(a, (k0 + k) * a->cs + m0 + i);
+            }
+        }
+    }
+}
+
+/* rows is a constant wherever this is expanded. */
+FL_INLINE void block_rows(int rows, const float *a, int64_t lda, const float *panel, int64_t k,
+                          float *c, int64_t ldc, bool add) {
+    vf acc[MR][2];
+    for (int i = 0; i < rows; i++) {
+        acc[i][0] = add ? v_load(c + i * ldc) : v_set(0.0f);
+        acc[i][1] = add ? v_load(c + i * ldc + FL_LANES) : v_set(0.0f);
+    }
+    for (int64_t p = 0; p < k; p++, panel += NR) {
+        const vf b0 = v_load(panel), b1 = v_load(panel + FL_LANES);
+        for (int i = 0; i < rows; i++) {
+            const vf x = v_set(a[i * lda + p]);
+            acc[i][0] = v_fma(x, b0, acc[i][0]);
+            acc[i][1] = v_fma(x, b1, acc[i][1]);
+        }
+    }
+    for (int i = 0; i < rows; i++) {
+        v_store(c + i * ldc, acc[i][0]);
+        v_store(c + i * ldc + FL_LANES, acc[i][1]);
+    }
+}
+
+static void block(const void *a, int64_t lda, const void *panel, int64_t k, float *c, int64_t ldc,
+                  int rows, bool add) {
+    switch (rows) {
+#define ROWS(r) \
+    case r: block_rows(r, a, lda, panel, k, c, ldc, add); break;
+        ROWS(1)
+        ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6)
+#if defined(__AVX512F__)
+            ROWS(7) ROWS(8) ROWS(9) ROWS(10) ROWS(11) ROWS(12) ROWS(13) ROWS(14)
+#endif
+#undef ROWS
+    }
+}
+
+FL_INLINE vf load_any(const void *c, fl_dtype dtype, int64_t i) {
+    return dtype == FL_F32 ? v_load((const float *)c + i) : v_load_bf16((const uint16_t *)c + i);
+}
+
+FL_INLINE void store_any(void *c, fl_dtype dtype, int64_t i, vf v) {
+    if (dtype == FL_F32) v_store((float *)c + i, v);
+    else v_store_bf16((uint16_t *)c + i, v);
+}
+
+/* The last, partial vector of a row goes through a buffer. */
+static void store_tail(void *c, fl_dtype dtype, int64_t at, vf v, int n, bool accumulate) {
+    float lane[FL_LANES], old[FL_LANES] = {0};
+    uint16_t half[FL_LANES];
+    v_store(lane, v);
+    if (accumulate)
+        fl_convert(old, FL_F32, (char *)c + (size_t)at * fl_dtype_bytes(dtype), dtype, n);
+    v = v_load(lane) + v_load(old);
+    v_store(lane, v);
+    v_store_bf16(half, v);
+    const void *from = dtype == FL_F32 ? (const void *)lane : (const void *)half;
+    memcpy((char *)c + (size_t)at * fl_dtype_bytes(dtype), from, (size_t)n * fl_dtype_bytes(dtype));
+}
+
+void FL_ISA_NAME(fli_store)(void *c, fl_dtype dtype, int64_t ldc, const float *sums, int64_t ldb,
+                            int rows, int cols, float alpha, const float *bias, bool accumulate) {
+    float zero_padded[NR] = {0};
+    if (bias) memcpy(zero_padded, bias, (size_t)cols * sizeof *bias);
+    for (int i = 0; i < rows; i++) {
+        for (int j = 0; j < cols; j += FL_LANES) {
+            const int64_t to = i * ldc + j;
+            vf v = v_fma(v_set(alpha), v_load(sums + i * ldb + j), v_load(zero_padded + j));
+            if (j + FL_LANES > cols) {
+                store_tail(c, dtype, to, v, cols - j, accumulate);
+            } else {
+                if (accumulate) v += load_any(c, dtype, to);
+                store_any(c, dtype, to, v);
+            }
+        }
+    }
+}
+
+const fli_engine FL_ISA_NAME(fli_gemm_f32) = {
+    .layout = {"f32 of w^T " FL_ISA_TEXT, "f32 of w " FL_ISA_TEXT},
+    .dtype = FL_F32,
+    .mr = MR,
+    .nr = NR,
+    .kr = 1,
+    .kc = 384,
+    .depth = 768,
+    .mc = 10 * MR,
+    .nc = 256,
+    .pack_b = pack_b,
+    .pack_a = pack_a,
+    .block = block,
+    .store = FL_ISA_NAME(fli_store),
+};
