@@ -101,7 +101,7 @@ static void man_command(const app_command *c, FILE *out) {
 }
 
 void app_help_man(FILE *out) {
-    fputs(".TH FLEDGE 1 \"\" \"fledge " FLEDGE_VERSION
+    fputs(".TH FLEDGE 1 \"\" \"fledge " FL_VERSION
           "\"\n.SH NAME\nfledge \\- raise your own language model\n"
           ".SH SYNOPSIS\n.B fledge\nCOMMAND [ARGUMENTS] [options]\n.SH DESCRIPTION\n"
           "Trains, runs and inspects language models in open formats: Hugging Face folders in and "

@@ -5,8 +5,7 @@
 #include <stdio.h>
 
 #include "app/command.h"
-
-#define FLEDGE_VERSION "0.1.0"
+#include "base/version.h"
 
 void app_help_overview(FILE *out);
 FL_MUST_USE fl_status app_help_command(const app_command *c, fl_err *err);  // on standard output

@@ -8,8 +8,11 @@
 #include "backend/cpu/rows.h"
 #include "base/assert.h"
 
+extern const fl_backend fl_backend_cuda;  // backend/cuda/cuda.c: only where it is asked for
+
 /* Best first; the reference is the last resort of every call. */
 const fl_backend *const fl_backends[] = {
+    &fl_backend_cuda,
 #if defined(__x86_64__)
     &fl_backend_amx,
     &fl_backend_avx512,

@@ -153,7 +153,7 @@ fl_status fl_model_add_param(fl_model *m, const char *name, fl_role role, int ra
     p.data.data = fl_alloc(fl_tensor_bytes(&p.data));
     if (!p.data.data) return fl_fail(err, FL_ERR_NOMEM, "parameter %s", name);
     memset(p.data.data, 0, fl_tensor_bytes(&p.data));
-    strcpy(p.name, name);
+    memcpy(p.name, name, strlen(name) + 1);
     m->memory->added[m->memory->n_added++] = p.data.data;
     m->param[m->n_params] = p;
     *out = &m->param[m->n_params++];
