@@ -27,6 +27,10 @@ const char *fl_unary_name(fl_unary f) {
     return names[f];
 }
 
+fl_cost fl_call_cost(fl_op_id op, const fl_call *call) {
+    return fl_ops[op]->cost ? fl_ops[op]->cost(call) : (fl_cost){.bytes = fli_call_bytes(call)};
+}
+
 fl_status fli_reject(const fl_call *c, fl_err *err, const char *op, const char *why) {
     char given[160] = "";
     size_t n = 0;

@@ -130,6 +130,7 @@ typedef struct {
 } fl_op;
 
 extern const fl_op *const fl_ops[FL_OP_COUNT];
+fl_cost     fl_call_cost(fl_op_id op, const fl_call *call);
 const char *fl_unary_name(fl_unary f);
 
 #ifdef __cplusplus

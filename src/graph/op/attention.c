@@ -36,6 +36,7 @@ static fl_status attention_shape(fl_call *c, fl_err *err) {
 }
 
 static void attention_grad(fl_grad *d) {
+    if (d->n_in > START && d->in[START].id >= 0) return;  // a cache is for inference
     const fl_val segment = d->n_in > SEGMENT ? d->in[SEGMENT] : FL_NONE;
     const fl_val in[] = {d->dout[0], d->in[Q], d->in[K], d->in[V], d->out[0], d->out[1], segment};
     const fl_val all = fl_apply(d->g, FL_OP_ATTENTION_GRAD, d->attr, 7, in);

@@ -1,0 +1,281 @@
+/* program.c - making a program from a plan, and running it.
+ *
+ * Everything that can be decided once is: a run is a walk over an array of ready calls. */
+#include "backend/program.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/plan.h"
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/progress.h"
+#include "base/text.h"
+
+/* --- making --- */
+
+static fl_status make_plan(fl_program *p, int n_scopes, fl_err *err) {
+    fl_arena_free(&p->arena);
+    FL_TRY(fli_lower(&p->plan, p->g, &p->arena, err));
+    FL_TRY(fli_recompute(&p->plan, n_scopes, err));
+    FL_TRY(fli_choose(&p->plan, p->backend, err));
+    return fli_place(&p->plan, err);
+}
+
+/* Recompute one scope more, from the first on, until the values fit. */
+static fl_status make_plan_within(fl_program *p, size_t limit, fl_err *err) {
+    FL_TRY(make_plan(p, 0, err));
+    size_t least = p->plan.bytes;
+    const int n_scopes = limit ? fli_n_scopes_to_recompute(&p->plan) : 0;
+    for (int n = 1; n <= n_scopes && p->plan.bytes > limit; n++) {
+        FL_TRY(make_plan(p, n, err));
+        if (p->plan.bytes < least) least = p->plan.bytes;
+    }
+    if (!limit || p->plan.bytes <= limit) return FL_OK;
+    char have[FL_HUMAN], need[FL_HUMAN];
+    return fl_fail(err, FL_ERR_NOMEM,
+                   "computed values need at least %s even when every layer is recomputed; the limit is %s: make the batch smaller",
+                   fl_human_bytes((double)least, need), fl_human_bytes((double)limit, have));
+}
+
+static void set_data(fl_program *p) {
+    fli_plan *plan = &p->plan;
+    char     *base = fl_buffer_data(p->values);
+    for (int v = 0; v < plan->n_slots; v++) {
+        fli_slot *s = &plan->slot[v], *r = s;
+        while (&plan->slot[r->root] != r) r = &plan->slot[r->root];
+        if (r->kind == FL_VALUE_EXTERN) s->t.data = r->t.data;
+        else if (r->bytes) s->t.data = base + r->offset;
+    }
+    for (int i = 0; i < plan->n_steps; i++) {
+        fli_step *s = &plan->step[i];
+        for (int k = 0; k < s->call.n_in; k++) {
+            if (s->in[k] >= 0) s->call.in[k].data = plan->slot[s->in[k]].t.data;
+        }
+        for (int k = 0; k < s->call.n_out; k++) {
+            if (s->call.out[k].rank) s->call.out[k].data = plan->slot[s->out[k]].t.data;
+        }
+        if (s->workspace >= 0) s->call.workspace = plan->slot[s->workspace].t.data;
+        for (int f = 0; f < FL_MAX_PHASES && s->kernel && s->kernel->phase[f].run; f++) {
+            s->tasks[f] = s->kernel->phase[f].tasks ? s->kernel->phase[f].tasks(&s->call) : 1;
+        }
+    }
+}
+
+static bool has_pack(const fli_plan *plan, const fli_step *s) {
+    if (!s->kernel || !s->kernel->pack_id || s->in[1] < 0 || !s->kernel->pack_id(&s->call)) return false;
+    int r = s->in[1];
+    while (plan->slot[r].root != r) r = plan->slot[r].root;
+    return plan->slot[r].kind == FL_VALUE_EXTERN;
+}
+
+static fl_status get_packs(fl_program *p, fl_err *err) {
+    fli_plan *plan = &p->plan;
+    p->pack = FL_NEW(&p->arena, fli_pack *, (size_t)plan->n_steps);
+    if (!p->pack) return fl_fail(err, FL_ERR_NOMEM, "planning");
+    for (int i = 0; i < plan->n_steps; i++) {
+        fli_step *s = &plan->step[i];
+        if (!has_pack(plan, s)) continue;
+        fli_pack *e;
+        FL_TRY(fli_packs_get(&e, p->packs, s->kernel, &s->call, err));
+        s->call.packed = fli_pack_data(e);
+        p->pack[p->n_packs++] = e;
+    }
+    return FL_OK;
+}
+
+static fl_status get_memory(fl_program *p, fl_err *err) {
+    const size_t per_worker = fli_round_up(p->plan.scratch_bytes, 4096);  // workers share no page
+    p->plan.scratch_bytes = per_worker;
+    FL_TRY(fl_buffer_new(&p->values, p->plan.bytes, err));
+    FL_TRY(fl_buffer_new(&p->scratch, per_worker * (size_t)fl_pool_size(p->pool), err));
+    if (!p->packs) {
+        p->packs = fl_packs_new();
+        p->owns_packs = true;
+        if (!p->packs) return fl_fail(err, FL_ERR_NOMEM, "packing weights");
+    }
+    return FL_OK;
+}
+
+static fl_status build(fl_program *p, const fl_program_opts *opts, fl_err *err) {
+    FL_TRY(fl_graph_check(p->g, err));
+    if (!p->backend) FL_TRY(fl_backend_pick(&p->backend, err));
+    if (!p->pool) p->pool = fl_pool_default();
+    if (!p->pool) return fl_fail(err, FL_ERR_NOMEM, "starting threads");
+    FL_TRY(make_plan_within(p, opts->memory_limit, err));
+    FL_TRY(get_memory(p, err));
+    set_data(p);
+    return get_packs(p, err);
+}
+
+fl_status fl_program_new(fl_program **out, fl_graph *g, const fl_program_opts *opts, fl_err *err) {
+    const fl_program_opts none = {0};
+    if (!opts) opts = &none;
+    fl_program *p = fl_alloc(sizeof *p);
+    if (!p) return fl_fail(err, FL_ERR_NOMEM, "a program");
+    const char *validate = getenv("FLEDGE_VALIDATE");
+    *p = (fl_program){.g = g, .backend = opts->backend, .pool = opts->pool, .packs = opts->packs,
+                      .validate = opts->validate || (validate && strcmp(validate, "1") == 0)};
+    fl_arena_init(&p->arena, 256 << 10);
+    const fl_status s = build(p, opts, err);
+    if (s != FL_OK) {
+        fl_program_free(p);
+        return s;
+    }
+    *out = p;
+    return FL_OK;
+}
+
+void fl_program_free(fl_program *p) {
+    if (!p) return;
+    if (p->owns_packs) fl_packs_free(p->packs);
+    fl_buffer_unref(p->values);
+    fl_buffer_unref(p->scratch);
+    fl_arena_free(&p->arena);
+    fl_dealloc(p);
+}
+
+fl_tensor fl_program_tensor(const fl_program *p, fl_val v) {
+    FL_ASSERT(v.id >= 0 && v.id < fl_graph_n_values(p->g));
+    const fli_slot *s = &p->plan.slot[p->plan.slot_of[v.id]];
+    FL_ASSERT(s->keep || s->kind != FL_VALUE_COMPUTED);  // anything else may be overwritten
+    return s->t;
+}
+
+/* --- running --- */
+
+typedef struct {
+    const fl_call *call;
+    void (*run)(const fl_call *, int64_t, int64_t, void *);
+    char  *scratch;
+    size_t scratch_bytes;
+} job;
+
+static void run_tasks(void *ctx, int64_t begin, int64_t end, int worker) {
+    const job *j = ctx;
+    j->run(j->call, begin, end, j->scratch + (size_t)worker * j->scratch_bytes);
+}
+
+static void run_phases(fl_program *p, fli_step *s, bool count) {
+    for (int f = 0; f < FL_MAX_PHASES && s->kernel->phase[f].run; f++) {
+        const fl_phase *phase = &s->kernel->phase[f];
+        if (count && phase->tasks) s->tasks[f] = phase->tasks(&s->call);
+        job j = {&s->call, phase->run, fl_buffer_data(p->scratch), p->plan.scratch_bytes};
+        if (s->inline_ || s->tasks[f] <= 1) run_tasks(&j, 0, s->tasks[f], 0);
+        else fl_pool_run(p->pool, s->tasks[f], 0, run_tasks, &j);
+    }
+}
+
+void fli_run_step(fl_program *p, fli_step *s) {
+    const int64_t n = s->kernel->rounds ? s->kernel->rounds(&s->call) : 1;
+    for (int64_t r = 0; r < n; r++) {
+        s->call.round = r;
+        run_phases(p, s, n > 1);
+    }
+}
+
+static void refresh_packs(fl_program *p) {
+    const uint64_t now = fli_packs_epoch(p->packs);
+    if (now == p->packs_epoch) return;
+    for (int i = 0; i < p->n_packs; i++) fli_pack_refresh(p->pack[i], p->packs, p->pool);
+    p->packs_epoch = now;
+}
+
+static void set_accumulate(fl_program *p, bool accumulate) {
+    for (int i = 0; i < p->plan.n_steps; i++) {
+        if (p->plan.step[i].head) p->plan.step[i].call.attr.accumulate = accumulate;
+    }
+    p->accumulate = accumulate;
+}
+
+static void run_profiled(fl_program *p, fli_step *s) {
+    const double start = fl_now();
+    fli_run_step(p, s);
+    s->seconds += fl_now() - start;
+    s->n_calls++;
+}
+
+fl_status fl_program_run(fl_program *p, bool accumulate, fl_err *err) {
+    refresh_packs(p);
+    set_accumulate(p, accumulate);
+    for (int i = 0; i < p->plan.n_steps; i++) {
+        fli_step *s = &p->plan.step[i];
+        if (!s->kernel) continue;
+        if (p->validate) FL_TRY(fli_run_validated(p, s, err));
+        else if (p->profile) run_profiled(p, s);
+        else fli_run_step(p, s);
+    }
+    return FL_OK;
+}
+
+/* --- looking --- */
+
+void fl_program_stats_get(const fl_program *p, fl_program_stats *out) {
+    *out = (fl_program_stats){.values_bytes = p->plan.bytes, .unshared_bytes = p->plan.unshared_bytes,
+                              .scratch_bytes = fl_buffer_bytes(p->scratch), .packs_bytes = fl_packs_bytes(p->packs),
+                              .n_recomputed = p->plan.n_repeated};
+    for (int i = 0; i < p->plan.n_steps; i++) {
+        out->flops += p->plan.step[i].cost.flops;
+        out->bytes += p->plan.step[i].cost.bytes;
+    }
+}
+
+static void print_slot(const fli_plan *plan, int slot, FILE *out) {
+    const fli_slot *s = &plan->slot[slot];
+    int             r = slot;
+    while (plan->slot[r].root != r) r = plan->slot[r].root;
+    if (s->value >= 0) fprintf(out, " %%%d", s->value);
+    else fprintf(out, " workspace");
+    if (plan->slot[r].kind == FL_VALUE_EXTERN) fprintf(out, " extern");
+    else fprintf(out, " @%zu+%zu", plan->slot[r].offset, fl_tensor_bytes(&s->t));
+    if (r != slot && plan->slot[r].value >= 0) fprintf(out, " in %%%d", plan->slot[r].value);
+}
+
+static void print_step(const fli_plan *plan, const fli_step *s, FILE *out) {
+    fprintf(out, "%-16s %-8s", fli_step_op(plan, s)->name, s->kernel ? s->backend->name : "view");
+    for (int k = 0; k < s->call.n_out; k++) {
+        if (s->call.out[k].rank) print_slot(plan, s->out[k], out);
+    }
+    if (s->workspace >= 0) print_slot(plan, s->workspace, out);
+    for (int f = 0; f < FL_MAX_PHASES && s->tasks[f]; f++) fprintf(out, "%s%lld", f ? "+" : " tasks ", (long long)s->tasks[f]);
+    fprintf(out, "%s%s%s%s\n", s->inline_ ? " inline" : "", s->call.packed ? " packed" : "",
+            s->head ? " head" : "", s->repeated ? " again" : "");
+}
+
+void fl_program_print(const fl_program *p, FILE *out) {
+    for (int i = 0; i < p->plan.n_steps; i++) print_step(&p->plan, &p->plan.step[i], out);
+    fprintf(out, "values %zu bytes, unshared %zu, scratch %zu, packs %zu, %d nodes run twice\n", p->plan.bytes,
+            p->plan.unshared_bytes, fl_buffer_bytes(p->scratch), fl_packs_bytes(p->packs), p->plan.n_repeated);
+}
+
+void fl_program_profile(fl_program *p, bool on) {
+    p->profile = on;
+    for (int i = 0; i < p->plan.n_steps && on; i++) p->plan.step[i].seconds = 0, p->plan.step[i].n_calls = 0;
+}
+
+static int longest_first(const void *a, const void *b) {
+    const fl_profile_row *x = a, *y = b;
+    return (x->seconds < y->seconds) - (x->seconds > y->seconds);
+}
+
+int fl_program_profile_rows(const fl_program *p, fl_profile_row *rows, int max) {
+    fl_profile_row all[FL_OP_COUNT];
+    int            n = 0;
+    for (int i = 0; i < p->plan.n_steps; i++) {
+        const fli_step *s = &p->plan.step[i];
+        if (!s->n_calls) continue;
+        const char *op = fli_step_op(&p->plan, s)->name;
+        int r = 0;
+        while (r < n && (all[r].op != op || all[r].backend != s->backend->name)) r++;
+        if (r == FL_OP_COUNT) continue;
+        if (r == n) all[n++] = (fl_profile_row){.op = op, .backend = s->backend->name};
+        all[r].n_calls += s->n_calls;
+        all[r].seconds += s->seconds;
+        all[r].flops += s->cost.flops * (double)s->n_calls;
+        all[r].bytes += s->cost.bytes * (double)s->n_calls;
+    }
+    qsort(all, (size_t)n, sizeof *all, longest_first);
+    if (n > max) n = max;
+    memcpy(rows, all, (size_t)n * sizeof *all);
+    return n;
+}
