@@ -287,8 +287,9 @@ static void check_in_place(const test_case *t, const fl_backend *b, const fl_ker
 /* Each result but the main one of a forward operation may be left out. */
 static void check_unwanted(const test_case *t, const fl_backend *b, const fl_kernel *k, const fl_call *first, bool packed) {
     const fl_op *row = fl_ops[t->op];
-    for (int o = row->grad ? 1 : 0; o < t->call.n_out && t->call.n_out > 1; o++) {
-        if (row->alias[o]) continue;
+    bool in_place = false;  // state is always wanted whole
+    for (int o = 0; o < t->call.n_out; o++) in_place |= row->alias[o] != 0;
+    for (int o = row->grad ? 1 : 0; o < t->call.n_out && t->call.n_out > 1 && !in_place; o++) {
         fl_call c = t->call;
         c.out[o] = (fl_tensor){0};
         if (k->supports && !k->supports(&c)) continue;

@@ -182,11 +182,11 @@ static void drop_dead(fli_plan *p) {
     int kept = p->n_steps;
     for (int i = p->n_steps - 1; i >= 0; i--) {
         fli_step *s = &p->step[i];
-        bool      live = false;
+        const bool whole = writes_in_place(p, s);  // state is written whole or not at all
+        bool       live = false;
+        for (int k = 0; k < s->call.n_out; k++) live |= p->slot[s->out[k]].wanted || is_seen(p, s, k);
         for (int k = 0; k < s->call.n_out; k++) {
-            fli_slot *out = &p->slot[s->out[k]];
-            out->wanted |= is_seen(p, s, k);
-            live |= out->wanted;
+            p->slot[s->out[k]].wanted |= is_seen(p, s, k) || (live && whole);
         }
         if (!live) continue;
         for (int k = 0; k < FL_MAX_IN; k++) {

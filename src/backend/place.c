@@ -44,6 +44,11 @@ static const fl_backend *owner(const fl_backend *from, fl_op_id op, const fl_ker
     return *b;
 }
 
+static bool is_packed(const fli_plan *p, const fli_step *s) {
+    return s->in[1] >= 0 && p->slot[s->in[1]].kind == FL_VALUE_EXTERN && s->kernel->pack_id &&
+           s->kernel->pack_id(&s->call);
+}
+
 fl_status fli_choose(fli_plan *p, const fl_backend *from, fl_err *err) {
     for (int i = 0; i < p->n_steps; i++) {
         fli_step      *s = &p->step[i];
@@ -56,10 +61,15 @@ fl_status fli_choose(fli_plan *p, const fl_backend *from, fl_err *err) {
             const fli_slot *out = &p->slot[s->out[k]];
             s->call.out[k] = out->wanted ? out->t : (fl_tensor){0};
         }
-        if (op->view) continue;
+        if (op->view) {  // of the caller's memory: the same memory
+            const fli_slot *x = &p->slot[s->in[0]];
+            if (x->kind == FL_VALUE_EXTERN) p->slot[s->out[0]].kind = x->kind, p->slot[s->out[0]].t.data = x->t.data;
+            continue;
+        }
         s->call.attr.accumulate |= s->head;
         s->kernel = fl_backend_kernel(from, n->op, &s->call);
         s->backend = owner(from, n->op, s->kernel);
+        if (is_packed(p, s)) s->call.packed = &p->slot[s->in[1]];  // any address: asked before there is one
         s->cost = fl_call_cost(n->op, &s->call);
         s->inline_ = s->cost.flops / CORE_FLOPS + s->cost.bytes / CORE_BYTES < INLINE_SECONDS;
         const size_t scratch = most(s->kernel->scratch, &s->call);

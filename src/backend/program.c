@@ -62,20 +62,13 @@ static void set_data(fl_program *p) {
     }
 }
 
-static bool has_pack(const fli_plan *plan, const fli_step *s) {
-    if (!s->kernel || !s->kernel->pack_id || s->in[1] < 0 || !s->kernel->pack_id(&s->call)) return false;
-    int r = s->in[1];
-    while (plan->slot[r].root != r) r = plan->slot[r].root;
-    return plan->slot[r].kind == FL_VALUE_EXTERN;
-}
-
 static fl_status get_packs(fl_program *p, fl_err *err) {
     fli_plan *plan = &p->plan;
     p->pack = FL_NEW(&p->arena, fli_pack *, (size_t)plan->n_steps);
     if (!p->pack) return fl_fail(err, FL_ERR_NOMEM, "planning");
     for (int i = 0; i < plan->n_steps; i++) {
         fli_step *s = &plan->step[i];
-        if (!has_pack(plan, s)) continue;
+        if (!s->call.packed) continue;
         fli_pack *e;
         FL_TRY(fli_packs_get(&e, p->packs, s->kernel, &s->call, err));
         s->call.packed = fli_pack_data(e);

@@ -27,6 +27,7 @@ typedef struct {  // element (r, c) is data[r * rs + c * cs]; one of rs and cs i
     const void *data;
     fl_dtype dtype;
     int64_t rs, cs;
+    bool as_bf16;  // values are rounded to bf16 first, whatever the engine computes in
 } fli_mat;
 
 typedef struct {
@@ -50,7 +51,8 @@ extern fli_store fli_store_portable, fli_store_avx2, fli_store_avx512;
 enum { FLI_OF_W_TRANSPOSED, FLI_OF_W };  // a weight as linear and as linear_dx want it
 
 typedef struct {
-    const char *layout[2];  // names of its panels of a weight
+    const char *layout[2];   // names of its panels of a weight
+    const char *rounded[2];  // the same, of a weight rounded to bf16; NULL where panels are bf16
     fl_dtype dtype;         // of A and of the panels
     int mr, nr, kr;         // register block; K of a panel is padded with zeros to a multiple of kr
     int64_t kc, depth;      // blocks and slabs of K; kr divides kc divides depth

@@ -15,12 +15,17 @@ static const fli_engine *engine_of(const engines *es, const fl_call *c) {
     return c->in[0].dtype == FL_BF16 ? es->bf16 : es->f32;
 }
 
-static fli_mat by_rows(const fl_tensor *t) { return (fli_mat){t->data, t->dtype, fl_tensor_cols(t), 1}; }
-static fli_mat by_cols(const fl_tensor *t) { return (fli_mat){t->data, t->dtype, 1, fl_tensor_cols(t)}; }
+static fli_mat by_rows(const fl_tensor *t) {
+    return (fli_mat){.data = t->data, .dtype = t->dtype, .rs = fl_tensor_cols(t), .cs = 1};
+}
+static fli_mat by_cols(const fl_tensor *t) {
+    return (fli_mat){.data = t->data, .dtype = t->dtype, .rs = 1, .cs = fl_tensor_cols(t)};
+}
 
 static fli_gemm product(const fl_call *c, int64_t m, int64_t n, int64_t k, fli_mat a, fli_mat b) {
     const fl_tensor *out = &c->out[0];
     const void *panels = c->packed ? c->packed : c->workspace;
+    b.as_bf16 = c->in[0].dtype == FL_BF16;  // ops.def: operands take the format of in[0]
     return (fli_gemm){.m = m, .n = n, .k = k, .a = a, .b = b, .panels = panels, .alpha = 1.0f,
                       .c = out->data, .c_dtype = out->dtype, .ldc = n};
 }
@@ -136,10 +141,14 @@ static void multiply(const engines *es, problem p, const fl_call *c, int64_t beg
         return workspace(&row, op, c);                                                           \
     }
 
+static const char *layout_of(const fli_engine *e, const fl_call *c, int which) {
+    return c->in[0].dtype == FL_BF16 && e->rounded[which] ? e->rounded[which] : e->layout[which];
+}
+
 /* What the executor packs ahead: weights, not activations. */
 #define BIND_PACK(row, op, which)                                                          \
     static const char *op##_pack_id_##row(const fl_call *c) {                              \
-        return engine_of(&row, c)->layout[which];                                          \
+        return layout_of(engine_of(&row, c), c, which);                                    \
     }                                                                                      \
     static int64_t op##_pack_tasks_##row(const fl_call *c) {                               \
         return panels(&row, op, c);                                                        \

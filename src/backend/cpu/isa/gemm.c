@@ -17,8 +17,9 @@ static int64_t imin(int64_t a, int64_t b) {
 }
 
 static float at(const fli_mat *x, int64_t i) {
-    return x->dtype == FL_F32 ? ((const float *)x->data)[i]
-                              : s_from_bf16(((const uint16_t *)x->data)[i]);
+    if (x->dtype != FL_F32) return s_from_bf16(((const uint16_t *)x->data)[i]);
+    const float v = ((const float *)x->data)[i];
+    return x->as_bf16 ? s_from_bf16(fl_f32_to_bf16(v)) : v;
 }
 
 static void pack_b(void *panel, const fli_mat *b, int64_t k, int64_t n, int64_t n0) {
@@ -140,6 +141,7 @@ void FL_ISA_NAME(fli_store)(void *c, fl_dtype dtype, int64_t ldc, const float *s
 
 const fli_engine FL_ISA_NAME(fli_gemm_f32) = {
     .layout = {"f32 of w^T " FL_ISA_TEXT, "f32 of w " FL_ISA_TEXT},
+    .rounded = {"rounded f32 of w^T " FL_ISA_TEXT, "rounded f32 of w " FL_ISA_TEXT},
     .dtype = FL_F32,
     .mr = MR,
     .nr = NR,
