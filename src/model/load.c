@@ -7,7 +7,6 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "model/internal.h"
@@ -171,19 +170,6 @@ static fl_status load_template_file(fl_model *m, const char *dir, fl_err *err) {
     return fl_path_exists(path) ? fl_file_read(path, TEMPLATE_MAX, &m->chat_template, &n, err) : FL_OK;
 }
 
-static fl_status load_template_field(fl_model *m, const char *dir, fl_err *err) {
-    char path[FL_PATH_MAX];
-    FL_TRY(fl_path_join(path, dir, "tokenizer_config.json", err));
-    if (!fl_path_exists(path)) return FL_OK;
-    json_t *v;
-    FL_TRY(fl_json_load(&v, path, err));
-    const char *text = json_string_value(json_object_get(v, "chat_template"));
-    if (text) m->chat_template = fl_strdup(text);
-    fl_status s = text && !m->chat_template ? fl_fail(err, FL_ERR_NOMEM, "%s", path) : FL_OK;
-    json_decref(v);
-    return s;
-}
-
 static fl_status has_tokenizer(const char *dir, bool *out, fl_err *err) {
     static const char *const names[] = {"tokenizer.json", "vocab.json"};
     char path[FL_PATH_MAX];
@@ -198,7 +184,6 @@ static fl_status has_tokenizer(const char *dir, bool *out, fl_err *err) {
 static fl_status load_tokenizer(fl_model *m, const char *dir, fl_err *err) {
     bool found;
     FL_TRY(load_template_file(m, dir, err));
-    if (!m->chat_template) FL_TRY(load_template_field(m, dir, err));
     FL_TRY(has_tokenizer(dir, &found, err));
     if (!found) {
         fl_warn("%s: no tokenizer.json; the model can be fed token ids only", dir);
@@ -209,7 +194,10 @@ static fl_status load_tokenizer(fl_model *m, const char *dir, fl_err *err) {
     if (size > m->config.vocab_size)
         return fl_fail(err, FL_ERR_FORMAT, "%s: the tokenizer has %d tokens, config.json's vocab_size is %lld: not the "
                        "tokenizer of this model", dir, size, (long long)m->config.vocab_size);
-    return FL_OK;
+    const char *template = fl_tokenizer_chat_template(m->tokenizer);
+    if (m->chat_template || !template) return FL_OK;
+    m->chat_template = fl_strdup(template);
+    return m->chat_template ? FL_OK : fl_fail(err, FL_ERR_NOMEM, "%s: the chat template", dir);
 }
 
 fl_status fl_model_load(fl_model **out, const char *path, const fl_model_opts *opts, fl_err *err) {

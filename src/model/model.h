@@ -86,6 +86,10 @@ void fl_model_free(fl_model *m);  // NULL is allowed
  * tokenizer's files when there is one. Each file is replaced atomically, config.json last. */
 FL_MUST_USE fl_status fl_model_save(const fl_model *m, const char *dir, fl_dtype dtype, fl_err *err);
 
+/* Write one GGUF file for llama.cpp: matrices in `dtype` (f32, f16 or bf16), vectors in f32, the tokenizer inside. What
+ * llama.cpp cannot compute the same way (a sliding window, soft caps) is an error. */
+FL_MUST_USE fl_status fl_model_save_gguf(const fl_model *m, const char *path, const char *name, fl_dtype dtype, fl_err *err);
+
 FL_MUST_USE fl_status fl_model_grads_new(fl_model *m, fl_err *err);  // one f32 block for all trainable parameters
 fl_param *fl_model_param(const fl_model *m, const char *name);       // NULL if there is none
 int64_t   fl_model_count(const fl_model *m, bool trainable_only);    // parameters

@@ -16,9 +16,11 @@ static fl_status save_weights(const fl_model *m, const char *dir, fl_dtype dtype
     return s;
 }
 
+/* The tokenizer's own template is in tokenizer_config.json. */
 static fl_status save_template(const fl_model *m, const char *dir, fl_err *err) {
     char path[FL_PATH_MAX];
-    if (!m->chat_template) return FL_OK;
+    const char *with_tokenizer = m->tokenizer ? fl_tokenizer_chat_template(m->tokenizer) : NULL;
+    if (!m->chat_template || (with_tokenizer && strcmp(with_tokenizer, m->chat_template) == 0)) return FL_OK;
     FL_TRY(fl_path_join(path, dir, "chat_template.jinja", err));
     return fl_file_write(path, m->chat_template, strlen(m->chat_template), err);
 }

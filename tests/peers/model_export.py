@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""What Fledge writes, opened by others: transformers, the gguf package and llama.cpp.
+
+    LLAMA_CPP_LIB_PATH=.../bin PYTHONPATH=.../llama_cpp_python python tests/peers/model_export.py build/rel/fledge
+
+Tiny models with a real byte-level tokenizer are made by transformers, converted by `fledge convert` to a folder and to
+GGUF, and must give the same logits (1e-3) and the same greedy tokens; llama.cpp also the same tokens for a text. Without
+llama-cpp-python that part is skipped, and says so.
+"""
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import gguf
+import numpy as np
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM,
+                          PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM)
+
+try:
+    import llama_cpp
+except ImportError as e:
+    llama_cpp = None
+    print(f"SKIP llama.cpp: {e}")
+
+FLEDGE = sys.argv[1]
+QWEN2 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
+         r"\s+(?!\S)|\s+")
+TEXT = "Once upon a time there was a small fox, who lived in 1234 woods. \"Hello!\" it said; it's \u00e9t\u00e9.\n\n  The end"
+PROMPT, MORE = "Once upon a time", 24
+failed = 0
+
+
+def check(ok, what):
+    global failed
+    failed += not ok
+    print(("ok   " if ok else "FAIL ") + what)
+
+
+def make_tokenizer():
+    t = Tokenizer(models.BPE())
+    t.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(QWEN2), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    t.decoder = decoders.ByteLevel()
+    t.train_from_iterator([TEXT * 20, pathlib.Path(__file__).read_text()], trainers.BpeTrainer(
+        vocab_size=320, special_tokens=["<|endoftext|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False))
+    return PreTrainedTokenizerFast(tokenizer_object=t, eos_token="<|endoftext|>")
+
+
+ENDS = dict(vocab_size=328, bos_token_id=None, eos_token_id=0)  # eight rows more than the tokenizer has tokens
+LLAMA = dict(ENDS, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+             num_key_value_heads=2, max_position_embeddings=128)
+MODELS = {
+    "gpt2": GPT2LMHeadModel(GPT2Config(**ENDS, n_embd=64, n_layer=2, n_head=4, n_positions=128)),
+    "llama": LlamaForCausalLM(LlamaConfig(**LLAMA, tie_word_embeddings=False)),
+    "llama3rope": LlamaForCausalLM(LlamaConfig(
+        **LLAMA, tie_word_embeddings=True, rope_parameters=dict(
+            rope_type="llama3", rope_theta=10000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+            original_max_position_embeddings=32))),
+    "linearrope": LlamaForCausalLM(LlamaConfig(
+        **LLAMA, tie_word_embeddings=True, rope_parameters=dict(rope_type="linear", rope_theta=10000.0, factor=2.0))),
+    "qwen3": Qwen3ForCausalLM(Qwen3Config(**LLAMA, head_dim=32, tie_word_embeddings=True)),
+}
+
+
+def greedy(model, ids):
+    ids = torch.tensor([ids])
+    with torch.no_grad():
+        for _ in range(MORE):
+            ids = torch.cat([ids, model(ids).logits[:, -1:].argmax(-1)], 1)
+    return ids[0].tolist()
+
+
+def convert(*words):
+    subprocess.run([FLEDGE, "convert", *map(str, words), "--quiet"], check=True, stdout=subprocess.DEVNULL)
+
+
+def check_folder(name, model, tokenizer, source, work):
+    convert(source, "--to", "hf", "--dtype", "f32", "--out", work / "hf")
+    other = AutoModelForCausalLM.from_pretrained(work / "hf", dtype=torch.float32).eval()
+    again = AutoTokenizer.from_pretrained(work / "hf")
+    ids = tokenizer(TEXT).input_ids
+    with torch.no_grad():
+        a, b = model(torch.tensor([ids])).logits, other(torch.tensor([ids])).logits
+    check((a - b).abs().max() < 1e-3, f"{name}: transformers, logits within {float((a - b).abs().max()):.1e}")
+    check(greedy(model, ids[:5]) == greedy(other, ids[:5]), f"{name}: transformers, greedy tokens")
+    check(again(TEXT).input_ids == ids and again.decode(ids) == TEXT, f"{name}: transformers, tokenizer")
+
+
+def check_gguf_file(name, model, tokenizer, path):
+    reader = gguf.GGUFReader(path)
+    arch = reader.get_field("general.architecture").contents()
+    check(arch == model.config.model_type, f"{name}: gguf, architecture {arch}")
+    check(reader.get_field(f"{arch}.block_count").contents() == 2, f"{name}: gguf, block_count")
+    tokens = reader.get_field("tokenizer.ggml.tokens").contents()
+    check(len(tokens) == 328 and tokens[:320] == tokenizer.convert_ids_to_tokens(range(320)), f"{name}: gguf, tokens")
+    check(all(t.tensor_type.name == "F32" for t in reader.tensors if len(t.shape) == 1), f"{name}: gguf, vectors are f32")
+    names = {t.name: t for t in reader.tensors}
+    embed = model.get_input_embeddings().weight.detach().numpy()
+    check(np.array_equal(names["token_embd.weight"].data.astype(np.float32).reshape(embed.shape), embed),
+          f"{name}: gguf, embedding")
+
+
+def check_llama_cpp(name, model, tokenizer, path, exact):
+    other = llama_cpp.Llama(str(path), n_ctx=128, verbose=False, logits_all=True)
+    ids = tokenizer(TEXT).input_ids
+    check(other.tokenize(TEXT.encode(), add_bos=False) == ids, f"{name}: llama.cpp, tokens of a text")
+    other.eval(ids)
+    with torch.no_grad():
+        want = model(torch.tensor([ids])).logits[0].numpy()
+    off = np.abs(np.array(other.scores[: len(ids)]) - want).max() / np.abs(want).max()
+    check(off < exact, f"{name}: llama.cpp, logits within {off:.1e} of the largest")
+    prompt = tokenizer(PROMPT).input_ids
+    other.reset()
+    out = list(prompt)
+    for token in other.generate(prompt, temp=0.0, repeat_penalty=1.0):
+        out.append(token)
+        if len(out) == len(prompt) + MORE:
+            break
+    check(tokenizer.decode(out) == tokenizer.decode(greedy(model, prompt)), f"{name}: llama.cpp, greedy text")
+
+
+tokenizer = make_tokenizer()
+for name, model in MODELS.items():
+    torch.manual_seed(len(name))
+    for p in model.parameters():
+        p.data.add_(torch.randn_like(p) * 0.08)
+    model = model.float().eval()
+    with tempfile.TemporaryDirectory() as folder:
+        work = pathlib.Path(folder)
+        model.save_pretrained(work / "source")
+        tokenizer.save_pretrained(work / "source")
+        check_folder(name, model, tokenizer, work / "source", work)
+        for dtype, exact in (("f32", 1e-3), ("f16", 1e-2), ("bf16", 5e-2)):
+            path = work / f"{dtype}.gguf"
+            convert(work / "source", "--dtype", dtype, "--out", path)
+            if dtype == "f32":
+                check_gguf_file(name, model, tokenizer, path)
+            if llama_cpp and dtype == "f32":
+                check_llama_cpp(name, model, tokenizer, path, exact)
+            elif llama_cpp:
+                check(llama_cpp.Llama(str(path), n_ctx=64, verbose=False) is not None, f"{name}: llama.cpp opens {dtype}")
+print(f"{failed} failed")
+sys.exit(failed != 0)
