@@ -54,6 +54,7 @@ FL_INLINE vf v_round(vf a) { return (vf)_mm512_roundscale_ps((__m512)a, 0); }
 FL_INLINE vf v_abs(vf a) { return (vf)_mm512_abs_ps((__m512)a); }
 FL_INLINE vm v_lt(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ); }
 FL_INLINE vm v_lti(vi a, vi b) { return _mm512_cmplt_epi32_mask((__m512i)a, (__m512i)b); }
+FL_INLINE vm v_eqi(vi a, vi b) { return _mm512_cmpeq_epi32_mask((__m512i)a, (__m512i)b); }
 FL_INLINE vf v_select(vm m, vf yes, vf no) { return (vf)_mm512_mask_blend_ps(m, (__m512)no, (__m512)yes); }
 FL_INLINE bool v_any(vm m) { return m != 0; }
 FL_INLINE vf v_scalef(vf a, vf n) { return (vf)_mm512_scalef_ps((__m512)a, (__m512)n); }  // a * 2^n
@@ -80,6 +81,7 @@ typedef vi vm;
 FL_INLINE vf v_select(vm m, vf yes, vf no) { return (vf)(((vi)yes & m) | ((vi)no & ~m)); }
 FL_INLINE vm v_lt(vf a, vf b) { return a < b; }
 FL_INLINE vm v_lti(vi a, vi b) { return a < b; }
+FL_INLINE vm v_eqi(vi a, vi b) { return a == b; }
 FL_INLINE vf v_abs(vf a) { return (vf)((vi)a & 0x7fffffff); }
 
 #if defined(__AVX2__)
@@ -159,6 +161,36 @@ FL_INLINE double v_sum_double(vd a) {
     double s = 0;
     for (int i = 0; i < FL_LANES; i++) s += a[i];
     return s;
+}
+
+/* Transpose a square of FL_LANES vectors: swap the off-diagonal halves of ever larger squares. */
+#define V_UPPER(h, j) ((j) & (h) ? (j) - (h) + FL_LANES : (j))
+#define V_LOWER(h, j) ((j) & (h) ? (j) + FL_LANES : (j) + (h))
+#define V_4(F, h, j)  F(h, j), F(h, (j) + 1), F(h, (j) + 2), F(h, (j) + 3)
+#if defined(__AVX512F__)
+#define V_ALL(F, h) V_4(F, h, 0), V_4(F, h, 4), V_4(F, h, 8), V_4(F, h, 12)
+#elif defined(__AVX2__)
+#define V_ALL(F, h) V_4(F, h, 0), V_4(F, h, 4)
+#else
+#define V_ALL(F, h) V_4(F, h, 0)
+#endif
+#define V_SWAP(r, h)                                                       \
+    for (int i_ = 0; i_ < FL_LANES; i_++) {                                \
+        if (i_ & (h)) continue;                                            \
+        vf a_ = (r)[i_], b_ = (r)[i_ + (h)];                               \
+        (r)[i_] = __builtin_shufflevector(a_, b_, V_ALL(V_UPPER, h));      \
+        (r)[i_ + (h)] = __builtin_shufflevector(a_, b_, V_ALL(V_LOWER, h)); \
+    }
+
+FL_INLINE void v_transpose(vf r[FL_LANES]) {
+    V_SWAP(r, 1)
+    V_SWAP(r, 2)
+#if defined(__AVX2__)
+    V_SWAP(r, 4)
+#endif
+#if defined(__AVX512F__)
+    V_SWAP(r, 8)
+#endif
 }
 
 /* bf16 <-> f32 for a scalar, as the vector forms do it. */
