@@ -17,7 +17,7 @@ const fl_backend fl_backend_amx = {
     .name = "amx",
     .needs = "AMX with bf16, and AVX-512",
     .available = available,
-    .kernel = {FLI_ISA_KERNELS(KERNEL) FLI_GEMM_KERNELS(PRODUCT)},
+    .kernel = {FLI_ISA_KERNELS(KERNEL) FLI_ATTENTION_KERNELS(PRODUCT) FLI_GEMM_KERNELS(PRODUCT)},
 };
 
 #endif

@@ -7,20 +7,19 @@
 
 enum { TILE = 16, DEPTH = 32 };  // rows and columns of C; k of one tile product
 
-static void begin(void) {
-    struct {
-        uint8_t  palette, start_row, reserved[14];
-        uint16_t row_bytes[16];
-        uint8_t  rows[16];
-    } config = {.palette = 1};
-    _Static_assert(sizeof config == 64, "the layout of ldtilecfg");
-    for (int t = 0; t < 8; t++) {
-        config.row_bytes[t] = 64;
-        config.rows[t] = TILE;
-    }
-    _tile_loadconfig(&config);
-}
+/* Static: compilers do not see that ldtilecfg reads all of it, and drop stores to a local. */
+static const struct {
+    uint8_t  palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t  rows[16];
+} config = {
+    .palette = 1,
+    .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+    .rows = {TILE, TILE, TILE, TILE, TILE, TILE, TILE, TILE},
+};
+_Static_assert(sizeof config == 64, "the layout of ldtilecfg");
 
+static void begin(void) { _tile_loadconfig(&config); }
 static void end(void) { _tile_release(); }
 
 static inline __attribute__((always_inline)) void square(const fli_product *p, int64_t i, int64_t j) {

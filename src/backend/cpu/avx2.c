@@ -16,7 +16,7 @@ const fl_backend fl_backend_avx2 = {
     .name = "avx2",
     .needs = "AVX2 with FMA and F16C",
     .available = available,
-    .kernel = {FLI_ISA_KERNELS(KERNEL) FLI_GEMM_KERNELS(KERNEL)},
+    .kernel = {FLI_ISA_KERNELS(KERNEL) FLI_ATTENTION_KERNELS(KERNEL) FLI_GEMM_KERNELS(KERNEL)},
 };
 
 #endif

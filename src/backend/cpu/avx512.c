@@ -16,7 +16,7 @@ const fl_backend fl_backend_avx512 = {
     .name = "avx512",
     .needs = "AVX-512 with VNNI and bf16",
     .available = available,
-    .kernel = {FLI_ISA_KERNELS(KERNEL) FLI_GEMM_KERNELS(KERNEL)},
+    .kernel = {FLI_ISA_KERNELS(KERNEL) FLI_ATTENTION_KERNELS(KERNEL) FLI_GEMM_KERNELS(KERNEL)},
 };
 
 #endif

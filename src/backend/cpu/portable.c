@@ -13,5 +13,5 @@ const fl_backend fl_backend_portable = {
     .name = "portable",
     .needs = "any CPU",
     .available = available,
-    .kernel = {FLI_ISA_KERNELS(KERNEL) FLI_GEMM_KERNELS(KERNEL)},
+    .kernel = {FLI_ISA_KERNELS(KERNEL) FLI_ATTENTION_KERNELS(KERNEL) FLI_GEMM_KERNELS(KERNEL)},
 };

@@ -41,6 +41,9 @@ extern const fli_engine fli_engine_bf16_avx512, fli_engine_bf16_amx;
     int64_t fli_attention_join_tasks_##level(const fl_call *);                                            \
     void    fli_attention_join_run_##level(const fl_call *, int64_t, int64_t, void *);                     \
     bool    fli_attention_supports_##level(const fl_call *);                                              \
+    void    fli_attention_blocks_run_##level(const fl_call *, int64_t, int64_t, void *, const fli_engine *); \
+    size_t  fli_attention_blocks_scratch_##level(const fl_call *, const fli_engine *);                     \
+    int64_t fli_attention_blocks_tasks_##level(const fl_call *);                                          \
     void    fli_attention_grad_run_##level(const fl_call *, int64_t, int64_t, void *, const fli_engine *); \
     size_t  fli_attention_grad_scratch_##level(const fl_call *, const fli_engine *);                       \
     int64_t fli_attention_grad_tasks_##level(const fl_call *);                                            \

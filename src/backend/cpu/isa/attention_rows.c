@@ -10,10 +10,6 @@ enum { SPLIT = 256, FEW = 16, MAX_D = 512 };
 
 static const float HIDDEN = -2e30f, NOTHING_YET = -1e30f;
 
-void    FL_ISA_NAME(fli_attention_blocks_run)(const fl_call *, int64_t, int64_t, void *, const fli_engine *);
-size_t  FL_ISA_NAME(fli_attention_blocks_scratch)(const fl_call *, const fli_engine *);
-int64_t FL_ISA_NAME(fli_attention_blocks_tasks)(const fl_call *);
-
 static bool is_few(const fli_attention *p) {
     return !p->segment && p->T * p->G <= FEW && p->D <= MAX_D;
 }

@@ -25,11 +25,16 @@
     X(RMS_NORM, rms_norm) X(RMS_NORM_GRAD, rms_norm_grad) X(ROPE, rope) X(SOFTMAX, softmax)    \
     X(ADAMW, adamw) X(MUON_MOMENTUM, muon_momentum) X(MUON_APPLY, muon_apply)
 
+/* Likewise, and with rows of their own for AMX. */
+#define FLI_ATTENTION_KERNELS(X) X(ATTENTION, attention) X(ATTENTION_GRAD, attention_grad)
+
 #define FLI_DECLARE(ID, name)                   \
     extern const fl_kernel fl_kernel_##name##_portable; \
     extern const fl_kernel fl_kernel_##name##_avx2;     \
     extern const fl_kernel fl_kernel_##name##_avx512;
 FLI_ISA_KERNELS(FLI_DECLARE)
+FLI_ATTENTION_KERNELS(FLI_DECLARE)
+extern const fl_kernel fl_kernel_attention_amx, fl_kernel_attention_grad_amx;
 #undef FLI_DECLARE
 
 #endif
