@@ -17,11 +17,13 @@ FL_INLINE int64_t padded(int64_t n) { return ceil_div(n, FLI_PAD) * FLI_PAD; }
 /* Inputs of the call: q, k, v from q_at on; segment and start where they are, or -1. */
 static inline fli_attention attention_of(const fl_call *c, int q_at, int segment_at, int start_at) {
     const fl_tensor *q = &c->in[q_at], *k = q + 1;
-    fli_attention p = {.q = q, .k = k, .v = q + 2, .B = q->dim[0], .T = q->dim[1], .S = k->dim[1],
-                       .H = q->dim[2], .K = k->dim[2], .D = q->dim[3], .window = c->attr.window,
-                       .causal = c->attr.causal, .scale = c->attr.scale, .cap = c->attr.softcap};
-    if (segment_at < c->n_in && c->in[segment_at].rank) p.segment = c->in[segment_at].data;
-    if (start_at >= 0 && start_at < c->n_in && c->in[start_at].rank) p.start = c->in[start_at].data;
+    fli_attention p = {q, k, k + 1, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0};
+    p.B = q->dim[0], p.T = q->dim[1], p.H = q->dim[2], p.D = q->dim[3];
+    p.S = k->dim[1], p.K = k->dim[2];
+    p.causal = c->attr.causal, p.window = c->attr.window;
+    p.scale = c->attr.scale, p.cap = c->attr.softcap;
+    if (segment_at < c->n_in && c->in[segment_at].rank) p.segment = (const int32_t *)c->in[segment_at].data;
+    if (start_at >= 0 && start_at < c->n_in && c->in[start_at].rank) p.start = (const int32_t *)c->in[start_at].data;
     p.G = p.H / p.K;
     p.DP = padded(p.D);
     if (p.scale == 0) p.scale = 1.0f / sqrtf((float)p.D);
