@@ -146,7 +146,7 @@ static inline void pack_rows(void *dst, int64_t pair, const fl_tensor *t, int64_
 
 /* B for products along channels, (DP / pair, n) groups, from packed rows (n, DP): whole words are transposed. */
 FL_INLINE void pack_along_channels(void *dst, int64_t pair, const void *rows, int64_t n, int64_t DP) {
-    transpose_words(dst, n, rows, DP / pair, n, DP / pair);
+    transpose_words((float *)dst, n, (const float *)rows, DP / pair, n, DP / pair);
 }
 
 /* B for products along rows, (n / pair, DP) groups, from packed rows (n, DP). */
@@ -155,8 +155,8 @@ static inline void pack_along_rows(void *dst, int64_t pair, const void *rows, in
         memcpy(dst, rows, (size_t)(n * DP) * sizeof(float));
         return;
     }
-    uint16_t *to = dst;
-    const uint16_t *from = rows;
+    uint16_t *to = (uint16_t *)dst;
+    const uint16_t *from = (const uint16_t *)rows;
     for (int64_t i = 0; i < n; i += 2, from += 2 * DP, to += 2 * DP) {
         for (int64_t j = 0; j < DP; j += FL_LANES) {
             vu low = (vu)v_load_bf16(from + j) >> 16, high = (vu)v_load_bf16(from + DP + j);
@@ -173,7 +173,7 @@ static inline void pack_columns(void *dst, int64_t pair, const void *rows, int64
         pack_along_rows(room, pair, rows, n, DP);
         paired = room;
     }
-    transpose_words(dst, n / pair, paired, DP, n / pair, DP);
+    transpose_words((float *)dst, n / pair, (const float *)paired, DP, n / pair, DP);
 }
 
 /* Two rows of f32 as one row of bf16 pairs, or of bf16 each. */
