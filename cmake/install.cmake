@@ -4,7 +4,11 @@
 # <fledge/NOUN.h>, with their includes of each other rewritten; fledge/fledge.h includes them all. A header belongs
 # to the API by being listed here, and may include only headers that are.
 set(PUBLIC_HEADERS
-    base/err.h base/log.h base/progress.h base/rng.h base/text.h base/thread.h base/version.h)
+    base/version.h base/err.h base/file.h base/json.h base/log.h base/progress.h base/rng.h base/text.h base/thread.h
+    tensor/tensor.h graph/ops.def graph/op.h graph/graph.h backend/backend.h backend/program.h
+    token/tokenizer.h model/model.h model/transform.h model/inspect.h
+    data/batch.h data/corpus.h data/dataset.h data/pairs.h train/objective.h
+    infer/session.h infer/sampler.h infer/generate.h infer/perplexity.h)
 
 set(include_dir ${CMAKE_BINARY_DIR}/include/fledge)
 set(umbrella "/* fledge.h - all of the public API. */\n#ifndef FL_FLEDGE_H\n#define FL_FLEDGE_H\n\n")
@@ -31,6 +35,7 @@ foreach(header ${PUBLIC_HEADERS})
 endforeach()
 file(CONFIGURE OUTPUT ${include_dir}/fledge.h CONTENT "${umbrella}\n#endif\n" @ONLY)
 
+list(REMOVE_ITEM PC_REQUIRES jansson)  # which json.h shows, so it is required in public
 list(JOIN PC_REQUIRES " " PC_REQUIRES_TEXT)
 configure_file(cmake/fledge.pc.in fledge.pc @ONLY)
 

@@ -45,6 +45,9 @@ for example in "$source"/examples/*.c; do
         "$libdir/libfledge.a" $(pkg-config --static --libs fledge | sed 's/-lfledge //')
     check "$name runs, static" "$root/$name-static"
 done
+echo '#include <fledge/fledge.h>' >"$root/all.cc"
+# shellcheck disable=SC2046
+check "C++ takes every header" c++ -std=c++17 -Wall -Wextra -Werror -fsyntax-only $(pkg-config --cflags fledge) "$root/all.cc"
 check "only fl_ names are shown" sh -c "! nm -D --defined-only '$libdir'/libfledge.so | awk '{print \$3}' | grep -v '^fl_'"
 
 echo "$checks checks, $failed failed"
