@@ -57,7 +57,7 @@ static void print_architecture(const inspection *in) {
     printf("  chat template  %s\n", in->m->chat_template ? "yes" : "none");
 }
 
-static void print_size(const char *name, const fl_part_size *s, int64_t all) {
+static void print_size(const char *name, const fl_model_part_size *s, int64_t all) {
     char count[FL_HUMAN], bytes[FL_HUMAN];
     printf("  %-13s %10s %5.1f %%  %10s  %5lld tensors\n", name, fl_human_count((double)s->parameters, count),
            100.0 * (double)s->parameters / (double)all, fl_human_bytes((double)s->bytes, bytes), (long long)s->tensors);
@@ -65,13 +65,13 @@ static void print_size(const char *name, const fl_part_size *s, int64_t all) {
 
 static void print_text(const inspection *in) {
     int64_t all = fl_config_count(&in->m->config);
-    fl_part_size sum = {0};
+    fl_model_part_size sum = {0};
     print_architecture(in);
     printf("parameters\n");
-    for (int i = 0; i < FL_PART_COUNT; i++) {
-        const fl_part_size *p = &in->r.part[i];
-        if (p->tensors) print_size(fl_part_name((fl_part)i), p, all);
-        sum = (fl_part_size){sum.tensors + p->tensors, sum.parameters + p->parameters, sum.bytes + p->bytes};
+    for (int i = 0; i < FL_MODEL_PART_COUNT; i++) {
+        const fl_model_part_size *p = &in->r.part[i];
+        if (p->tensors) print_size(fl_model_part_name((fl_model_part)i), p, all);
+        sum = (fl_model_part_size){sum.tensors + p->tensors, sum.parameters + p->parameters, sum.bytes + p->bytes};
     }
     print_size("all", &sum, all);
     printf("in memory\n");
@@ -84,7 +84,7 @@ static void print_text(const inspection *in) {
 
 /* ---- as JSON ---- */
 
-static json_t *size_json(const fl_part_size *s) {
+static json_t *size_json(const fl_model_part_size *s) {
     return json_pack("{s:I, s:I, s:I}", "tensors", (json_int_t)s->tensors, "parameters", (json_int_t)s->parameters, "bytes",
                      (json_int_t)s->bytes);
 }
@@ -92,8 +92,8 @@ static json_t *size_json(const fl_part_size *s) {
 static void print_json(const inspection *in) {
     const fl_config *c = &in->m->config;
     json_t *parts = json_object(), *formats = json_object(), *problems = json_array();
-    for (int i = 0; i < FL_PART_COUNT; i++)
-        if (in->r.part[i].tensors) json_object_set_new(parts, fl_part_name((fl_part)i), size_json(&in->r.part[i]));
+    for (int i = 0; i < FL_MODEL_PART_COUNT; i++)
+        if (in->r.part[i].tensors) json_object_set_new(parts, fl_model_part_name((fl_model_part)i), size_json(&in->r.part[i]));
     for (int i = 0; i < FL_DTYPE_COUNT; i++)
         if (in->r.format[i].tensors) json_object_set_new(formats, fl_dtype_name((fl_dtype)i), size_json(&in->r.format[i]));
     for (int i = 0; i < in->n_problems; i++) json_array_append_new(problems, json_string(in->problem[i]));

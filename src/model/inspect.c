@@ -5,27 +5,27 @@
 
 #include "model/internal.h"
 
-const char *fl_part_name(fl_part p) {
+const char *fl_model_part_name(fl_model_part p) {
     static const char *const names[] = {
 #define X(id, name) name,
-        FL_PART_LIST(X)
+        FL_MODEL_PART_LIST(X)
 #undef X
     };
     return names[p];
 }
 
-static fl_part part_of(fl_slot slot) {
+static fl_model_part part_of(fl_slot slot) {
     switch (fl_slot_role(slot)) {
-    case FL_ROLE_EMBEDDING: return FL_PART_EMBEDDING;
-    case FL_ROLE_HEAD:      return FL_PART_HEAD;
-    case FL_ROLE_NORM:      return FL_PART_NORM;
+    case FL_ROLE_EMBEDDING: return FL_MODEL_PART_EMBEDDING;
+    case FL_ROLE_HEAD:      return FL_MODEL_PART_HEAD;
+    case FL_ROLE_NORM:      return FL_MODEL_PART_NORM;
     default:                break;
     }
     bool of_norm = slot == FL_SLOT_OUT_NORM_B || slot == FL_SLOT_ATTN_NORM_B || slot == FL_SLOT_FFN_NORM_B;
-    return of_norm ? FL_PART_NORM : slot < FL_SLOT_FFN_NORM ? FL_PART_ATTENTION : FL_PART_FEED_FORWARD;
+    return of_norm ? FL_MODEL_PART_NORM : slot < FL_SLOT_FFN_NORM ? FL_MODEL_PART_ATTENTION : FL_MODEL_PART_FEED_FORWARD;
 }
 
-static void add(fl_part_size *to, const fl_tensor *t) {
+static void add(fl_model_part_size *to, const fl_tensor *t) {
     to->tensors++;
     to->parameters += fl_tensor_count(t);
     to->bytes += fl_tensor_bytes(t);

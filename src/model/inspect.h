@@ -8,26 +8,26 @@
 extern "C" {
 #endif
 
-#define FL_PART_LIST(X) \
+#define FL_MODEL_PART_LIST(X) \
     X(EMBEDDING, "embedding") X(ATTENTION, "attention") X(FEED_FORWARD, "feed-forward") X(NORM, "norms") X(HEAD, "head")
 
 typedef enum {
-#define X(id, name) FL_PART_##id,
-    FL_PART_LIST(X)
+#define X(id, name) FL_MODEL_PART_##id,
+    FL_MODEL_PART_LIST(X)
 #undef X
-    FL_PART_COUNT
-} fl_part;
-const char *fl_part_name(fl_part p);
+    FL_MODEL_PART_COUNT
+} fl_model_part;
+const char *fl_model_part_name(fl_model_part p);
 
 typedef struct {
     int64_t tensors, parameters;
-    size_t  bytes;
-} fl_part_size;
+    size_t bytes;
+} fl_model_part_size;
 
 typedef struct {
-    fl_part_size    part[FL_PART_COUNT], format[FL_DTYPE_COUNT];
-    int64_t         n_nan, n_inf;
-    const fl_param *first_bad;  // the first parameter with either; NULL: all are finite
+    fl_model_part_size part[FL_MODEL_PART_COUNT], format[FL_DTYPE_COUNT];
+    int64_t n_nan, n_inf;
+    const fl_param *first_bad;      // the first parameter with either; NULL: all are finite
     int64_t         zero_matrices;  // matrices of nothing but zeros
 } fl_model_report;
 
