@@ -69,14 +69,14 @@ static size_t packed_bytes(const fli_engine *e, const fli_gemm *g) {
     return (size_t)round_up(g->mc * packed_ld(e, g) * (int64_t)fl_dtype_bytes(e->dtype), FLI_LINE);
 }
 
-/* Sums are kept outside C for the columns of one panel, or of the whole tile when K has several
- * slabs. */
-static int64_t sums_ld(const fli_engine *e, const fli_gemm *g) {
-    return g->k > e->depth ? g->nc : e->nr;
+/* Sums kept outside C: of one panel's columns, or of the whole tile when K has several slabs. */
+static bool sums_are_tile(const fli_engine *e, const fli_gemm *g) {
+    return g->k > e->depth;
 }
 
 size_t fli_gemm_scratch(const fli_engine *e, const fli_gemm *g) {
-    return packed_bytes(e, g) + (size_t)(g->mc * sums_ld(e, g)) * sizeof(float);
+    const int64_t cols = sums_are_tile(e, g) ? g->nc : e->nr;
+    return packed_bytes(e, g) + (size_t)(g->mc * cols) * sizeof(float);
 }
 
 /* nr values of the bias from column n on, as f32. */
@@ -95,19 +95,40 @@ typedef struct {  // a slab of K of one tile
     float *sums;
 } slab;
 
-/* A panel against all rows of the tile: kc of K at a time, so that this much of the panel stays in
- * L1. */
-static void run_panel(const slab *s, float *sums, int64_t ld, bool add, int64_t n) {
+/* Finished sums leave while they are in L1; this overlaps with the next block's products. */
+static void finish(const slab *s, int64_t m, int rows, int64_t n, const float *sums, int64_t ld,
+                   const float *bias) {
+    const fli_gemm *g = s->g;
+    const int cols = (int)imin(s->e->nr, g->n - n);
+    char *c = (char *)g->c + (size_t)(m * g->ldc + n) * fl_dtype_bytes(g->c_dtype);
+    s->e->store(c, g->c_dtype, g->ldc, sums, ld, rows, cols, g->alpha, bias, g->accumulate);
+}
+
+/* C is wanted when the block is done: ask for its lines while the products run. */
+static void prefetch(const fli_gemm *g, int64_t m, int rows, int64_t n, int64_t cols) {
+    const size_t es = fl_dtype_bytes(g->c_dtype);
+    const char *c = (const char *)g->c + (size_t)(m * g->ldc + n) * es;
+    for (int i = 0; i < rows; i++, c += (size_t)g->ldc * es) {
+        for (size_t at = 0; at < (size_t)cols * es; at += FLI_LINE) __builtin_prefetch(c + at, 1);
+    }
+}
+
+/* A panel against all rows of the tile: kc of K at a time, so that this much of the panel stays in L1. `sums` are
+ * those of (m0, n), in C or outside. */
+static void run_panel(const slab *s, int64_t n, float *sums, int64_t ld, bool in_c, const float *bias) {
     const fli_engine *e = s->e;
     const size_t es = fl_dtype_bytes(e->dtype);
-    const char *panel = (const char *)s->g->panels +
-                        (size_t)(n / e->nr) * fli_panel_bytes(e, s->g->k);
+    const char *panel = (const char *)s->g->panels + (size_t)(n / e->nr) * fli_panel_bytes(e, s->g->k);
     for (int64_t k = s->k0; k < s->k1; k += e->kc) {
         const int64_t depth = round_up(imin(e->kc, s->k1 - k), e->kr);
+        const bool add = k > 0 || (in_c && s->g->accumulate), last = k + e->kc >= s->g->k;
         for (int64_t m = s->m0; m < s->m1; m += e->mr) {
             const char *a = s->a + (size_t)((m - s->m0) * s->lda + (k - s->k0)) * es;
-            e->block(a, s->lda, panel + (size_t)(k * e->nr) * es, depth, sums + (m - s->m0) * ld,
-                     ld, (int)imin(e->mr, s->m1 - m), add || k > s->k0);
+            const int rows = (int)imin(e->mr, s->m1 - m);
+            float *block = sums + (m - s->m0) * ld;
+            if (in_c ? k == s->k0 : last) prefetch(s->g, m, rows, n, e->nr);
+            e->block(a, s->lda, panel + (size_t)(k * e->nr) * es, depth, block, ld, rows, add);
+            if (last && !in_c) finish(s, m, rows, n, block, ld, bias);
         }
     }
 }
@@ -116,21 +137,16 @@ static void run_slab(const slab *s, int64_t n0, int64_t n1) {
     enum { MAX_NR = 64 };
     const fli_engine *e = s->e;
     const fli_gemm *g = s->g;
-    const int64_t ld = sums_ld(e, g);
+    const bool tile = sums_are_tile(e, g);
     float buffer[MAX_NR];
     for (int64_t n = n0; n < n1; n += e->nr) {
         const int cols = (int)imin(e->nr, g->n - n);
-        char *c = (char *)g->c + (size_t)(s->m0 * g->ldc + n) * fl_dtype_bytes(g->c_dtype);
         if (c_is_direct(g) && cols == e->nr) {
-            run_panel(s, (float *)(void *)c, g->ldc, g->accumulate || s->k0 > 0, n);
-            continue;
+            run_panel(s, n, (float *)g->c + s->m0 * g->ldc + n, g->ldc, true, NULL);
+        } else {
+            const float *bias = bias_at(g->bias, n, cols, buffer);
+            run_panel(s, n, s->sums + (tile ? n - n0 : 0), tile ? g->nc : e->nr, false, bias);
         }
-        float *sums = s->sums + (g->k > e->depth ? n - n0 : 0);
-        run_panel(s, sums, ld, s->k0 > 0, n);
-        if (s->k1 < g->k) continue;
-        const float *bias = bias_at(g->bias, n, cols, buffer);
-        e->store(c, g->c_dtype, g->ldc, sums, ld, (int)(s->m1 - s->m0), cols, g->alpha, bias,
-                 g->accumulate);
     }
 }
 

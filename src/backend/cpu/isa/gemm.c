@@ -107,36 +107,47 @@ FL_INLINE void store_any(void *c, fl_dtype dtype, int64_t i, vf v) {
     else v_store_bf16((uint16_t *)c + i, v);
 }
 
-/* The last, partial vector of a row goes through a buffer. */
-static void store_tail(void *c, fl_dtype dtype, int64_t at, vf v, int n, bool accumulate) {
-    float lane[FL_LANES], old[FL_LANES] = {0};
-    uint16_t half[FL_LANES];
-    v_store(lane, v);
-    if (accumulate)
-        fl_convert(old, FL_F32, (char *)c + (size_t)at * fl_dtype_bytes(dtype), dtype, n);
-    v = v_load(lane) + v_load(old);
-    v_store(lane, v);
-    v_store_bf16(half, v);
-    const void *from = dtype == FL_F32 ? (const void *)lane : (const void *)half;
-    memcpy((char *)c + (size_t)at * fl_dtype_bytes(dtype), from, (size_t)n * fl_dtype_bytes(dtype));
+/* A whole block. dtype and accumulate are constants wherever this is expanded. */
+FL_INLINE void store_block(void *c, fl_dtype dtype, int64_t ldc, const float *sums, int64_t ldb, int rows,
+                           float alpha, const float *bias, bool accumulate) {
+    const vf a = v_set(alpha), b0 = v_load(bias), b1 = v_load(bias + FL_LANES);
+    for (int i = 0; i < rows; i++) {
+        const int64_t to = i * ldc;
+        vf v0 = v_fma(a, v_load(sums + i * ldb), b0);
+        vf v1 = v_fma(a, v_load(sums + i * ldb + FL_LANES), b1);
+        if (accumulate) {
+            v0 += load_any(c, dtype, to);
+            v1 += load_any(c, dtype, to + FL_LANES);
+        }
+        store_any(c, dtype, to, v0);
+        store_any(c, dtype, to + FL_LANES, v1);
+    }
 }
 
-void FL_ISA_NAME(fli_store)(void *c, fl_dtype dtype, int64_t ldc, const float *sums, int64_t ldb,
-                            int rows, int cols, float alpha, const float *bias, bool accumulate) {
-    float zero_padded[NR] = {0};
-    if (bias) memcpy(zero_padded, bias, (size_t)cols * sizeof *bias);
+/* The last columns go through a whole block of their own. */
+static void store_narrow(void *c, fl_dtype dtype, int64_t ldc, const float *sums, int64_t ldb, int rows, int cols,
+                         float alpha, const float *bias, bool accumulate) {
+    const size_t es = fl_dtype_bytes(dtype);
+    float wide[NR];
     for (int i = 0; i < rows; i++) {
-        for (int j = 0; j < cols; j += FL_LANES) {
-            const int64_t to = i * ldc + j;
-            vf v = v_fma(v_set(alpha), v_load(sums + i * ldb + j), v_load(zero_padded + j));
-            if (j + FL_LANES > cols) {
-                store_tail(c, dtype, to, v, cols - j, accumulate);
-            } else {
-                if (accumulate) v += load_any(c, dtype, to);
-                store_any(c, dtype, to, v);
-            }
-        }
+        char *to = (char *)c + (size_t)(i * ldc) * es;
+        memset(wide, 0, sizeof wide);
+        memcpy(wide, to, accumulate ? (size_t)cols * es : 0);
+        if (dtype == FL_F32) store_block(wide, FL_F32, NR, sums + i * ldb, NR, 1, alpha, bias, accumulate);
+        else store_block(wide, FL_BF16, NR, sums + i * ldb, NR, 1, alpha, bias, accumulate);
+        memcpy(to, wide, (size_t)cols * es);
     }
+}
+
+void FL_ISA_NAME(fli_store)(void *c, fl_dtype dtype, int64_t ldc, const float *sums, int64_t ldb, int rows,
+                            int cols, float alpha, const float *bias, bool accumulate) {
+    float padded[NR] = {0};
+    if (bias) memcpy(padded, bias, (size_t)cols * sizeof *bias);
+    if (cols < NR) store_narrow(c, dtype, ldc, sums, ldb, rows, cols, alpha, padded, accumulate);
+    else if (dtype == FL_F32 && accumulate) store_block(c, FL_F32, ldc, sums, ldb, rows, alpha, padded, true);
+    else if (dtype == FL_F32) store_block(c, FL_F32, ldc, sums, ldb, rows, alpha, padded, false);
+    else if (accumulate) store_block(c, FL_BF16, ldc, sums, ldb, rows, alpha, padded, true);
+    else store_block(c, FL_BF16, ldc, sums, ldb, rows, alpha, padded, false);
 }
 
 const fli_engine FL_ISA_NAME(fli_gemm_f32) = {
