@@ -4,7 +4,7 @@
  * operation. A missing kernel, or one whose `supports` declines a call, means "not here":
  * the executor then asks the next row, so support is read from the table and never restated.
  *
- * A kernel is one to three phases. A phase is cut into tasks by the shapes alone, never by the number
+ * A kernel is one to four phases. A phase is cut into tasks by the shapes alone, never by the number
  * of threads, and tasks of one phase do not depend on each other; the executor runs them on the
  * pool in any order and puts a barrier between phases. That is why results do not depend on the thread
  * count: reductions across tasks go through `workspace` and a later phase adds them in task order. */
@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-enum { FL_MAX_PHASES = 3 };
+enum { FL_MAX_PHASES = 4 };
 
 typedef struct {
     int64_t (*tasks)(const fl_call *call);  // NULL: one task

@@ -113,12 +113,15 @@ static void prefetch(const fli_gemm *g, int64_t m, int rows, int64_t n, int64_t 
     }
 }
 
-/* A panel against all rows of the tile: kc of K at a time, so that this much of the panel stays in L1. `sums` are
- * those of (m0, n), in C or outside. */
-static void run_panel(const slab *s, int64_t n, float *sums, int64_t ld, bool in_c, const float *bias) {
+/* A panel against all rows of the tile: kc of K at a time, so that this much of the panel stays in
+ * L1. `sums` are those of (m0, n), in C or outside. */
+static void run_panel(const slab *s, int64_t n, float *sums, int64_t ld, bool in_c,
+                      const float *bias) {
     const fli_engine *e = s->e;
     const size_t es = fl_dtype_bytes(e->dtype);
-    const char *panel = (const char *)s->g->panels + (size_t)(n / e->nr) * fli_panel_bytes(e, s->g->k);
+    const char *panel = (const char *)s->g->panels +
+                        (size_t)(n / e->nr) *
+                            fli_panel_bytes(e, s->g->panel_k ? s->g->panel_k : s->g->k);
     for (int64_t k = s->k0; k < s->k1; k += e->kc) {
         const int64_t depth = round_up(imin(e->kc, s->k1 - k), e->kr);
         const bool add = k > 0 || (in_c && s->g->accumulate), last = k + e->kc >= s->g->k;

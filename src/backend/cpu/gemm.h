@@ -27,13 +27,13 @@ typedef struct {  // element (r, c) is data[r * rs + c * cs]; one of rs and cs i
     const void *data;
     fl_dtype dtype;
     int64_t rs, cs;
-    bool as_bf16;  // values are rounded to bf16 first, whatever the engine computes in
 } fli_mat;
 
 typedef struct {
     int64_t m, n, k;
     fli_mat a, b;        // (m, k), (k, n)
-    const void *panels;  // b packed by the engine, or NULL: not yet
+    const void *panels;  // b packed by the engine
+    int64_t panel_k;     // K of whole panels when this product uses a part of it; 0: k
     void *c;             // (m, n), f32 or bf16, rows ldc apart
     fl_dtype c_dtype;
     int64_t ldc;
@@ -48,15 +48,15 @@ typedef void fli_store(void *c, fl_dtype dtype, int64_t ldc, const float *block,
                        int rows, int cols, float alpha, const float *bias, bool accumulate);
 extern fli_store fli_store_portable, fli_store_avx2, fli_store_avx512;
 
-enum { FLI_OF_W_TRANSPOSED, FLI_OF_W };  // a weight as linear and as linear_dx want it
+/* A weight as linear, linear_dx and linear_ce_grad want it. */
+enum { FLI_OF_W_TRANSPOSED, FLI_OF_W, FLI_OF_BOTH, FLI_LAYOUTS };
 
 typedef struct {
-    const char *layout[2];   // names of its panels of a weight
-    const char *rounded[2];  // the same, of a weight rounded to bf16; NULL where panels are bf16
-    fl_dtype dtype;         // of A and of the panels
-    int mr, nr, kr;         // register block; K of a panel is padded with zeros to a multiple of kr
-    int64_t kc, depth;      // blocks and slabs of K; kr divides kc divides depth
-    int64_t mc, nc;         // largest tile; multiples of mr and nr
+    const char *layout[FLI_LAYOUTS];  // names of its panels of a weight
+    fl_dtype dtype;                   // of A and of the panels
+    int mr, nr, kr;     // register block; K of a panel is padded with zeros to a multiple of kr
+    int64_t kc, depth;  // blocks and slabs of K; kr divides kc divides depth
+    int64_t mc, nc;     // largest tile; multiples of mr and nr
 
     void (*begin)(void);  // before and after a range of tasks (tile configuration); NULL: nothing
     void (*end)(void);
@@ -95,6 +95,17 @@ void fli_gemm_one(const fli_engine *e, const fli_gemm *g, int64_t m0, int64_t m1
                   int64_t n1, void *scratch);
 
 extern const fli_engine fli_gemm_f32_portable, fli_gemm_f32_avx2, fli_gemm_f32_avx512;
+extern const fli_engine fli_gemm_bf16_portable, fli_gemm_bf16_avx2;  // f32 arithmetic
 extern const fli_engine fli_gemm_bf16_avx512, fli_gemm_bf16_amx;
+
+/* The engines of one row of the CPU backend. */
+typedef struct {
+    const fli_engine *f32, *bf16;
+    const struct fli_ce_rows *ce;
+} fli_gemm_row;
+extern const fli_gemm_row fli_gemm_portable, fli_gemm_avx2, fli_gemm_avx512, fli_gemm_amx;
+
+/* The engine for in[0]'s format, which both operands take. */
+const fli_engine *fli_engine_of(const fli_gemm_row *row, const fl_call *c);
 
 #endif

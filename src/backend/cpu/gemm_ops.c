@@ -2,17 +2,11 @@
  *
  * Phase 0 packs the right-hand side where the executor has not (it has, for weights); phase 1
  * multiplies. */
-#include "backend/cpu/gemm.h"
+#include "backend/cpu/gemm_ce.h"
 #include "backend/cpu/kernels.h"
 
-typedef struct {
-    const fli_engine *f32, *bf16;
-} engines;
-
-/* bf16 inputs are multiplied as bf16 where there is an engine for it, else both sides become f32.
- */
-static const fli_engine *engine_of(const engines *es, const fl_call *c) {
-    return c->in[0].dtype == FL_BF16 ? es->bf16 : es->f32;
+const fli_engine *fli_engine_of(const fli_gemm_row *row, const fl_call *c) {
+    return c->in[0].dtype == FL_BF16 ? row->bf16 : row->f32;
 }
 
 static fli_mat by_rows(const fl_tensor *t) {
@@ -25,9 +19,16 @@ static fli_mat by_cols(const fl_tensor *t) {
 static fli_gemm product(const fl_call *c, int64_t m, int64_t n, int64_t k, fli_mat a, fli_mat b) {
     const fl_tensor *out = &c->out[0];
     const void *panels = c->packed ? c->packed : c->workspace;
-    b.as_bf16 = c->in[0].dtype == FL_BF16;  // ops.def: operands take the format of in[0]
-    return (fli_gemm){.m = m, .n = n, .k = k, .a = a, .b = b, .panels = panels, .alpha = 1.0f,
-                      .c = out->data, .c_dtype = out->dtype, .ldc = n};
+    return (fli_gemm){.m = m,
+                      .n = n,
+                      .k = k,
+                      .a = a,
+                      .b = b,
+                      .panels = panels,
+                      .alpha = 1.0f,
+                      .c = out->data,
+                      .c_dtype = out->dtype,
+                      .ldc = n};
 }
 
 static fli_gemm linear(const fl_call *c) {
@@ -73,91 +74,87 @@ static bool supports(const fl_call *c) {
     return is_real(&c->out[0]) && fl_tensor_contiguous(&c->out[0]);
 }
 
-static int64_t panels(const engines *es, problem p, const fl_call *c) {
-    return fli_panel_count(engine_of(es, c), p(c).n);
+static int64_t panels(const fli_gemm_row *row, problem p, const fl_call *c) {
+    return fli_panel_count(fli_engine_of(row, c), p(c).n);
 }
 
-static int64_t unpacked_panels(const engines *es, problem p, const fl_call *c) {
-    return c->packed ? 0 : panels(es, p, c);
+static int64_t unpacked_panels(const fli_gemm_row *row, problem p, const fl_call *c) {
+    return c->packed ? 0 : panels(row, p, c);
 }
 
-static size_t panels_bytes(const engines *es, problem p, const fl_call *c) {
-    const fli_engine *e = engine_of(es, c);
-    return (size_t)panels(es, p, c) * fli_panel_bytes(e, p(c).k);
+static size_t panels_bytes(const fli_gemm_row *row, problem p, const fl_call *c) {
+    const fli_engine *e = fli_engine_of(row, c);
+    return (size_t)panels(row, p, c) * fli_panel_bytes(e, p(c).k);
 }
 
-static size_t workspace(const engines *es, problem p, const fl_call *c) {
-    return c->packed ? 0 : panels_bytes(es, p, c);
+static size_t workspace(const fli_gemm_row *row, problem p, const fl_call *c) {
+    return c->packed ? 0 : panels_bytes(row, p, c);
 }
 
-static void pack(const engines *es, problem p, const fl_call *c, void *dst, int64_t begin,
+static void pack(const fli_gemm_row *row, problem p, const fl_call *c, void *dst, int64_t begin,
                  int64_t end) {
     const fli_gemm g = p(c);
-    fli_panels_pack(engine_of(es, c), dst, &g.b, g.k, g.n, begin, end);
+    fli_panels_pack(fli_engine_of(row, c), dst, &g.b, g.k, g.n, begin, end);
 }
 
-static fli_gemm tiled(const engines *es, problem p, const fl_call *c) {
+static fli_gemm tiled(const fli_gemm_row *row, problem p, const fl_call *c) {
     fli_gemm g = p(c);
-    fli_gemm_tile(engine_of(es, c), &g);
+    fli_gemm_tile(fli_engine_of(row, c), &g);
     return g;
 }
 
-static int64_t tiles(const engines *es, problem p, const fl_call *c) {
-    const fli_gemm g = tiled(es, p, c);
+static int64_t tiles(const fli_gemm_row *row, problem p, const fl_call *c) {
+    const fli_gemm g = tiled(row, p, c);
     return fli_gemm_tiles(&g);
 }
 
-static size_t scratch(const engines *es, problem p, const fl_call *c) {
-    const fli_gemm g = tiled(es, p, c);
-    return fli_gemm_scratch(engine_of(es, c), &g);
+static size_t scratch(const fli_gemm_row *row, problem p, const fl_call *c) {
+    const fli_gemm g = tiled(row, p, c);
+    return fli_gemm_scratch(fli_engine_of(row, c), &g);
 }
 
-static void multiply(const engines *es, problem p, const fl_call *c, int64_t begin, int64_t end,
-                     void *scratch_) {
-    const fli_gemm g = tiled(es, p, c);
-    fli_gemm_run(engine_of(es, c), &g, begin, end, scratch_);
+static void multiply(const fli_gemm_row *row, problem p, const fl_call *c, int64_t begin,
+                     int64_t end, void *scratch_) {
+    const fli_gemm g = tiled(row, p, c);
+    fli_gemm_run(fli_engine_of(row, c), &g, begin, end, scratch_);
 }
 
 /* A kernel is functions of the call alone, so each operation needs its own on each row of engines.
  */
 #define BIND(row, op)                                                                            \
     static int64_t op##_prepare_tasks_##row(const fl_call *c) {                                  \
-        return unpacked_panels(&row, op, c);                                                     \
+        return unpacked_panels(&fli_gemm_##row, op, c);                                          \
     }                                                                                            \
     static void op##_prepare_##row(const fl_call *c, int64_t begin, int64_t end, void *unused) { \
         (void)unused;                                                                            \
-        pack(&row, op, c, c->workspace, begin, end);                                             \
+        pack(&fli_gemm_##row, op, c, c->workspace, begin, end);                                  \
     }                                                                                            \
     static int64_t op##_tasks_##row(const fl_call *c) {                                          \
-        return tiles(&row, op, c);                                                               \
+        return tiles(&fli_gemm_##row, op, c);                                                    \
     }                                                                                            \
     static void op##_run_##row(const fl_call *c, int64_t begin, int64_t end, void *s) {          \
-        multiply(&row, op, c, begin, end, s);                                                    \
+        multiply(&fli_gemm_##row, op, c, begin, end, s);                                         \
     }                                                                                            \
     static size_t op##_scratch_##row(const fl_call *c) {                                         \
-        return scratch(&row, op, c);                                                             \
+        return scratch(&fli_gemm_##row, op, c);                                                  \
     }                                                                                            \
     static size_t op##_workspace_##row(const fl_call *c) {                                       \
-        return workspace(&row, op, c);                                                           \
+        return workspace(&fli_gemm_##row, op, c);                                                \
     }
-
-static const char *layout_of(const fli_engine *e, const fl_call *c, int which) {
-    return c->in[0].dtype == FL_BF16 && e->rounded[which] ? e->rounded[which] : e->layout[which];
-}
 
 /* What the executor packs ahead: weights, not activations. */
 #define BIND_PACK(row, op, which)                                                          \
     static const char *op##_pack_id_##row(const fl_call *c) {                              \
-        return layout_of(engine_of(&row, c), c, which);                                    \
+        return fli_engine_of(&fli_gemm_##row, c)->layout[which];                           \
     }                                                                                      \
     static int64_t op##_pack_tasks_##row(const fl_call *c) {                               \
-        return panels(&row, op, c);                                                        \
+        return panels(&fli_gemm_##row, op, c);                                             \
     }                                                                                      \
     static size_t op##_pack_bytes_##row(const fl_call *c) {                                \
-        return panels_bytes(&row, op, c);                                                  \
+        return panels_bytes(&fli_gemm_##row, op, c);                                       \
     }                                                                                      \
     static void op##_pack_##row(const fl_call *c, void *dst, int64_t begin, int64_t end) { \
-        pack(&row, op, c, dst, begin, end);                                                \
+        pack(&fli_gemm_##row, op, c, dst, begin, end);                                     \
     }
 
 #define PHASES(row, op)                                                                            \
@@ -176,16 +173,22 @@ static const char *layout_of(const fli_engine *e, const fl_call *c, int which) {
                                               .pack_tasks = op##_pack_tasks_##row,            \
                                               .pack = op##_pack_##row};
 
-#define ROW(row, f32_engine, bf16_engine)                   \
-    static const engines row = {&f32_engine, &bf16_engine}; \
-    PACKED_KERNEL(row, linear, FLI_OF_W_TRANSPOSED)         \
-    PACKED_KERNEL(row, linear_dx, FLI_OF_W)                 \
-    KERNEL(row, linear_dw)                                  \
+#define ROW(row)                                    \
+    PACKED_KERNEL(row, linear, FLI_OF_W_TRANSPOSED) \
+    PACKED_KERNEL(row, linear_dx, FLI_OF_W)         \
+    KERNEL(row, linear_dw)                          \
     KERNEL(row, matmul)
 
-ROW(portable, fli_gemm_f32_portable, fli_gemm_f32_portable)
+const fli_gemm_row fli_gemm_portable = {&fli_gemm_f32_portable, &fli_gemm_bf16_portable,
+                                        &fli_ce_rows_portable};
+ROW(portable)
+
 #if defined(__x86_64__)
-ROW(avx2, fli_gemm_f32_avx2, fli_gemm_f32_avx2)
-ROW(avx512, fli_gemm_f32_avx512, fli_gemm_bf16_avx512)
-ROW(amx, fli_gemm_f32_avx512, fli_gemm_bf16_amx)
+const fli_gemm_row fli_gemm_avx2 = {&fli_gemm_f32_avx2, &fli_gemm_bf16_avx2, &fli_ce_rows_avx2};
+const fli_gemm_row fli_gemm_avx512 = {&fli_gemm_f32_avx512, &fli_gemm_bf16_avx512,
+                                      &fli_ce_rows_avx512};
+const fli_gemm_row fli_gemm_amx = {&fli_gemm_f32_avx512, &fli_gemm_bf16_amx, &fli_ce_rows_avx512};
+ROW(avx2)
+ROW(avx512)
+ROW(amx)
 #endif

@@ -16,31 +16,38 @@ static int64_t imin(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-static float at(const fli_mat *x, int64_t i) {
+FL_INLINE float at(const fli_mat *x, int64_t i, bool round) {
     if (x->dtype != FL_F32) return s_from_bf16(((const uint16_t *)x->data)[i]);
     const float v = ((const float *)x->data)[i];
-    return x->as_bf16 ? s_from_bf16(fl_f32_to_bf16(v)) : v;
+    return round ? s_from_bf16(fl_f32_to_bf16(v)) : v;
 }
 
-static void pack_b(void *panel, const fli_mat *b, int64_t k, int64_t n, int64_t n0) {
+/* With `round`, values become bf16 on the way. */
+FL_INLINE void pack_panel(float *dst, const fli_mat *b, int64_t k, int64_t n, int64_t n0,
+                          bool round) {
     enum { STEP = 16 };  // rows of the panel that stay in L1 while columns are scattered into them
-    float *dst = panel;
     const int64_t cols = imin(NR, n - n0);
     for (int64_t k0 = 0; k0 < k; k0 += STEP) {
         const int64_t k1 = imin(k0 + STEP, k);
         if (b->rs == 1) {
             for (int64_t j = 0; j < cols; j++) {
-                for (int64_t i = k0; i < k1; i++) dst[i * NR + j] = at(b, (n0 + j) * b->cs + i);
+                for (int64_t i = k0; i < k1; i++)
+                    dst[i * NR + j] = at(b, (n0 + j) * b->cs + i, round);
             }
         } else {
             for (int64_t i = k0; i < k1; i++) {
-                for (int64_t j = 0; j < cols; j++) dst[i * NR + j] = at(b, i * b->rs + n0 + j);
+                for (int64_t j = 0; j < cols; j++)
+                    dst[i * NR + j] = at(b, i * b->rs + n0 + j, round);
             }
         }
         for (int64_t i = k0; i < k1; i++) {
             for (int64_t j = cols; j < NR; j++) dst[i * NR + j] = 0.0f;
         }
     }
+}
+
+static void pack_b(void *panel, const fli_mat *b, int64_t k, int64_t n, int64_t n0) {
+    pack_panel(panel, b, k, n, n0, false);
 }
 
 static void pack_a(void *dst, int64_t ld, const fli_mat *a, int64_t m0, int64_t k0, int64_t rows,
@@ -52,11 +59,12 @@ static void pack_a(void *dst, int64_t ld, const fli_mat *a, int64_t m0, int64_t 
         if (a->cs == 1) {
             for (int64_t i = i0; i < i1; i++) {
                 for (int64_t k = 0; k < cols; k++)
-                    to[i * ld + k] = at(a, (m0 + i) * a->rs + k0 + k);
+                    to[i * ld + k] = at(a, (m0 + i) * a->rs + k0 + k, false);
             }
         } else {
             for (int64_t k = 0; k < cols; k++) {
-                for (int64_t i = i0; i < i1; i++) to[i * ld + k] = at(a, (k0 + k) * a->cs + m0 + i);
+                for (int64_t i = i0; i < i1; i++)
+                    to[i * ld + k] = at(a, (k0 + k) * a->cs + m0 + i, false);
             }
         }
     }
@@ -90,7 +98,8 @@ static void block(const void *a, int64_t lda, const void *panel, int64_t k, floa
 #define ROWS(r) \
     case r: block_rows(r, a, lda, panel, k, c, ldc, add); break;
         ROWS(1)
-        ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6)
+        ROWS(2)
+        ROWS(3) ROWS(4) ROWS(5) ROWS(6)
 #if defined(__AVX512F__)
             ROWS(7) ROWS(8) ROWS(9) ROWS(10) ROWS(11) ROWS(12) ROWS(13) ROWS(14)
 #endif
@@ -108,8 +117,8 @@ FL_INLINE void store_any(void *c, fl_dtype dtype, int64_t i, vf v) {
 }
 
 /* A whole block. dtype and accumulate are constants wherever this is expanded. */
-FL_INLINE void store_block(void *c, fl_dtype dtype, int64_t ldc, const float *sums, int64_t ldb, int rows,
-                           float alpha, const float *bias, bool accumulate) {
+FL_INLINE void store_block(void *c, fl_dtype dtype, int64_t ldc, const float *sums, int64_t ldb,
+                           int rows, float alpha, const float *bias, bool accumulate) {
     const vf a = v_set(alpha), b0 = v_load(bias), b1 = v_load(bias + FL_LANES);
     for (int i = 0; i < rows; i++) {
         const int64_t to = i * ldc;
@@ -125,44 +134,48 @@ FL_INLINE void store_block(void *c, fl_dtype dtype, int64_t ldc, const float *su
 }
 
 /* The last columns go through a whole block of their own. */
-static void store_narrow(void *c, fl_dtype dtype, int64_t ldc, const float *sums, int64_t ldb, int rows, int cols,
-                         float alpha, const float *bias, bool accumulate) {
+static void store_narrow(void *c, fl_dtype dtype, int64_t ldc, const float *sums, int64_t ldb,
+                         int rows, int cols, float alpha, const float *bias, bool accumulate) {
     const size_t es = fl_dtype_bytes(dtype);
     float wide[NR];
     for (int i = 0; i < rows; i++) {
         char *to = (char *)c + (size_t)(i * ldc) * es;
         memset(wide, 0, sizeof wide);
         memcpy(wide, to, accumulate ? (size_t)cols * es : 0);
-        if (dtype == FL_F32) store_block(wide, FL_F32, NR, sums + i * ldb, NR, 1, alpha, bias, accumulate);
+        if (dtype == FL_F32)
+            store_block(wide, FL_F32, NR, sums + i * ldb, NR, 1, alpha, bias, accumulate);
         else store_block(wide, FL_BF16, NR, sums + i * ldb, NR, 1, alpha, bias, accumulate);
         memcpy(to, wide, (size_t)cols * es);
     }
 }
 
-void FL_ISA_NAME(fli_store)(void *c, fl_dtype dtype, int64_t ldc, const float *sums, int64_t ldb, int rows,
-                            int cols, float alpha, const float *bias, bool accumulate) {
+void FL_ISA_NAME(fli_store)(void *c, fl_dtype dtype, int64_t ldc, const float *sums, int64_t ldb,
+                            int rows, int cols, float alpha, const float *bias, bool accumulate) {
     float padded[NR] = {0};
     if (bias) memcpy(padded, bias, (size_t)cols * sizeof *bias);
     if (cols < NR) store_narrow(c, dtype, ldc, sums, ldb, rows, cols, alpha, padded, accumulate);
-    else if (dtype == FL_F32 && accumulate) store_block(c, FL_F32, ldc, sums, ldb, rows, alpha, padded, true);
+    else if (dtype == FL_F32 && accumulate)
+        store_block(c, FL_F32, ldc, sums, ldb, rows, alpha, padded, true);
     else if (dtype == FL_F32) store_block(c, FL_F32, ldc, sums, ldb, rows, alpha, padded, false);
     else if (accumulate) store_block(c, FL_BF16, ldc, sums, ldb, rows, alpha, padded, true);
     else store_block(c, FL_BF16, ldc, sums, ldb, rows, alpha, padded, false);
 }
 
-const fli_engine FL_ISA_NAME(fli_gemm_f32) = {
-    .layout = {"f32 of w^T " FL_ISA_TEXT, "f32 of w " FL_ISA_TEXT},
-    .rounded = {"rounded f32 of w^T " FL_ISA_TEXT, "rounded f32 of w " FL_ISA_TEXT},
-    .dtype = FL_F32,
-    .mr = MR,
-    .nr = NR,
-    .kr = 1,
-    .kc = 384,
-    .depth = 768,
-    .mc = 10 * MR,
-    .nc = 256,
-    .pack_b = pack_b,
-    .pack_a = pack_a,
-    .block = block,
-    .store = FL_ISA_NAME(fli_store),
-};
+#define ENGINE(text, pack)                                                                    \
+    {                                                                                         \
+        .layout = {text " of w^T " FL_ISA_TEXT, text " of w " FL_ISA_TEXT,                    \
+                   text " of both " FL_ISA_TEXT},                                             \
+        .dtype = FL_F32, .mr = MR, .nr = NR, .kr = 1, .kc = 384, .depth = 768, .mc = 10 * MR, \
+        .nc = 256, .pack_b = pack, .pack_a = pack_a, .block = block,                          \
+        .store = FL_ISA_NAME(fli_store)                                                       \
+    }
+
+const fli_engine FL_ISA_NAME(fli_gemm_f32) = ENGINE("f32", pack_b);
+
+#if !defined(__AVX512BF16__)
+static void pack_b_rounded(void *panel, const fli_mat *b, int64_t k, int64_t n, int64_t n0) {
+    pack_panel(panel, b, k, n, n0, true);
+}
+
+const fli_engine FL_ISA_NAME(fli_gemm_bf16) = ENGINE("rounded f32", pack_b_rounded);
+#endif
