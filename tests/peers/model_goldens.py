@@ -29,7 +29,8 @@ MODELS = {
     "llama": (LlamaForCausalLM, LlamaConfig(**LLAMA, tie_word_embeddings=False)),
     "llama_tied_llama3": (LlamaForCausalLM, LlamaConfig(
         **LLAMA, tie_word_embeddings=True,
-        rope_parameters=dict(rope_type="llama3", rope_theta=500000.0, factor=8.0, low_freq_factor=1.0,
+        # theta so small that waves fall into all three bands: 6 stays, 20 is mixed, 63 and 199 are divided
+        rope_parameters=dict(rope_type="llama3", rope_theta=100.0, factor=8.0, low_freq_factor=1.0,
                              high_freq_factor=4.0, original_max_position_embeddings=32))),
     "llama_linear": (LlamaForCausalLM, LlamaConfig(
         **LLAMA, tie_word_embeddings=True, rope_parameters=dict(rope_type="linear", rope_theta=10000.0, factor=4.0))),
@@ -111,6 +112,7 @@ def write_adapter(name, base, settings, seed):
     config = folder / "adapter_config.json"
     v = json.loads(config.read_text())
     v["base_model_name_or_path"] = base
+    v["target_modules"] = sorted(v["target_modules"])  # PEFT keeps a set
     config.write_text(json.dumps(v, indent=2, sort_keys=True) + "\n")
     save_file(golden, folder / "golden.safetensors")
 
