@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "backend/cpu/rows.h"
-#include "base/assert.h"
+#include "backend/plan.h"
 
 extern const fl_backend fl_backend_cuda;  // backend/cuda/cuda.c: only where it is asked for
 
@@ -56,13 +56,20 @@ fl_status fl_backend_pick(const fl_backend **out, fl_err *err) {
     return FL_OK;
 }
 
-const fl_kernel *fl_backend_kernel(const fl_backend *from, fl_op_id op, const fl_call *call) {
+static bool takes(const fl_backend *b, fl_op_id op, const fl_call *call) {
+    const fl_kernel *k = b->kernel[op];
+    return k && b->available() && (!k->supports || k->supports(call));
+}
+
+const fl_backend *fli_backend_for(const fl_backend *from, fl_op_id op, const fl_call *call) {
+    if (takes(from, op, call)) return from;
     const fl_backend *const *b = fl_backends;
-    while (*b != from) b++;
-    for (; *b; b++) {
-        const fl_kernel *k = (*b)->kernel[op];
-        if (k && (*b)->available() && (!k->supports || k->supports(call))) return k;
-    }
-    FL_ASSERT(!"ref takes every call");
-    return NULL;
+    while (*b && *b != from) b++;
+    if (!*b) return &fl_backend_ref;  // a row of the caller's own
+    while (!takes(*b, op, call)) b++;
+    return *b;
+}
+
+const fl_kernel *fl_backend_kernel(const fl_backend *from, fl_op_id op, const fl_call *call) {
+    return fli_backend_for(from, op, call)->kernel[op];
 }

@@ -60,7 +60,8 @@ const fl_backend *fl_backend_find(const char *name);  // NULL if there is no suc
 /* Best available row, or the one FLEDGE_BACKEND names. */
 FL_MUST_USE fl_status fl_backend_pick(const fl_backend **out, fl_err *err);
 
-/* The first row from `from` on that takes this call. Never NULL: ref takes everything. */
+/* Of the first row from `from` on that takes this call. Never NULL: ref takes everything. `from` may be a row
+ * of the caller's own (tests), which only ref follows. */
 const fl_kernel *fl_backend_kernel(const fl_backend *from, fl_op_id op, const fl_call *call);
 
 #ifdef __cplusplus

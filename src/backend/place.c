@@ -37,13 +37,6 @@ static fl_status add_workspace(fli_plan *p, fli_step *s, fl_err *err) {
     return FL_OK;
 }
 
-static const fl_backend *owner(const fl_backend *from, fl_op_id op, const fl_kernel *k) {
-    const fl_backend *const *b = fl_backends;
-    while (*b != from) b++;
-    while ((*b)->kernel[op] != k) b++;
-    return *b;
-}
-
 static bool is_packed(const fli_plan *p, const fli_step *s) {
     return s->in[1] >= 0 && p->slot[s->in[1]].kind == FL_VALUE_EXTERN && s->kernel->pack_id &&
            s->kernel->pack_id(&s->call);
@@ -67,8 +60,8 @@ fl_status fli_choose(fli_plan *p, const fl_backend *from, fl_err *err) {
             continue;
         }
         s->call.attr.accumulate |= s->head;
-        s->kernel = fl_backend_kernel(from, n->op, &s->call);
-        s->backend = owner(from, n->op, s->kernel);
+        s->backend = fli_backend_for(from, n->op, &s->call);
+        s->kernel = s->backend->kernel[n->op];
         if (is_packed(p, s)) s->call.packed = &p->slot[s->in[1]];  // any address: asked before there is one
         s->cost = fl_call_cost(n->op, &s->call);
         s->inline_ = s->cost.flops / CORE_FLOPS + s->cost.bytes / CORE_BYTES < INLINE_SECONDS;

@@ -71,6 +71,9 @@ static inline size_t fli_round_up(size_t n, size_t to) {
     return (n + to - 1) / to * to;
 }
 
+/* backend.c: the row whose kernel fl_backend_kernel gives. */
+const fl_backend *fli_backend_for(const fl_backend *from, fl_op_id op, const fl_call *call);
+
 /* Run the step as planned, or beside the reference (validate.c). */
 struct fl_program;
 void fli_run_step(struct fl_program *p, fli_step *s);

@@ -37,10 +37,9 @@ fl_status fli_reject(const fl_call *c, fl_err *err, const char *op, const char *
     for (int i = 0; i < c->n_in && n < sizeof given - 1; i++) {
         char shape[FL_SHAPE_TEXT];
         const fl_tensor *t = &c->in[i];
-        const char *text = t->rank ? fl_tensor_shape_text(t, shape) : "none";
-        int w = snprintf(given + n, sizeof given - n, "%s%s%s%s", i ? ", " : "", text,
-                         t->rank ? " " : "", t->rank ? fl_dtype_name(t->dtype) : "");
-        n += (size_t)w;
+        if (!t->rank) continue;
+        n += (size_t)snprintf(given + n, sizeof given - n, "%s%s %s", n ? ", " : "",
+                              fl_tensor_shape_text(t, shape), fl_dtype_name(t->dtype));
     }
     return fl_fail(err, FL_ERR_SHAPE, "%s: %s; given %s", op, why, given);
 }
