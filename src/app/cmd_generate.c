@@ -1,15 +1,178 @@
-/* cmd_generate - fledge generate: let a model continue a prompt. */
+/* cmd_generate - fledge generate: let a model continue a prompt.
+ *
+ * Text streams to standard output as it comes; figures go to standard error. With --json there is one line a text. */
+#include <stdio.h>
+
 #include "app/command.h"
+#include "app/io.h"
+#include "app/model_flags.h"
+#include "base/log.h"
+#include "infer/generate.h"
+#include "token/tokenizer.h"
+
+/* One text being written. */
+typedef struct {
+    const app_args     *a;
+    const fl_tokenizer *tokenizer;
+    bool     json, want_logprobs;
+    fl_text  text;    // of --json
+    json_t  *tokens;  // of --json with --logprobs
+    fl_text  table;   // of --logprobs otherwise
+} writer;
+
+static json_t *token_json(const fl_tokenizer *t, int32_t id, double logprob) {
+    size_t n = 0;
+    const uint8_t *bytes = fl_token_bytes(t, id, &n);
+    return json_pack("{s:i, s:o, s:f}", "id", (int)id, "text", app_json_text(bytes, n), "logprob", logprob);
+}
+
+static void token_note(writer *w, const fl_generated *g) {
+    json_t *token = token_json(w->tokenizer, g->id, g->logprob), *top = json_array();
+    for (int64_t i = 0; i < g->n_top; i++) {
+        json_array_append_new(top, token_json(w->tokenizer, g->top[i].id, g->top[i].p));
+    }
+    if (g->n_top) json_object_set(token, "top", top);
+    json_decref(top);
+    json_array_append_new(w->tokens, token);
+}
+
+static bool write_piece(void *ctx, const fl_generated *g) {
+    writer *w = ctx;
+    if (w->want_logprobs && g->id >= 0) token_note(w, g);
+    if (w->json) {
+        fl_text_append(&w->text, g->text, g->n);
+        return !w->text.failed;
+    }
+    fwrite(g->text, 1, g->n, stdout);
+    return fflush(stdout) == 0;
+}
+
+/* A line a token: ln p, the token, then the alternatives. */
+static void print_logprobs(const writer *w) {
+    size_t i, k;
+    json_t *token, *other;
+    json_array_foreach(w->tokens, i, token) {
+        printf("%9.4f  ", json_real_value(json_object_get(token, "logprob")));
+        const json_t *text = json_object_get(token, "text");
+        app_print_token((const uint8_t *)json_string_value(text), json_string_length(text));
+        json_array_foreach(json_object_get(token, "top"), k, other) {
+            text = json_object_get(other, "text");
+            printf("%s", k ? "  " : "   | ");
+            app_print_token((const uint8_t *)json_string_value(text), json_string_length(text));
+            printf(" %.3f", json_real_value(json_object_get(other, "logprob")));
+        }
+        putchar('\n');
+    }
+}
+
+static fl_status print_result(writer *w, int64_t index, const fl_generate_result *r, fl_err *err) {
+    if (!w->json) {
+        putchar('\n');
+        if (w->want_logprobs) print_logprobs(w);
+        return FL_OK;
+    }
+    json_t *v = json_pack("{s:I, s:o, s:s, s:I, s:I, s:f, s:f}", "index", (json_int_t)index, "text",
+                          app_json_text(fl_text_str(&w->text), w->text.n), "finish",
+                          fl_finish_name(r->finish), "prompt_tokens", (json_int_t)r->n_prompt,
+                          "generated_tokens", (json_int_t)r->n_generated, "prompt_seconds",
+                          r->prompt_seconds, "generate_seconds", r->generate_seconds);
+    if (v && w->want_logprobs) json_object_set(v, "tokens", w->tokens);
+    return app_print_json(v, err);
+}
+
+static void note_figures(const fl_generate_result *r, int64_t context) {
+    double fresh = (double)(r->n_prompt - r->n_reused), made = (double)r->n_generated;
+    fl_note("prompt %lld tokens, %.0f tok/s; generated %lld, %.1f tok/s; stopped: %s",
+            (long long)r->n_prompt, fresh / r->prompt_seconds, (long long)r->n_generated,
+            made / r->generate_seconds, fl_finish_name(r->finish));
+    if (r->finish == FL_FINISH_CONTEXT) {
+        fl_note("the context of %lld tokens is full; --slide forgets the older half and goes on",
+                (long long)context);
+    }
+    if (r->n_slides) {
+        fl_note("the context of %lld tokens filled %lld times; its older half was forgotten",
+                (long long)context, (long long)r->n_slides);
+    }
+}
+
+static fl_generate_opts options(const app_args *a) {
+    fl_generate_opts o = {
+        .max_tokens = app_int(a, "max-tokens"),
+        .sampler = {.temperature = app_real(a, "temperature"),
+                    .top_k = app_int(a, "top-k"),
+                    .top_p = app_real(a, "top-p"),
+                    .min_p = app_real(a, "min-p"),
+                    .repeat_penalty = app_real(a, "repeat-penalty"),
+                    .repeat_last_n = app_int(a, "repeat-last-n"),
+                    .seed = (uint64_t)app_int(a, "seed")},
+        .want_logprobs = app_given(a, "logprobs"),
+        .logprobs = app_int(a, "logprobs"),
+        .ignore_eos = app_bool(a, "ignore-eos"),
+        .slide = app_bool(a, "slide"),
+        .keep_special = app_bool(a, "show-special"),
+        .plain = app_bool(a, "plain"),
+        .emit = write_piece,
+    };
+    o.n_stop = app_list(a, "stop", &o.stop);
+    return o;
+}
+
+static fl_status write_texts(const app_args *a, fl_session *s, const fl_text *prompt, fl_err *err) {
+    fl_generate_opts o = options(a);
+    fl_status st = FL_OK;
+    for (int64_t i = 0; i < app_int(a, "n") && st == FL_OK && !fl_interrupted(); i++) {
+        writer w = {.a = a,
+                    .tokenizer = fl_session_model(s)->tokenizer,
+                    .json = app_bool(a, "json"),
+                    .want_logprobs = o.want_logprobs,
+                    .tokens = json_array()};
+        fl_generate_result r;
+        o.ctx = &w;
+        o.sampler.stream = (uint64_t)i;
+        if (!w.json && app_bool(a, "echo")) fwrite(prompt->data, 1, prompt->n, stdout);
+        st = fl_generate(s, fl_text_str(prompt), prompt->n, &o, &r, err);
+        if (st == FL_OK) st = print_result(&w, i, &r, err);
+        if (st == FL_OK) note_figures(&r, fl_session_context(s));
+        fl_text_clear(&w.text);
+        json_decref(w.tokens);
+    }
+    return st;
+}
 
 static fl_status run(const app_args *a, fl_err *err) {
-    (void)a;
-    return fl_fail(err, FL_ERR_UNSUPPORTED, "this command is not built yet");
+    fl_text prompt = {0};
+    fl_model *m = NULL;
+    fl_session *s = NULL;
+    bool given = app_arg(a, 1) || app_given(a, "file");
+    fl_status st = given ? app_read_text(a, 1, "file", &prompt, err) : FL_OK;
+    if (st == FL_OK) st = app_session_open(a, app_arg(a, 0), &m, &s, err);
+    if (st == FL_OK) st = write_texts(a, s, &prompt, err);
+    fl_session_free(s);
+    fl_model_free(m);
+    fl_text_clear(&prompt);
+    return st;
 }
 
 static const app_flag flags[] = {
-    {"max-tokens", 'n', FLAG_INT, "N", "256", "tokens to write at most", .least = 1, .most = 1e9},
-    {"temperature", 0, FLAG_REAL, "X", "0.8", "0 always takes the likeliest", .least = 0,
+    {"file", 'f', FLAG_STR, "FILE", .help = "read the prompt from a file"},
+    {"max-tokens", 'n', FLAG_INT, "N", "256", "tokens to write at most, 0 for no limit", .most = 1e9},
+    {"temperature", 0, FLAG_REAL, "X", "0.8", "0 always takes the likeliest", .most = 100},
+    {"top-k", 0, FLAG_INT, "N", "40", "choose among the N likeliest, 0 for all", .most = 1e9},
+    {"top-p", 0, FLAG_REAL, "P", "0.95", "choose among the likeliest that have this mass", .most = 1},
+    {"min-p", 0, FLAG_REAL, "P", "0.05", "least probability, as a part of the likeliest's", .most = 1},
+    {"repeat-penalty", 0, FLAG_REAL, "X", "1", "above 1 tokens that were there are less likely",
      .most = 100},
+    {"repeat-last-n", 0, FLAG_INT, "N", "64", "tokens the penalty looks back, 0 for all", .most = 1e9},
+    {"stop", 0, FLAG_LIST, "TEXT", .help = "end before this text; may be repeated"},
+    {"ignore-eos", 0, FLAG_BOOL, .help = "go on when the model would end"},
+    {"n", 0, FLAG_INT, "N", "1", "texts to write", .least = 1, .most = 1e6},
+    {"logprobs", 0, FLAG_INT, "N", .help = "print ln p of each token and of the N likeliest",
+     .most = 1000},
+    {"echo", 0, FLAG_BOOL, .fallback = "true", .help = "print the prompt before the text"},
+    {"slide", 0, FLAG_BOOL, .help = "when the context is full forget its older half and go on"},
+    {"plain", 0, FLAG_BOOL, .help = "take special tokens in the prompt as ordinary text"},
+    {"show-special", 0, FLAG_BOOL, .help = "print special tokens"},
+    APP_MODEL_FLAGS,
     {0},
 };
 
@@ -17,6 +180,10 @@ const app_command cmd_generate = {
     .name = "generate",
     .args = "MODEL [PROMPT]",
     .summary = "let a model continue a text",
+    .details = "MODEL is a run folder or a model folder. PROMPT - reads standard input; without a "
+               "prompt the model begins a text of its own. The same seed writes the same text.\n"
+               "    fledge generate runs/tales \"Once upon a time\" --temperature 0.7 --n 3\n"
+               "    fledge generate runs/tales - --json < prompt.txt",
     .flags = flags,
     .run = run,
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "app/command.h"
+#include "app/io.h"
 #include "app/terminal.h"
 #include "base/alloc.h"
 #include "base/file.h"
@@ -14,59 +15,6 @@
 #include "token/tokenizer.h"
 
 enum { INPUT_MAX_BYTES = 1 << 30 };
-
-/* The text of a positional, of --file, or of standard input. */
-static fl_status read_input(const app_args *a, int positional, const char *file, fl_text *out,
-                            fl_err *err) {
-    const char *word = app_arg(a, positional);
-    if (word && file) return fl_fail(err, FL_ERR_ARG, "a text and --file: which of them?");
-    if (word) {
-        fl_text_puts(out, word);
-        return fl_text_ok(out, err);
-    }
-    if (file) {
-        char *data;
-        size_t n;
-        FL_TRY(fl_file_read(file, INPUT_MAX_BYTES, &data, &n, err));
-        fl_text_append(out, data, n);
-        fl_dealloc(data);
-        return fl_text_ok(out, err);
-    }
-    char block[1 << 14];
-    for (size_t n; (n = fread(block, 1, sizeof block, stdin)) > 0;) {
-        if (out->n + n > INPUT_MAX_BYTES)
-            return fl_fail(err, FL_ERR_ARG, "standard input: more than %d bytes", INPUT_MAX_BYTES);
-        fl_text_append(out, block, n);
-    }
-    if (ferror(stdin)) return fl_fail(err, FL_ERR_IO, "reading standard input");
-    return fl_text_ok(out, err);
-}
-
-/* One token for people: in quotes, with what cannot be printed written in C. */
-static void print_token(const uint8_t *s, size_t n) {
-    putchar('"');
-    for (size_t i = 0; i < n;) {
-        int len;
-        int32_t c = fl_utf8_decode(s + i, n - i, &len);
-        if (c == '\n') fputs("\\n", stdout);
-        else if (c == '\t') fputs("\\t", stdout);
-        else if (c == '"' || c == '\\') printf("\\%c", (char)c);
-        else if (c < 0x20 || c == 0x7F) printf("\\x%02x", s[i]);
-        else fwrite(s + i, 1, (size_t)len, stdout);
-        i += (size_t)len;
-    }
-    putchar('"');
-}
-
-static fl_status print_json(json_t *v, fl_err *err) {
-    fl_text out = {0};
-    if (v) fl_json_print(&out, v, 0);
-    fl_status st = v ? fl_text_ok(&out, err) : fl_fail(err, FL_ERR_NOMEM, "the result");
-    if (st == FL_OK) puts(fl_text_str(&out));
-    fl_text_clear(&out);
-    json_decref(v);
-    return st;
-}
 
 /* ---- train ---- */
 
@@ -88,15 +36,15 @@ static fl_status feed_corpus(fl_bpe_trainer *trainer, fl_corpus *corpus, double 
 
 static fl_status train_on(const app_args *a, const fl_bpe_opts *o, fl_tokenizer **out, double *bytes,
                           fl_err *err) {
-    const char *paths[1024];
-    fl_corpus *corpus;
+    const char **paths;
+    int n;
+    fl_corpus *corpus = NULL;
     fl_bpe_trainer *trainer = NULL;
-    int n = app_n_args(a);
-    if (n > 1024) return fl_fail(err, FL_ERR_ARG, "%d paths, at most 1024: name their folder", n);
-    for (int i = 0; i < n; i++) paths[i] = app_arg(a, i);
     fl_corpus_opts reading = {.text_field = app_str(a, "field")};
-    FL_TRY(fl_corpus_open(&corpus, paths, n, &reading, err));
-    fl_status st = fl_bpe_trainer_new(&trainer, o, err);
+    FL_TRY(app_paths(a, 0, &paths, &n, err));
+    fl_status st = fl_corpus_open(&corpus, paths, n, &reading, err);
+    fl_dealloc(paths);
+    if (st == FL_OK) st = fl_bpe_trainer_new(&trainer, o, err);
     if (st == FL_OK) st = feed_corpus(trainer, corpus, bytes, err);
     if (st == FL_OK) {
         fl_progress progress = app_progress();
@@ -121,7 +69,7 @@ static fl_status run_train(const app_args *a, fl_err *err) {
     fl_status st = fl_tokenizer_save(t, app_str(a, "out"), err);
     char human[FL_HUMAN], took[FL_HUMAN];
     if (st == FL_OK && app_bool(a, "json")) {
-        st = print_json(json_pack("{s:s,s:i,s:f,s:f}", "out", app_str(a, "out"), "vocab_size",
+        st = app_print_json(json_pack("{s:s,s:i,s:f,s:f}", "out", app_str(a, "out"), "vocab_size",
                                   (int)fl_tokenizer_size(t), "bytes", bytes, "seconds",
                                   fl_now() - start),
                         err);
@@ -163,7 +111,7 @@ static fl_status print_ids(const fl_tokenizer *t, const fl_ids *ids, const app_a
     if (app_bool(a, "json")) {
         json_t *list = json_array();
         for (size_t i = 0; i < ids->n; i++) json_array_append_new(list, json_integer(ids->id[i]));
-        return print_json(list, err);
+        return app_print_json(list, err);
     }
     for (size_t i = 0; i < ids->n; i++) {
         if (!app_bool(a, "show")) {
@@ -173,7 +121,7 @@ static fl_status print_ids(const fl_tokenizer *t, const fl_ids *ids, const app_a
         size_t n;
         const uint8_t *bytes = fl_token_bytes(t, ids->id[i], &n);
         printf("%s%d ", i ? "\n" : "", ids->id[i]);
-        print_token(bytes, n);
+        app_print_token(bytes, n);
     }
     putchar('\n');
     return FL_OK;
@@ -185,7 +133,7 @@ static fl_status run_encode(const app_args *a, fl_err *err) {
     fl_ids ids = {0};
     fl_encode_opts o = {.add_special = app_bool(a, "add-special"), .plain = app_bool(a, "plain")};
     FL_TRY(fl_tokenizer_load(&t, app_arg(a, 0), err));
-    fl_status st = read_input(a, 1, app_str(a, "file"), &text, err);
+    fl_status st = app_read_text(a, 1, "file", &text, err);
     if (st == FL_OK) st = fl_encode(t, text.data, text.n, &o, &ids, err);
     if (st == FL_OK) st = print_ids(t, &ids, a, err);
     fl_ids_clear(&ids);
@@ -238,13 +186,13 @@ static fl_status run_decode(const app_args *a, fl_err *err) {
     char *text = NULL;
     size_t n = 0;
     FL_TRY(fl_tokenizer_load(&t, app_arg(a, 0), err));
-    fl_status st = read_input(a, 1, app_str(a, "file"), &typed, err);
+    fl_status st = app_read_text(a, 1, "file", &typed, err);
     if (st == FL_OK) st = parse_ids(fl_text_str(&typed), &ids, err);
     if (st == FL_OK)
         st = fl_decode(t, ids.id, ids.n, !app_bool(a, "skip-special"), &text, &n, err);
     if (st == FL_OK && app_bool(a, "json")) {
         json_t *v = json_stringn(text, n);
-        st = v ? print_json(v, err)
+        st = v ? app_print_json(v, err)
                : fl_fail(err, FL_ERR_FORMAT, "the text is not UTF-8: JSON cannot hold it");
     } else if (st == FL_OK) {
         fwrite(text, 1, n, stdout);
@@ -281,7 +229,7 @@ static void print_row(const fl_tokenizer *t, int32_t id) {
     size_t n;
     const uint8_t *bytes = fl_token_bytes(t, id, &n);
     printf("%8d  %-8s", id, kind_names[fl_tokenizer_kind(t, id)]);
-    if (bytes) print_token(bytes, n);
+    if (bytes) app_print_token(bytes, n);
     putchar('\n');
 }
 
@@ -350,7 +298,7 @@ static void print_end(const fl_tokenizer *t, const char *what, int32_t id) {
     printf("%-12s", what);
     if (bytes) {
         printf("%d ", id);
-        print_token(bytes, n);
+        app_print_token(bytes, n);
     } else {
         fputs("none", stdout);
     }
@@ -391,7 +339,7 @@ static fl_status run_inspect(const app_args *a, fl_err *err) {
     FL_TRY(fl_tokenizer_load(&t, app_arg(a, 0), err));
     fl_status st = find_facts(t, app_str(a, "file"), &f, err);
     if (st == FL_OK && app_bool(a, "json")) {
-        st = print_json(facts_json(t, &f), err);
+        st = app_print_json(facts_json(t, &f), err);
     } else if (st == FL_OK && app_bool(a, "dump")) {
         for (int32_t id = 0; id < fl_tokenizer_size(t); id++) print_row(t, id);
     } else if (st == FL_OK) {

@@ -1,0 +1,216 @@
+/* generate - a prompt continued, token by token.
+ *
+ * Text waits in `held` between the decoder and the caller: as much of its end as could still become a stop
+ * string is kept back. */
+#include "infer/generate.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/progress.h"
+#include "base/text.h"
+#include "token/tokenizer.h"
+
+typedef struct {
+    fl_session *session;
+    const fl_generate_opts *o;
+    fl_generate_result r;
+    fl_sampler *sampler;
+    fl_decoder *decoder;
+    fl_candidate *top;   // o->logprobs of them
+    fl_text     held;
+    bool        finished;
+} run;
+
+static const char *const finish_name[] = {"eos", "stop", "length", "context", "cancelled"};
+
+const char *fl_finish_name(fl_finish f) {
+    return finish_name[f];
+}
+
+static void finish(run *r, fl_finish why) {
+    r->finished = true;
+    r->r.finish = why;
+}
+
+/* --- text ------------------------------------------------------------------------------------------------- */
+
+/* Where the first stop string begins in the held text, or -1. */
+static int64_t stop_find(const run *r) {
+    for (size_t i = 0; i < r->held.n; i++) {
+        for (int k = 0; k < r->o->n_stop; k++) {
+            size_t n = strlen(r->o->stop[k]);
+            if (n && n <= r->held.n - i && memcmp(r->held.data + i, r->o->stop[k], n) == 0) {
+                return (int64_t)i;
+            }
+        }
+    }
+    return -1;
+}
+
+/* How much of the end of the held text is the beginning of a stop string. */
+static size_t stop_begun(const run *r) {
+    size_t most = 0;
+    for (int k = 0; k < r->o->n_stop; k++) {
+        size_t n = strlen(r->o->stop[k]);
+        for (size_t m = n < r->held.n ? n : r->held.n; m > most; m--) {
+            if (memcmp(r->held.data + r->held.n - m, r->o->stop[k], m) == 0) most = m;
+        }
+    }
+    return most;
+}
+
+/* Hand out the token and the first n bytes of the held text. */
+static void emit(run *r, fl_generated *g, size_t n) {
+    g->text = fl_text_str(&r->held);
+    g->n = n;
+    if (r->o->emit && !r->o->emit(r->o->ctx, g)) finish(r, FL_FINISH_CANCELLED);
+    if (!n) return;
+    memmove(r->held.data, r->held.data + n, r->held.n - n);
+    r->held.n -= n;
+}
+
+/* The text of one more token; id -1 at the end. */
+static fl_status text_take(run *r, fl_generated *g, fl_err *err) {
+    const char *bytes = "";
+    size_t n = 0;
+    if (g->id < 0) fl_decoder_flush(r->decoder, &bytes, &n);
+    else FL_TRY(fl_decoder_feed(r->decoder, g->id, &bytes, &n, err));
+    fl_text_append(&r->held, bytes, n);
+    FL_TRY(fl_text_ok(&r->held, err));
+    int64_t stop = stop_find(r);
+    if (stop >= 0) {
+        finish(r, FL_FINISH_STOP);
+        emit(r, g, (size_t)stop);
+        r->held.n = 0;
+    } else {
+        emit(r, g, r->held.n - (g->id < 0 ? 0 : stop_begun(r)));
+    }
+    return FL_OK;
+}
+
+/* --- tokens ----------------------------------------------------------------------------------------------- */
+
+static fl_status token_pick(run *r, fl_generated *g, fl_err *err) {
+    const float *logits = fl_session_logits(r->session);
+    int64_t V = fl_session_model(r->session)->config.vocab_size;
+    *g = (fl_generated){0};
+    FL_TRY(fl_sampler_pick(r->sampler, logits, &g->id, err));
+    FL_TRY(fl_sampler_accept(r->sampler, g->id, err));
+    r->r.n_generated++;
+    if (r->o->want_logprobs) g->logprob = fl_logprob(logits, V, g->id);
+    if (r->o->logprobs) {
+        fl_logprob_top(logits, V, r->o->logprobs, r->top);
+        g->top = r->top;
+        g->n_top = r->o->logprobs;
+    }
+    return FL_OK;
+}
+
+/* Read the token just picked, making room if the context is full. */
+static fl_status token_read(run *r, int32_t id, fl_err *err) {
+    int64_t context = fl_session_context(r->session);
+    if (fl_session_length(r->session) == context) {
+        if (!r->o->slide || context < 2) {
+            finish(r, FL_FINISH_CONTEXT);
+            return FL_OK;
+        }
+        r->r.n_slides++;
+        FL_TRY(fl_session_slide(r->session, context / 2, err));
+    }
+    return fl_session_feed(r->session, &id, 1, err);
+}
+
+static bool is_end(const run *r, int32_t id) {
+    const fl_model *m = fl_session_model(r->session);
+    return !r->o->ignore_eos && (id == m->config.eos_token_id || id == fl_tokenizer_eos(m->tokenizer)) && id >= 0;
+}
+
+static fl_status tokens_make(run *r, fl_err *err) {
+    while (!r->finished) {
+        fl_generated g;
+        FL_TRY(token_pick(r, &g, err));
+        if (is_end(r, g.id)) {
+            finish(r, FL_FINISH_EOS);
+            break;
+        }
+        FL_TRY(text_take(r, &g, err));
+        if (r->finished) break;
+        if (r->o->max_tokens && r->r.n_generated >= r->o->max_tokens) finish(r, FL_FINISH_LENGTH);
+        else if (fl_interrupted()) finish(r, FL_FINISH_CANCELLED);
+        else FL_TRY(token_read(r, g.id, err));
+    }
+    if (r->r.finish == FL_FINISH_STOP || r->r.finish == FL_FINISH_CANCELLED) return FL_OK;
+    fl_finish why = r->r.finish;
+    FL_TRY(text_take(r, &(fl_generated){.id = -1}, err));  // what was held back
+    if (r->r.finish != FL_FINISH_STOP) r->r.finish = why;
+    return FL_OK;
+}
+
+/* --- the prompt ------------------------------------------------------------------------------------------- */
+
+/* Read what the session does not hold yet; at least the last token, whose logits are wanted. */
+static fl_status prompt_read(run *r, const int32_t *id, int64_t n, fl_err *err) {
+    const int32_t *held = fl_session_tokens(r->session);
+    int64_t same = 0, length = fl_session_length(r->session);
+    while (same < length && same < n - 1 && held[same] == id[same]) same++;
+    if (n > fl_session_context(r->session)) {
+        return fl_fail(err, FL_ERR_ARG, "the prompt has %lld tokens; the context holds %lld", (long long)n,
+                       (long long)fl_session_context(r->session));
+    }
+    r->r.n_prompt = n;
+    r->r.n_reused = same;
+    fl_session_rewind(r->session, same);
+    FL_TRY(fl_session_feed(r->session, id + same, n - same, err));
+    for (int64_t i = 0; i < n; i++) FL_TRY(fl_sampler_accept(r->sampler, id[i], err));
+    return FL_OK;
+}
+
+static fl_status run_init(run *r, fl_err *err) {
+    const fl_model *m = fl_session_model(r->session);
+    if (!m->tokenizer) return fl_fail(err, FL_ERR_ARG, "the model has no tokenizer: its folder lacks tokenizer.json");
+    if (r->o->logprobs < 0 || r->o->logprobs > m->config.vocab_size) {
+        return fl_fail(err, FL_ERR_ARG, "%lld alternatives a token; the vocabulary has %lld",
+                       (long long)r->o->logprobs, (long long)m->config.vocab_size);
+    }
+    FL_TRY(fl_sampler_new(&r->sampler, m->config.vocab_size, &r->o->sampler, err));
+    FL_TRY(fl_decoder_new(&r->decoder, m->tokenizer, r->o->keep_special, err));
+    if (!r->o->logprobs) return FL_OK;
+    r->top = fl_alloc((size_t)r->o->logprobs * sizeof *r->top);
+    return r->top ? FL_OK : fl_fail(err, FL_ERR_NOMEM, "%lld alternatives", (long long)r->o->logprobs);
+}
+
+fl_status fl_generate_ids(fl_session *s, const int32_t *prompt, int64_t n, const fl_generate_opts *o,
+                          fl_generate_result *out, fl_err *err) {
+    FL_ASSERT(n > 0);
+    run r = {.session = s, .o = o};
+    double start = fl_now();
+    fl_status st = run_init(&r, err);
+    if (st == FL_OK) st = prompt_read(&r, prompt, n, err);
+    r.r.prompt_seconds = fl_now() - start;
+    start = fl_now();
+    if (st == FL_OK) st = tokens_make(&r, err);
+    r.r.generate_seconds = fl_now() - start;
+    fl_sampler_free(r.sampler);
+    fl_decoder_free(r.decoder);
+    fl_dealloc(r.top);
+    fl_text_clear(&r.held);
+    if (st == FL_OK) *out = r.r;
+    return st;
+}
+
+fl_status fl_generate(fl_session *s, const char *prompt, size_t n, const fl_generate_opts *o,
+                      fl_generate_result *out, fl_err *err) {
+    const fl_tokenizer *t = fl_session_model(s)->tokenizer;
+    if (!t) return fl_fail(err, FL_ERR_ARG, "the model has no tokenizer: its folder lacks tokenizer.json");
+    fl_ids ids = {0};
+    FL_TRY(fl_encode(t, prompt, n, &(fl_encode_opts){.add_special = true, .plain = o->plain}, &ids, err));
+    int32_t begin = fl_tokenizer_bos(t) >= 0 ? fl_tokenizer_bos(t) : fl_tokenizer_eos(t);
+    fl_status st;
+    if (ids.n) st = fl_generate_ids(s, ids.id, (int64_t)ids.n, o, out, err);
+    else if (begin >= 0) st = fl_generate_ids(s, &begin, 1, o, out, err);
+    else st = fl_fail(err, FL_ERR_ARG, "an empty prompt, and the tokenizer has no token to begin a text with");
+    fl_ids_clear(&ids);
+    return st;
+}
