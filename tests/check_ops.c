@@ -1,13 +1,14 @@
-/* check_ops - holds every kernel of every backend to the reference, and every gradient rule to central
- * differences.
+/* check_ops - holds every kernel of every backend to the reference, and every gradient rule to
+ * central differences.
  *
- * Driven by the tables: an operation or kernel that is registered is tested, on each sample of its row, in
- * f32 and in each mix of formats the row names:
- *   - against ref, within the row's tolerance; a NaN is an error; nothing outside the result is written;
+ * Driven by the tables: an operation or kernel that is registered is tested, on each sample of its
+ * row, in f32 and in each mix of formats the row names:
+ *   - against ref, within the row's tolerance; a NaN is an error; nothing outside the result is
+ * written;
  *   - byte-identical however its tasks are split, in whatever order, and with garbage in scratch;
- *   - adding to the result where the row accumulates; written over its input where the row allows it;
- *     with each result left out in turn; with and without the weight packed.
- * Gradients are taken through a whole program in f64. Mutations it catches are listed in docs/add-an-op.md. */
+ *   - adding to the result where the row accumulates; written over its input where the row allows
+ * it; with each result left out in turn; with and without the weight packed. Gradients are taken
+ * through a whole program in f64. Mutations it catches are listed in docs/add-an-op.md. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,13 +34,13 @@ static void *must_alloc(size_t bytes) {
 enum { GUARD = 128 };  // bytes of 0xFF around every tensor: NaN when read, noticed when written
 
 typedef struct {
-    fl_op_id  op;
+    fl_op_id op;
     fl_sample sample;
-    int       number, mix;  // of the sample; of row->mix, -1: all f32, -2: all f64
-    fl_call   call;         // inputs filled
-    fl_call   want;         // results of the reference
-    double    tolerance;
-    bool      accumulate;
+    int number, mix;  // of the sample; of row->mix, -1: all f32, -2: all f64
+    fl_call call;     // inputs filled
+    fl_call want;     // results of the reference
+    double tolerance;
+    bool accumulate;
 } test_case;
 
 static void *guarded(size_t bytes) {
@@ -65,7 +66,8 @@ static void fill_ints(fl_tensor *t, const fl_sample *s, int i, fl_rng *rng) {
     const int64_t range = s->int_below[i] - s->int_min[i], cols = fl_tensor_cols(t);
     int32_t *p = t->data;
     for (int64_t k = 0, n = fl_tensor_count(t); k < n; k++) {
-        p[k] = (int32_t)(s->int_min[i] + (int64_t)fl_rng_below(rng, (uint64_t)(range > 0 ? range : 1)));
+        p[k] = (int32_t)(s->int_min[i] +
+                         (int64_t)fl_rng_below(rng, (uint64_t)(range > 0 ? range : 1)));
         if (s->ascending[i]) p[k] = k % cols ? p[k - 1] + (p[k] % 3 == 0) : 0;
     }
 }
@@ -178,12 +180,14 @@ static void report(const test_case *t, const fl_backend *b, const char *what, co
     failures++;
     if (failures > 60) return;
     char shape[FL_SHAPE_TEXT];
-    printf("FAIL %-16s %-8s sample %d %s %s mix %d%s: %s %s\n", fl_ops[t->op]->name, b->name, t->number,
-           fl_tensor_shape_text(&t->call.in[0], shape), fl_dtype_name(t->call.in[0].dtype), t->mix,
-           t->accumulate ? " accumulate" : "", what, detail);
+    printf("FAIL %-16s %-8s sample %d %s %s mix %d%s: %s %s\n", fl_ops[t->op]->name, b->name,
+           t->number, fl_tensor_shape_text(&t->call.in[0], shape),
+           fl_dtype_name(t->call.in[0].dtype), t->mix, t->accumulate ? " accumulate" : "", what,
+           detail);
 }
 
-/* Largest |want - got| / (1 + |want|) in ppm; NaN if there is one, for it loses every comparison. */
+/* Largest |want - got| / (1 + |want|) in ppm; NaN if there is one, for it loses every comparison.
+ */
 static double worst_ppm(const fl_tensor *want, const fl_tensor *got) {
     double worst = 0;
     for (int64_t i = 0, n = fl_tensor_count(want); i < n; i++) {
@@ -195,7 +199,8 @@ static double worst_ppm(const fl_tensor *want, const fl_tensor *got) {
     return worst * 1e6;
 }
 
-static void check_against_ref(const test_case *t, const fl_backend *b, const fl_call *got, const char *what) {
+static void check_against_ref(const test_case *t, const fl_backend *b, const fl_call *got,
+                              const char *what) {
     for (int k = 0; k < got->n_out; k++) {
         if (!got->out[k].rank) continue;
         checks++;
@@ -206,15 +211,18 @@ static void check_against_ref(const test_case *t, const fl_backend *b, const fl_
         if (!guard_intact(&got->out[k])) report(t, b, what, "writes outside its result");
     }
     for (int i = 0; i < got->n_in; i++) {
-        if (got->in[i].rank && !guard_intact(&got->in[i])) report(t, b, what, "writes outside an input");
+        if (got->in[i].rank && !guard_intact(&got->in[i]))
+            report(t, b, what, "writes outside an input");
     }
 }
 
-static void check_same_bytes(const test_case *t, const fl_backend *b, const fl_call *a, const fl_call *c, const char *what) {
+static void check_same_bytes(const test_case *t, const fl_backend *b, const fl_call *a,
+                             const fl_call *c, const char *what) {
     for (int k = 0; k < a->n_out; k++) {
         if (!a->out[k].rank || !c->out[k].rank) continue;
         checks++;
-        if (memcmp(a->out[k].data, c->out[k].data, fl_tensor_bytes(&a->out[k]))) report(t, b, what, "changes the result");
+        if (memcmp(a->out[k].data, c->out[k].data, fl_tensor_bytes(&a->out[k])))
+            report(t, b, what, "changes the result");
     }
 }
 
@@ -222,7 +230,8 @@ static void check_same_bytes(const test_case *t, const fl_backend *b, const fl_c
 
 typedef enum { ALL_AT_ONCE, ONE_REVERSED, BY_THREES } split;
 
-static void run_tasks(const fl_phase *f, const fl_call *c, split how, void *scratch, size_t n_scratch) {
+static void run_tasks(const fl_phase *f, const fl_call *c, split how, void *scratch,
+                      size_t n_scratch) {
     const int64_t n = f->tasks ? f->tasks(c) : 1;
     const int64_t step = how == ALL_AT_ONCE ? n : how == BY_THREES ? 3 : 1;
     for (int64_t i = 0; i < n; i += step) {
@@ -233,7 +242,8 @@ static void run_tasks(const fl_phase *f, const fl_call *c, split how, void *scra
 }
 
 static void run_kernel(const fl_kernel *k, fl_call *c, split how, bool packed) {
-    const size_t n_scratch = k->scratch ? k->scratch(c) : 0, n_work = k->workspace ? k->workspace(c) : 0;
+    const size_t n_scratch = k->scratch ? k->scratch(c) : 0,
+                 n_work = k->workspace ? k->workspace(c) : 0;
     void *scratch = guarded(n_scratch), *work = guarded(n_work), *pack = NULL;
     c->workspace = work;
     c->packed = NULL;
@@ -246,7 +256,8 @@ static void run_kernel(const fl_kernel *k, fl_call *c, split how, bool packed) {
     }
     const int64_t rounds = k->rounds ? k->rounds(c) : 1;
     for (c->round = 0; c->round < rounds; c->round++) {
-        for (int f = 0; f < FL_MAX_PHASES && k->phase[f].run; f++) run_tasks(&k->phase[f], c, how, scratch, n_scratch);
+        for (int f = 0; f < FL_MAX_PHASES && k->phase[f].run; f++)
+            run_tasks(&k->phase[f], c, how, scratch, n_scratch);
     }
     fl_dealloc((char *)scratch - GUARD);
     fl_dealloc((char *)work - GUARD);
@@ -254,19 +265,23 @@ static void run_kernel(const fl_kernel *k, fl_call *c, split how, bool packed) {
     c->packed = c->workspace = NULL;
 }
 
-static void check_splits(const test_case *t, const fl_backend *b, const fl_kernel *k, const fl_call *first, bool packed) {
+static void check_splits(const test_case *t, const fl_backend *b, const fl_kernel *k,
+                         const fl_call *first, bool packed) {
     for (split how = ONE_REVERSED; how <= BY_THREES; how++) {
         fl_call c = t->call;
         take_memory(&c);
         prepare_outs(t, &c);
         run_kernel(k, &c, how, packed);
-        check_same_bytes(t, b, first, &c, how == BY_THREES ? "splitting tasks by threes" : "running tasks one by one, reversed");
+        check_same_bytes(t, b, first, &c,
+                         how == BY_THREES ? "splitting tasks by threes"
+                                          : "running tasks one by one, reversed");
         release_outs(&c);
     }
 }
 
 /* out[k] in the memory of the input the row names. */
-static void check_in_place(const test_case *t, const fl_backend *b, const fl_kernel *k, const fl_call *first) {
+static void check_in_place(const test_case *t, const fl_backend *b, const fl_kernel *k,
+                           const fl_call *first) {
     const fl_op *row = fl_ops[t->op];
     for (int o = 0; o < t->call.n_out; o++) {
         const int in = row->in_place[o] - 1;
@@ -285,7 +300,8 @@ static void check_in_place(const test_case *t, const fl_backend *b, const fl_ker
 }
 
 /* Each result but the main one of a forward operation may be left out. */
-static void check_unwanted(const test_case *t, const fl_backend *b, const fl_kernel *k, const fl_call *first, bool packed) {
+static void check_unwanted(const test_case *t, const fl_backend *b, const fl_kernel *k,
+                           const fl_call *first, bool packed) {
     const fl_op *row = fl_ops[t->op];
     bool in_place = false;  // state is always wanted whole
     for (int o = 0; o < t->call.n_out; o++) in_place |= row->alias[o] != 0;
@@ -324,7 +340,8 @@ static void check_case(test_case *t) {
         compute_want(t, accumulate);
         for (const fl_backend *const *b = fl_backends; *b; b++) {
             const fl_kernel *k = (*b)->kernel[t->op];
-            if (k && (*b)->available() && (!k->supports || k->supports(&t->call))) check_kernel(t, *b, k);
+            if (k && (*b)->available() && (!k->supports || k->supports(&t->call)))
+                check_kernel(t, *b, k);
         }
         release_outs(&t->want);
     }
@@ -353,10 +370,10 @@ static bool is_constant(fl_op_id op, int in) {
 }
 
 typedef struct {
-    fl_graph   *g;
+    fl_graph *g;
     fl_program *program;
-    fl_val      in[FL_MAX_IN], loss;
-    double     *weights;
+    fl_val in[FL_MAX_IN], loss;
+    double *weights;
 } grad_case;
 
 /* loss = sum of out[0] times random weights, every float input trainable. */
@@ -364,19 +381,23 @@ static bool build_grad_case(grad_case *c, const test_case *t, fl_err *err) {
     *c = (grad_case){.g = fl_graph_new()};
     for (int i = 0; i < t->call.n_in; i++) {
         const fl_tensor *x = &t->call.in[i];
-        c->in[i] = x->rank ? fl_extern(c->g, "in", *x, x->dtype != FL_I32 && !is_constant(t->op, i)) : FL_NONE;
+        c->in[i] = x->rank ? fl_extern(c->g, "in", *x, x->dtype != FL_I32 && !is_constant(t->op, i))
+                           : FL_NONE;
     }
     const fl_val out = fl_apply(c->g, t->op, &t->call.attr, t->call.n_in, c->in);
     fl_tensor w = fl_value_get(c->g, out)->t;
     c->weights = must_alloc((size_t)fl_tensor_count(&w) * sizeof(double));
     fl_rng rng = {.seed = 5};
-    for (int64_t i = 0, n = fl_tensor_count(&w); i < n; i++) c->weights[i] = 2 * fl_rng_double(&rng) - 1;
+    for (int64_t i = 0, n = fl_tensor_count(&w); i < n; i++)
+        c->weights[i] = 2 * fl_rng_double(&rng) - 1;
     w.data = c->weights;
-    c->loss = fl_sum_to(c->g, fl_mul(c->g, out, fl_extern(c->g, "weights", w, false)), 1, (int64_t[]){1});
+    c->loss = fl_sum_to(c->g, fl_mul(c->g, out, fl_extern(c->g, "weights", w, false)), 1,
+                        (int64_t[]){1});
     fl_graph_backward(c->g, c->loss);
     fl_graph_output(c->g, c->loss);
     const fl_program_opts opts = {.backend = fl_backend_find("ref")};
-    return fl_program_new(&c->program, c->g, &opts, err) == FL_OK && fl_program_run(c->program, false, err) == FL_OK;
+    return fl_program_new(&c->program, c->g, &opts, err) == FL_OK &&
+           fl_program_run(c->program, false, err) == FL_OK;
 }
 
 static double loss_at(const grad_case *c, const fl_tensor *x, int64_t i, double v) {
@@ -389,15 +410,18 @@ static double loss_at(const grad_case *c, const fl_tensor *x, int64_t i, double 
     return fl_tensor_get(&loss, 0);
 }
 
-static void check_derivative(const grad_case *c, const test_case *t, int in, const double *grad, int64_t i) {
+static void check_derivative(const grad_case *c, const test_case *t, int in, const double *grad,
+                             int64_t i) {
     const fl_tensor *x = &t->call.in[in];
     const double at = fl_tensor_get(x, i), h = 2e-5;
-    const double want = (loss_at(c, x, i, at + h) - loss_at(c, x, i, at - h)) / (2 * h), got = grad[i];
+    const double want = (loss_at(c, x, i, at + h) - loss_at(c, x, i, at - h)) / (2 * h),
+                 got = grad[i];
     checks++;
     if (fabs(want - got) <= 1e-6 * (1 + fabs(want))) return;
     failures++;
-    printf("FAIL gradient of %s sample %d: d in[%d] element %lld is %.9g, central difference %.9g\n",
-           fl_ops[t->op]->name, t->number, in, (long long)i, got, want);
+    printf(
+        "FAIL gradient of %s sample %d: d in[%d] element %lld is %.9g, central difference %.9g\n",
+        fl_ops[t->op]->name, t->number, in, (long long)i, got, want);
 }
 
 static void check_input(const grad_case *c, const test_case *t, int in) {
@@ -414,7 +438,7 @@ static void check_input(const grad_case *c, const test_case *t, int in) {
 
 static void check_gradient(const test_case *t) {
     grad_case c;
-    fl_err    err = {0};
+    fl_err err = {0};
     if (!build_grad_case(&c, t, &err)) {
         failures++;
         printf("FAIL gradient of %s sample %d: %s\n", fl_ops[t->op]->name, t->number, err.msg);
@@ -431,9 +455,11 @@ static void check_gradients(fl_op_id op) {
     test_case t;
     for (int n = 0; make_case(&t, op, n, -2); n++) {
         int64_t work = 0;
-        for (int i = 0; i < t.call.n_in; i++) work += t.call.in[i].rank ? fl_tensor_count(&t.call.in[i]) : 0;
-        const bool cached = op == FL_OP_ATTENTION && t.call.n_in > 4;  // keys of a cache: inference only
-        if (work < 12000 && !cached) check_gradient(&t);               // the reference is slow
+        for (int i = 0; i < t.call.n_in; i++)
+            work += t.call.in[i].rank ? fl_tensor_count(&t.call.in[i]) : 0;
+        const bool cached = op == FL_OP_ATTENTION &&
+                            t.call.n_in > 4;              // keys of a cache: inference only
+        if (work < 12000 && !cached) check_gradient(&t);  // the reference is slow
         free_case(&t);
     }
 }
@@ -445,7 +471,8 @@ int main(void) {
         printf("SKIP %s: needs %s\n", (*b)->name, (*b)->needs);
         if (required && strcmp(required, (*b)->name) == 0) failures++;
     }
-    if (required && *required && !fl_backend_find(required)) failures++, printf("FAIL no backend %s\n", required);
+    if (required && *required && !fl_backend_find(required))
+        failures++, printf("FAIL no backend %s\n", required);
     for (int op = 0; op < FL_OP_COUNT; op++) {
         check_op((fl_op_id)op);
         check_gradients((fl_op_id)op);

@@ -1,9 +1,10 @@
-/* check_program - graphs run: whatever is planned (memory, threads, recomputation, packing), results are the
- * same bytes.
+/* check_program - graphs run: whatever is planned (memory, threads, recomputation, packing),
+ * results are the same bytes.
  *
- * Caught by: two live values in one place, a head that is not switched to accumulate, a stale packed weight, a
- * recomputed layer reading the wrong instance, a loss not taken from its gradient node, a wrong kernel let
- * through by validation, a leak or a half-made program when memory runs out. */
+ * Caught by: two live values in one place, a head that is not switched to accumulate, a stale
+ * packed weight, a recomputed layer reading the wrong instance, a loss not taken from its gradient
+ * node, a wrong kernel let through by validation, a leak or a half-made program when memory runs
+ * out. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +20,11 @@ static small_weights weights, other_weights;
 typedef struct {
     small_model m;
     fl_program *p;
-    fl_err      err;
+    fl_err err;
 } trainer;
 
-static fl_status open_trainer(trainer *t, small_weights *w, fl_dtype compute, const fl_program_opts *opts) {
+static fl_status open_trainer(trainer *t, small_weights *w, fl_dtype compute,
+                              const fl_program_opts *opts) {
     *t = (trainer){0};
     memset(w->grads, 0, sizeof w->grads);
     small_build(&t->m, w, FL_F32, compute, true);
@@ -32,8 +34,9 @@ static fl_status open_trainer(trainer *t, small_weights *w, fl_dtype compute, co
 
 static void feed(trainer *t, uint64_t seed) {
     const small_model *m = &t->m;
-    small_fill(fl_program_tensor(t->p, m->tokens), fl_program_tensor(t->p, m->targets), fl_program_tensor(t->p, m->position),
-               fl_program_tensor(t->p, m->segment), fl_program_tensor(t->p, m->weight), seed);
+    small_fill(fl_program_tensor(t->p, m->tokens), fl_program_tensor(t->p, m->targets),
+               fl_program_tensor(t->p, m->position), fl_program_tensor(t->p, m->segment),
+               fl_program_tensor(t->p, m->weight), seed);
 }
 
 static double step(trainer *t, uint64_t seed, bool accumulate) {
@@ -55,26 +58,30 @@ static double grad_of(const trainer *t, int k, int64_t i) {
 }
 
 /* Two plans of one model, one step each: the same loss and gradients to the last byte. */
-static void check_same(const char *what, fl_dtype compute, const fl_program_opts *a, const fl_program_opts *b) {
+static void check_same(const char *what, fl_dtype compute, const fl_program_opts *a,
+                       const fl_program_opts *b) {
     trainer x, y;
-    const fl_status sx = open_trainer(&x, &weights, compute, a), sy = open_trainer(&y, &other_weights, compute, b);
+    const fl_status sx = open_trainer(&x, &weights, compute, a),
+                    sy = open_trainer(&y, &other_weights, compute, b);
     CHECKF(sx == FL_OK && sy == FL_OK, "%s: %s%s", what, x.err.msg, y.err.msg);
     if (sx == FL_OK && sy == FL_OK) {
         const double lx = step(&x, 5, false), ly = step(&y, 5, false);
         CHECKF(lx == ly && lx > 0, "%s: loss %.9g and %.9g", what, lx, ly);
-        CHECKF(memcmp(weights.grads, other_weights.grads, sizeof weights.grads) == 0, "%s: gradients differ", what);
+        CHECKF(memcmp(weights.grads, other_weights.grads, sizeof weights.grads) == 0,
+               "%s: gradients differ", what);
     }
     close_trainer(&x);
     close_trainer(&y);
 }
 
 static void check_threads(void) {
-    fl_err   err;
+    fl_err err;
     fl_pool *one = NULL, *three = NULL;
     if (fl_pool_new(&one, 1, &err) != FL_OK || fl_pool_new(&three, 3, &err) != FL_OK) exit(2);
     for (const fl_backend *const *b = fl_backends; *b; b++) {
         if (!(*b)->available()) continue;
-        const fl_program_opts with_one = {.backend = *b, .pool = one}, with_three = {.backend = *b, .pool = three};
+        const fl_program_opts with_one = {.backend = *b, .pool = one},
+                              with_three = {.backend = *b, .pool = three};
         check_same((*b)->name, FL_F32, &with_one, &with_three);
         check_same((*b)->name, FL_BF16, &with_one, &with_three);
     }
@@ -95,7 +102,8 @@ static void check_backends(void) {
         const double got = step(&t, 5, false);
         CHECKF(fabs(got - want) <= 1e-5 * want, "%s: loss %.9g, want %.9g", (*b)->name, got, want);
         double worst = 0;
-        for (int k = 0; k < t.m.n_params; k++) worst = fmax(worst, fabs(grad_of(&t, k, 1) - grad_of(&ref, k, 1)));
+        for (int k = 0; k < t.m.n_params; k++)
+            worst = fmax(worst, fabs(grad_of(&t, k, 1) - grad_of(&ref, k, 1)));
         CHECKF(worst < 1e-5, "%s: gradients off by %g", (*b)->name, worst);
         close_trainer(&t);
     }
@@ -103,18 +111,20 @@ static void check_backends(void) {
 }
 
 static void check_memory(void) {
-    trainer          t;
+    trainer t;
     fl_program_stats all, s;
     CHECK(open_trainer(&t, &weights, FL_F32, NULL) == FL_OK);
     fl_program_stats_get(t.p, &all);
     close_trainer(&t);
-    CHECK(all.values_bytes > 0 && all.values_bytes < all.unshared_bytes && all.n_recomputed == 0 && all.flops > 0);
+    CHECK(all.values_bytes > 0 && all.values_bytes < all.unshared_bytes && all.n_recomputed == 0 &&
+          all.flops > 0);
 
     int fitted = 0;
     for (size_t limit = all.values_bytes - 1; limit > 0; limit = limit * 9 / 10) {
         const fl_program_opts opts = {.memory_limit = limit};
         if (open_trainer(&t, &weights, FL_F32, &opts) != FL_OK) {
-            CHECKF(t.err.code == FL_ERR_NOMEM && strstr(t.err.msg, "need at least"), "%s", t.err.msg);
+            CHECKF(t.err.code == FL_ERR_NOMEM && strstr(t.err.msg, "need at least"), "%s",
+                   t.err.msg);
             CHECK(!t.p);
             close_trainer(&t);
             break;
@@ -146,15 +156,16 @@ static void check_accumulation(void) {
         (void)step(&t, 2, true);
         for (int k = 0; k < t.m.n_params; k++) {
             const double want = first[k] + second[k], got = grad_of(&t, k, 2);
-            CHECKF(fabs(got - want) <= 1e-6 * (1 + fabs(want)) && fabs(second[k]) > 0, "parameter %d: %g, want %g", k, got, want);
+            CHECKF(fabs(got - want) <= 1e-6 * (1 + fabs(want)) && fabs(second[k]) > 0,
+                   "parameter %d: %g, want %g", k, got, want);
         }
         close_trainer(&t);
     }
 }
 
 static int count_in_print(const fl_program *p, const char *word) {
-    char  line[512];
-    int   n = 0;
+    char line[512];
+    int n = 0;
     FILE *f = tmpfile();
     if (!f) exit(2);
     fl_program_print(p, f);
@@ -172,7 +183,8 @@ static void check_fusion(void) {
     const double loss = step(&t, 4, false);
     const fl_tensor nll = fl_program_tensor(t.p, t.m.nll), w = fl_program_tensor(t.p, t.m.weight);
     double sum = 0;
-    for (int64_t i = 0; i < fl_tensor_count(&nll); i++) sum += fl_tensor_get(&nll, i) * fl_tensor_get(&w, i);
+    for (int64_t i = 0; i < fl_tensor_count(&nll); i++)
+        sum += fl_tensor_get(&nll, i) * fl_tensor_get(&w, i);
     CHECK(fabs(sum - loss) < 1e-5 * loss);
     close_trainer(&t);
 
@@ -189,7 +201,7 @@ static void check_fusion(void) {
 /* Packed weights follow the weights once the packs are told, for every program that shares them. */
 static void check_packs(void) {
     fl_packs *packs = fl_packs_new();
-    trainer   a, b;
+    trainer a, b;
     const fl_program_opts opts = {.packs = packs};
     CHECK(open_trainer(&a, &weights, FL_BF16, &opts) == FL_OK);
     const size_t bytes = fl_packs_bytes(packs);
@@ -198,7 +210,8 @@ static void check_packs(void) {
     const double before = step(&a, 3, false);
     CHECK(step(&b, 3, false) == before);
     float *w = (float *)(void *)weights.memory;
-    for (int i = 0; i < 64; i++) w[2 * (SMALL_V * SMALL_C + SMALL_C) + i] += 0.25f;  // the first query projection
+    for (int i = 0; i < 64; i++)
+        w[2 * (SMALL_V * SMALL_C + SMALL_C) + i] += 0.25f;  // the first query projection
     fl_packs_changed(packs);
     const double after = step(&a, 3, false);
     CHECKF(after != before && step(&b, 3, false) == after, "%.9g then %.9g", before, after);
@@ -220,8 +233,11 @@ static bool always(void) {
 }
 
 static void check_validation(void) {
-    static const fl_kernel  add = {.phase = {{NULL, wrong_add}}};
-    static const fl_backend wrong = {.name = "wrong", .needs = "nothing", .available = always, .kernel = {[FL_OP_ADD] = &add}};
+    static const fl_kernel add = {.phase = {{NULL, wrong_add}}};
+    static const fl_backend wrong = {.name = "wrong",
+                                     .needs = "nothing",
+                                     .available = always,
+                                     .kernel = {[FL_OP_ADD] = &add}};
     trainer t;
     fl_program_opts opts = {.validate = true};
     CHECK(open_trainer(&t, &weights, FL_F32, &opts) == FL_OK);
@@ -230,7 +246,10 @@ static void check_validation(void) {
     opts.backend = &wrong;
     CHECK(open_trainer(&t, &weights, FL_F32, &opts) == FL_OK);
     CHECK(isnan(step(&t, 1, false)));
-    CHECKF(strstr(t.err.msg, "add of wrong differs from the reference: out[0] (2, 6, 16) element 191 is 0.125"), "%s", t.err.msg);
+    CHECKF(strstr(t.err.msg,
+                  "add of wrong differs from the reference: out[0] (2, 6, 16) element 191 is "
+                  "0.125"),
+           "%s", t.err.msg);
     close_trainer(&t);
 }
 
@@ -243,7 +262,7 @@ static void check_profile(void) {
     fl_profile_row rows[FL_OP_COUNT];
     const int n = fl_program_profile_rows(t.p, rows, FL_OP_COUNT);
     int64_t linear = 0;
-    double  flops = 0;
+    double flops = 0;
     for (int i = 0; i < n; i++) {
         if (i) CHECK(rows[i].seconds <= rows[i - 1].seconds);
         if (strcmp(rows[i].op, "linear") == 0) linear += rows[i].n_calls;
@@ -251,7 +270,8 @@ static void check_profile(void) {
     }
     fl_program_stats s;
     fl_program_stats_get(t.p, &s);
-    CHECK(linear == 2 * (3 * 6 + 1) && fabs(flops - 2 * s.flops) < 1 && fl_program_profile_rows(t.p, rows, 2) == 2);
+    CHECK(linear == 2 * (3 * 6 + 1) && fabs(flops - 2 * s.flops) < 1 &&
+          fl_program_profile_rows(t.p, rows, 2) == 2);
     close_trainer(&t);
 }
 
@@ -261,14 +281,17 @@ static void check_in_place(void) {
     int32_t at[2] = {0, 3};
     const int64_t two = 2;
     fl_graph *g = fl_graph_new();
-    fl_err    err = {0};
-    const fl_val c = fl_extern(g, "cache", fl_tensor_of(cache, FL_F32, 4, (int64_t[]){2, 4, 1, 2}), false);
-    const fl_val x = fl_extern(g, "x", fl_tensor_of(rows, FL_F32, 4, (int64_t[]){2, 1, 1, 2}), false);
+    fl_err err = {0};
+    const fl_val c = fl_extern(g, "cache", fl_tensor_of(cache, FL_F32, 4, (int64_t[]){2, 4, 1, 2}),
+                               false);
+    const fl_val x = fl_extern(g, "x", fl_tensor_of(rows, FL_F32, 4, (int64_t[]){2, 1, 1, 2}),
+                               false);
     const fl_val start = fl_extern(g, "start", fl_tensor_of(at, FL_I32, 1, &two), false);
     (void)fl_cache_append(g, c, x, start);  // nobody reads it, and yet it must run
     fl_program *p = NULL;
     CHECK(fl_program_new(&p, g, NULL, &err) == FL_OK && fl_program_run(p, false, &err) == FL_OK);
-    CHECK(cache[0] == 1 && cache[1] == 2 && cache[8 + 6] == 3 && cache[8 + 7] == 4 && cache[2] == 0);
+    CHECK(cache[0] == 1 && cache[1] == 2 && cache[8 + 6] == 3 && cache[8 + 7] == 4 &&
+          cache[2] == 0);
     fl_program_free(p);
 
     fl_graph_output(g, fl_scale(g, c, 2));  // the cache as it was before
@@ -278,9 +301,9 @@ static void check_in_place(void) {
 }
 
 static void check_nothing_to_do(void) {
-    fl_graph   *g = fl_graph_new();
+    fl_graph *g = fl_graph_new();
     fl_program *p = NULL;
-    fl_err      err = {0};
+    fl_err err = {0};
     (void)fl_scale(g, fl_input(g, "x", FL_F32, 1, (int64_t[]){3}), 2);
     CHECK(fl_program_new(&p, g, NULL, &err) == FL_ERR_ARG && !p && strstr(err.msg, "no output"));
     fl_graph_free(g);
@@ -295,7 +318,8 @@ static void check_out_of_memory(void) {
         fl_alloc_fail_at(n);
         const fl_status s = fl_program_new(&t.p, t.m.g, &opts, &t.err);
         const bool reached = fl_alloc_fail_at(0);
-        CHECKF(reached ? s == FL_ERR_NOMEM && !t.p : s == FL_OK, "allocation %ld: %s", n, t.err.msg);
+        CHECKF(reached ? s == FL_ERR_NOMEM && !t.p : s == FL_OK, "allocation %ld: %s", n,
+               t.err.msg);
         close_trainer(&t);
         if (!reached) return;
     }

@@ -14,13 +14,9 @@ extern const fl_backend fl_backend_cuda;  // backend/cuda/cuda.c: only where it 
 const fl_backend *const fl_backends[] = {
     &fl_backend_cuda,
 #if defined(__x86_64__)
-    &fl_backend_amx,
-    &fl_backend_avx512,
-    &fl_backend_avx2,
+    &fl_backend_amx,      &fl_backend_avx512, &fl_backend_avx2,
 #endif
-    &fl_backend_portable,
-    &fl_backend_ref,
-    NULL,
+    &fl_backend_portable, &fl_backend_ref,    NULL,
 };
 
 const fl_backend *fl_backend_find(const char *name) {
@@ -36,7 +32,8 @@ static fl_status unknown(const char *name, fl_err *err) {
     for (const fl_backend *const *b = fl_backends; *b && n < sizeof known - 1; b++) {
         n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "", (*b)->name);
     }
-    return fl_fail(err, FL_ERR_ARG, "FLEDGE_BACKEND=%s: no such backend; there are %s", name, known);
+    return fl_fail(err, FL_ERR_ARG, "FLEDGE_BACKEND=%s: no such backend; there are %s", name,
+                   known);
 }
 
 fl_status fl_backend_pick(const fl_backend **out, fl_err *err) {

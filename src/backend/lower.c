@@ -7,7 +7,8 @@
 
 /* Every node may be repeated once, and every step may have a workspace. */
 static fl_status reserve(fli_plan *p, fl_err *err) {
-    const size_t n_nodes = (size_t)fl_graph_n_nodes(p->g), n_values = (size_t)fl_graph_n_values(p->g);
+    const size_t n_nodes = (size_t)fl_graph_n_nodes(p->g),
+                 n_values = (size_t)fl_graph_n_values(p->g);
     p->step = FL_NEW(p->arena, fli_step, 2 * n_nodes);
     p->slot = FL_NEW(p->arena, fli_slot, 2 * n_values + 2 * n_nodes);
     p->slot_of = FL_NEW(p->arena, int, n_values);
@@ -18,8 +19,12 @@ static fl_status reserve(fli_plan *p, fl_err *err) {
 static void add_slots(fli_plan *p) {
     for (int v = 0; v < fl_graph_n_values(p->g); v++) {
         const fl_value_info *info = fl_value_get(p->g, (fl_val){v});
-        p->slot[p->n_slots] = (fli_slot){.t = info->t, .kind = info->kind, .value = v, .root = p->n_slots,
-                                         .keep = info->is_output, .lasts = info->kind == FL_VALUE_INPUT};
+        p->slot[p->n_slots] = (fli_slot){.t = info->t,
+                                         .kind = info->kind,
+                                         .value = v,
+                                         .root = p->n_slots,
+                                         .keep = info->is_output,
+                                         .lasts = info->kind == FL_VALUE_INPUT};
         p->slot_of[v] = p->n_slots++;
     }
 }
@@ -31,8 +36,9 @@ static int slot_of(const fli_plan *p, fl_val v) {
 static void add_steps(fli_plan *p) {
     for (int i = 0; i < fl_graph_n_nodes(p->g); i++) {
         const fl_node *n = fl_graph_node(p->g, i);
-        fli_step      *s = &p->step[p->n_steps++];
-        *s = (fli_step){.node = i, .workspace = -1,
+        fli_step *s = &p->step[p->n_steps++];
+        *s = (fli_step){.node = i,
+                        .workspace = -1,
                         .call = {.n_in = n->n_in, .n_out = n->n_out, .attr = n->attr}};
         for (int k = 0; k < FL_MAX_IN; k++) s->in[k] = slot_of(p, n->in[k]);
         for (int k = 0; k < FL_MAX_OUT; k++) {
@@ -42,7 +48,8 @@ static void add_steps(fli_plan *p) {
     }
 }
 
-/* The links of a parameter's gradient, last to first, lie in one memory: the caller's if it gave some. */
+/* The links of a parameter's gradient, last to first, lie in one memory: the caller's if it gave
+ * some. */
 static void bind_gradients(fli_plan *p) {
     for (int v = 0; v < fl_graph_n_values(p->g); v++) {
         const fl_value_info *info = fl_value_get(p->g, (fl_val){v});
@@ -118,8 +125,9 @@ static int find_gradient(const fli_plan *p, int f, bool *mark) {
     mark[loss->out[0]] = true;
     for (int i = f + 1; i < p->n_steps; i++) {
         const fli_step *s = &p->step[i];
-        const bool      depends = reads_marked(s, mark);
-        if (fli_step_node(p, s)->op == FL_OP_LINEAR_CE_GRAD && memcmp(s->in, loss->in, 3 * sizeof *s->in) == 0 &&
+        const bool depends = reads_marked(s, mark);
+        if (fli_step_node(p, s)->op == FL_OP_LINEAR_CE_GRAD &&
+            memcmp(s->in, loss->in, 3 * sizeof *s->in) == 0 &&
             s->call.attr.softcap == loss->call.attr.softcap) {
             return depends ? -1 : i;
         }
@@ -131,7 +139,8 @@ static int find_gradient(const fli_plan *p, int f, bool *mark) {
     return -1;
 }
 
-/* Steps (f, q] reordered: what q needs, q, the rest. Step f is dropped; its readers read q's nll. */
+/* Steps (f, q] reordered: what q needs, q, the rest. Step f is dropped; its readers read q's nll.
+ */
 static void fuse(fli_plan *p, int f, int q, bool *mark, fli_step *tmp) {
     const int old = p->step[f].out[0], nll = p->step[q].out[2];
     memset(mark, 0, (size_t)p->n_slots * sizeof *mark);
@@ -143,7 +152,8 @@ static void fuse(fli_plan *p, int f, int q, bool *mark, fli_step *tmp) {
         n_needed++;
     }
     int early = 0, late = n_needed + 1;
-    for (int i = f + 1; i < q; i++) tmp[makes_marked(&p->step[i], mark) ? early++ : late++] = p->step[i];
+    for (int i = f + 1; i < q; i++)
+        tmp[makes_marked(&p->step[i], mark) ? early++ : late++] = p->step[i];
     tmp[n_needed] = p->step[q];
     memcpy(&p->step[f], tmp, (size_t)(q - f) * sizeof *tmp);
     memmove(&p->step[q], &p->step[q + 1], (size_t)(p->n_steps - q - 1) * sizeof *tmp);
@@ -158,7 +168,7 @@ static void fuse(fli_plan *p, int f, int q, bool *mark, fli_step *tmp) {
 }
 
 static fl_status fuse_losses(fli_plan *p, fl_err *err) {
-    bool     *mark = FL_NEW(p->arena, bool, (size_t)p->n_slots);
+    bool *mark = FL_NEW(p->arena, bool, (size_t)p->n_slots);
     fli_step *tmp = FL_NEW(p->arena, fli_step, (size_t)p->n_steps);
     if (!mark || !tmp) return fl_fail(err, FL_ERR_NOMEM, "planning");
     for (int f = 0; f < p->n_steps; f++) {
@@ -174,8 +184,9 @@ static fl_status fuse_losses(fli_plan *p, fl_err *err) {
 /* Written for somebody outside: read after the run, or memory of the caller changed in place. */
 static bool is_seen(const fli_plan *p, const fli_step *s, int k) {
     const fli_slot *out = &p->slot[s->out[k]];
-    const int       alias = fli_step_op(p, s)->alias[k];
-    return out->keep || out->kind == FL_VALUE_EXTERN || (alias && p->slot[s->in[alias - 1]].kind != FL_VALUE_COMPUTED);
+    const int alias = fli_step_op(p, s)->alias[k];
+    return out->keep || out->kind == FL_VALUE_EXTERN ||
+           (alias && p->slot[s->in[alias - 1]].kind != FL_VALUE_COMPUTED);
 }
 
 static void drop_dead(fli_plan *p) {
@@ -183,8 +194,9 @@ static void drop_dead(fli_plan *p) {
     for (int i = p->n_steps - 1; i >= 0; i--) {
         fli_step *s = &p->step[i];
         const bool whole = writes_in_place(p, s);  // state is written whole or not at all
-        bool       live = false;
-        for (int k = 0; k < s->call.n_out; k++) live |= p->slot[s->out[k]].wanted || is_seen(p, s, k);
+        bool live = false;
+        for (int k = 0; k < s->call.n_out; k++)
+            live |= p->slot[s->out[k]].wanted || is_seen(p, s, k);
         for (int k = 0; k < s->call.n_out; k++) {
             p->slot[s->out[k]].wanted |= is_seen(p, s, k) || (live && whole);
         }
@@ -205,14 +217,16 @@ static void drop_dead(fli_plan *p) {
 static fl_status check_in_place(const fli_plan *p, fl_err *err) {
     for (int i = 0; i < p->n_steps; i++) {
         const fli_step *s = &p->step[i];
-        const fl_op    *op = fli_step_op(p, s);
+        const fl_op *op = fli_step_op(p, s);
         for (int k = 0; k < op->n_out; k++) {
             if (!op->alias[k]) continue;
             const int over = s->in[op->alias[k] - 1];
             for (int j = i + 1; j < p->n_steps; j++) {
                 if (!reads(&p->step[j], over)) continue;
-                return fl_fail(err, FL_ERR_ARG, "node %d (%s) overwrites a value that node %d (%s) reads later", s->node,
-                               op->name, p->step[j].node, fli_step_op(p, &p->step[j])->name);
+                return fl_fail(err, FL_ERR_ARG,
+                               "node %d (%s) overwrites a value that node %d (%s) reads later",
+                               s->node, op->name, p->step[j].node,
+                               fli_step_op(p, &p->step[j])->name);
             }
         }
     }

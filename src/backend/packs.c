@@ -1,24 +1,24 @@
 /* packs.c - weights in the layouts kernels want, made once and again after the weights changed.
  *
- * A copy is found by the memory of the weight and the name of the layout. `epoch` counts changes; a copy is
- * stale when it was made in an earlier one, and whoever runs next makes it again. */
+ * A copy is found by the memory of the weight and the name of the layout. `epoch` counts changes; a
+ * copy is stale when it was made in an earlier one, and whoever runs next makes it again. */
 #include <string.h>
 
 #include "backend/plan.h"
 #include "base/alloc.h"
 
 struct fli_pack {
-    fli_pack        *next;
-    const char      *id;
+    fli_pack *next;
+    const char *id;
     const fl_kernel *kernel;
-    fl_call          call;   // in[1] is the weight
-    fl_buffer       *bytes;
-    uint64_t         epoch;  // it was made in; 0: never
+    fl_call call;  // in[1] is the weight
+    fl_buffer *bytes;
+    uint64_t epoch;  // it was made in; 0: never
 };
 
 struct fl_packs {
     fli_pack *first;
-    uint64_t  epoch;
+    uint64_t epoch;
 };
 
 fl_packs *fl_packs_new(void) {
@@ -58,10 +58,12 @@ const void *fli_pack_data(const fli_pack *e) {
 
 static bool is_for(const fli_pack *e, const char *id, const fl_tensor *w) {
     const fl_tensor *own = &e->call.in[1];
-    return own->data == w->data && own->dtype == w->dtype && fl_tensor_same_shape(own, w) && strcmp(e->id, id) == 0;
+    return own->data == w->data && own->dtype == w->dtype && fl_tensor_same_shape(own, w) &&
+           strcmp(e->id, id) == 0;
 }
 
-fl_status fli_packs_get(fli_pack **out, fl_packs *packs, const fl_kernel *k, const fl_call *c, fl_err *err) {
+fl_status fli_packs_get(fli_pack **out, fl_packs *packs, const fl_kernel *k, const fl_call *c,
+                        fl_err *err) {
     const char *id = k->pack_id(c);
     for (fli_pack *e = packs->first; e; e = e->next) {
         if (!is_for(e, id, &c->in[1])) continue;

@@ -1,9 +1,10 @@
 /* place.c - kernels chosen, and memory shared by slots that are never alive together.
  *
- * A slot lies in another's memory when it is a view of it, is written over it by its operation's rule,
- * adds onto it, or when the operation may work in place and nobody reads its input afterwards. What is left
- * gets offsets greedily: the largest first, each into the lowest gap among those whose lives overlap
- * its own (Pisarchyk and Lee, "Efficient memory management for deep neural net inference", 2020). */
+ * A slot lies in another's memory when it is a view of it, is written over it by its operation's
+ * rule, adds onto it, or when the operation may work in place and nobody reads its input
+ * afterwards. What is left gets offsets greedily: the largest first, each into the lowest gap among
+ * those whose lives overlap its own (Pisarchyk and Lee, "Efficient memory management for deep
+ * neural net inference", 2020). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,11 +29,15 @@ static fl_status add_workspace(fli_plan *p, fli_step *s, fl_err *err) {
         const size_t b = most(s->kernel->workspace, &other);
         bytes = b > bytes ? b : bytes;
     }
-    if (bytes > INT64_MAX) return fl_fail(err, FL_ERR_NOMEM, "%s asks for %zu bytes", fli_step_op(p, s)->name, bytes);
+    if (bytes > INT64_MAX)
+        return fl_fail(err, FL_ERR_NOMEM, "%s asks for %zu bytes", fli_step_op(p, s)->name, bytes);
     if (!bytes) return FL_OK;
     s->workspace = p->n_slots;
     p->slot[p->n_slots] = (fli_slot){.t = fl_tensor_of(NULL, FL_U8, 1, (int64_t[]){(int64_t)bytes}),
-                                     .kind = FL_VALUE_COMPUTED, .value = -1, .root = p->n_slots, .wanted = true};
+                                     .kind = FL_VALUE_COMPUTED,
+                                     .value = -1,
+                                     .root = p->n_slots,
+                                     .wanted = true};
     p->n_slots++;
     return FL_OK;
 }
@@ -44,9 +49,9 @@ static bool is_packed(const fli_plan *p, const fli_step *s) {
 
 fl_status fli_choose(fli_plan *p, const fl_backend *from, fl_err *err) {
     for (int i = 0; i < p->n_steps; i++) {
-        fli_step      *s = &p->step[i];
+        fli_step *s = &p->step[i];
         const fl_node *n = fli_step_node(p, s);
-        const fl_op   *op = fl_ops[n->op];
+        const fl_op *op = fl_ops[n->op];
         for (int k = 0; k < s->call.n_in; k++) {
             if (s->in[k] >= 0) s->call.in[k] = p->slot[s->in[k]].t;
         }
@@ -56,13 +61,15 @@ fl_status fli_choose(fli_plan *p, const fl_backend *from, fl_err *err) {
         }
         if (op->view) {  // of the caller's memory: the same memory
             const fli_slot *x = &p->slot[s->in[0]];
-            if (x->kind == FL_VALUE_EXTERN) p->slot[s->out[0]].kind = x->kind, p->slot[s->out[0]].t.data = x->t.data;
+            if (x->kind == FL_VALUE_EXTERN)
+                p->slot[s->out[0]].kind = x->kind, p->slot[s->out[0]].t.data = x->t.data;
             continue;
         }
         s->call.attr.accumulate |= s->head;
         s->backend = fli_backend_for(from, n->op, &s->call);
         s->kernel = s->backend->kernel[n->op];
-        if (is_packed(p, s)) s->call.packed = &p->slot[s->in[1]];  // any address: asked before there is one
+        if (is_packed(p, s))
+            s->call.packed = &p->slot[s->in[1]];  // any address: asked before there is one
         s->cost = fl_call_cost(n->op, &s->call);
         s->inline_ = s->cost.flops / CORE_FLOPS + s->cost.bytes / CORE_BYTES < INLINE_SECONDS;
         const size_t scratch = most(s->kernel->scratch, &s->call);
@@ -116,9 +123,11 @@ static void find_lives(fli_plan *p) {
 static void merge_by_rule(fli_plan *p) {
     for (int i = 0; i < p->n_steps; i++) {
         const fli_step *s = &p->step[i];
-        const fl_op    *op = fli_step_op(p, s);
+        const fl_op *op = fli_step_op(p, s);
         for (int k = 0; k < s->call.n_out; k++) {
-            const int in = op->view ? s->in[0] : op->alias[k] ? s->in[op->alias[k] - 1] : s->onto[k];
+            const int in = op->view       ? s->in[0]
+                           : op->alias[k] ? s->in[op->alias[k] - 1]
+                                          : s->onto[k];
             if (in >= 0) merge(p, s->out[k], in);
         }
     }
@@ -126,9 +135,10 @@ static void merge_by_rule(fli_plan *p) {
 
 static bool may_overwrite(const fli_plan *p, const fli_step *s, int i, int k, int in) {
     const fli_slot *out = &p->slot[s->out[k]], *x = &p->slot[s->in[in]];
-    const int       root = root_of(p, s->in[in]);
+    const int root = root_of(p, s->in[in]);
     if (!out->wanted || out->root != s->out[k] || out->kind != FL_VALUE_COMPUTED) return false;
-    if (p->slot[root].kind != FL_VALUE_COMPUTED || p->slot[root].keep || p->slot[root].last != i) return false;
+    if (p->slot[root].kind != FL_VALUE_COMPUTED || p->slot[root].keep || p->slot[root].last != i)
+        return false;
     if (fl_dtype_bytes(out->t.dtype) != fl_dtype_bytes(x->t.dtype)) return false;
     if (fl_tensor_bytes(&out->t) != fl_tensor_bytes(&x->t) || s->head) return false;
     for (int j = 0; j < s->call.n_in; j++) {  // another input in the same memory, seen otherwise
@@ -140,7 +150,7 @@ static bool may_overwrite(const fli_plan *p, const fli_step *s, int i, int k, in
 static void merge_in_place(fli_plan *p) {
     for (int i = 0; i < p->n_steps; i++) {
         const fli_step *s = &p->step[i];
-        const fl_op    *op = fli_step_op(p, s);
+        const fl_op *op = fli_step_op(p, s);
         for (int k = 0; k < s->call.n_out; k++) {
             const int in = op->in_place[k] - 1;
             if (in >= 0 && may_overwrite(p, s, i, k, in)) merge(p, s->out[k], s->in[in]);
@@ -186,7 +196,8 @@ static bool places_are_sound(fli_slot *const *placed, int n) {
     for (int i = 0; i < n; i++) {
         for (int j = 0; j < i; j++) {
             const fli_slot *a = placed[i], *b = placed[j];
-            if (alive_together(a, b) && a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes) {
+            if (alive_together(a, b) && a->offset < b->offset + b->bytes &&
+                b->offset < a->offset + a->bytes) {
                 return false;
             }
         }

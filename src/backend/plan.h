@@ -1,12 +1,12 @@
 /* plan.h - a graph on its way to becoming a program: steps in order over slots of memory.
  *
- * A step is a node that will run; a slot is one instance of a value, so a value that is recomputed has
- * two. The graph itself is never changed. The passes, in order:
+ * A step is a node that will run; a slot is one instance of a value, so a value that is recomputed
+ * has two. The graph itself is never changed. The passes, in order:
  *
- *     fli_lower      one step a node, one slot a value; loss fused with its gradient; dead steps dropped
- *     fli_recompute  the forward steps of some scopes repeated before their backward
- *     fli_choose     a kernel for every step, and slots for their workspaces
- *     fli_place      which slots share memory, and where each lies */
+ *     fli_lower      one step a node, one slot a value; loss fused with its gradient; dead steps
+ * dropped fli_recompute  the forward steps of some scopes repeated before their backward fli_choose
+ * a kernel for every step, and slots for their workspaces fli_place      which slots share memory,
+ * and where each lies */
 #ifndef FL_BACKEND_PLAN_H
 #define FL_BACKEND_PLAN_H
 
@@ -14,47 +14,47 @@
 #include "base/arena.h"
 
 typedef struct {
-    fl_tensor     t;            // data is set when memory is
+    fl_tensor t;  // data is set when memory is
     fl_value_kind kind;
-    int           value;        // of the graph; -1: workspace
-    int           root;         // the slot whose memory this one lies in; itself if it has its own
-    bool          keep;         // readable after a run
-    bool          lasts;        // survives from run to run: inputs, and gradients that are added to
-    bool          wanted;       // somebody reads it; else the kernel is not asked for it
-    int           first, last;  // steps during which the memory is in use, of all that lie in it
-    size_t        bytes, offset;
+    int value;        // of the graph; -1: workspace
+    int root;         // the slot whose memory this one lies in; itself if it has its own
+    bool keep;        // readable after a run
+    bool lasts;       // survives from run to run: inputs, and gradients that are added to
+    bool wanted;      // somebody reads it; else the kernel is not asked for it
+    int first, last;  // steps during which the memory is in use, of all that lie in it
+    size_t bytes, offset;
 } fli_slot;
 
 typedef struct {
-    int     node;
+    int node;
     fl_call call;
-    int     in[FL_MAX_IN], out[FL_MAX_OUT], onto[FL_MAX_OUT];  // slots, -1 for none
-    int     workspace;
-    bool    repeated;  // a second run of a forward node
-    bool    head;      // writes parameter gradients first: attr.accumulate is the run's flag
+    int in[FL_MAX_IN], out[FL_MAX_OUT], onto[FL_MAX_OUT];  // slots, -1 for none
+    int workspace;
+    bool repeated;  // a second run of a forward node
+    bool head;      // writes parameter gradients first: attr.accumulate is the run's flag
 
     const fl_backend *backend;
-    const fl_kernel  *kernel;   // NULL for a view
-    int64_t           tasks[FL_MAX_PHASES];
-    bool              inline_;  // too little work to wake the pool for
-    fl_cost           cost;
-    double            seconds;  // of all profiled runs
-    int64_t           n_calls;
+    const fl_kernel *kernel;  // NULL for a view
+    int64_t tasks[FL_MAX_PHASES];
+    bool inline_;  // too little work to wake the pool for
+    fl_cost cost;
+    double seconds;  // of all profiled runs
+    int64_t n_calls;
 } fli_step;
 
 typedef struct {
     const fl_graph *g;
-    fl_arena       *arena;
-    fli_step       *step;
-    fli_slot       *slot;
-    int             n_steps, n_slots;
-    int            *slot_of;  // of each value of the graph
-    size_t          bytes, unshared_bytes, scratch_bytes;
-    int             n_repeated;
+    fl_arena *arena;
+    fli_step *step;
+    fli_slot *slot;
+    int n_steps, n_slots;
+    int *slot_of;  // of each value of the graph
+    size_t bytes, unshared_bytes, scratch_bytes;
+    int n_repeated;
 } fli_plan;
 
 FL_MUST_USE fl_status fli_lower(fli_plan *p, const fl_graph *g, fl_arena *arena, fl_err *err);
-int  fli_n_scopes_to_recompute(const fli_plan *p);
+int fli_n_scopes_to_recompute(const fli_plan *p);
 FL_MUST_USE fl_status fli_recompute(fli_plan *p, int n_scopes, fl_err *err);
 FL_MUST_USE fl_status fli_choose(fli_plan *p, const fl_backend *from, fl_err *err);
 FL_MUST_USE fl_status fli_place(fli_plan *p, fl_err *err);
@@ -81,23 +81,24 @@ FL_MUST_USE fl_status fli_run_validated(struct fl_program *p, fli_step *s, fl_er
 
 /* packs.c */
 typedef struct fli_pack fli_pack;
-FL_MUST_USE fl_status fli_packs_get(fli_pack **out, fl_packs *packs, const fl_kernel *k, const fl_call *c, fl_err *err);
+FL_MUST_USE fl_status fli_packs_get(fli_pack **out, fl_packs *packs, const fl_kernel *k,
+                                    const fl_call *c, fl_err *err);
 const void *fli_pack_data(const fli_pack *e);
-void     fli_pack_refresh(fli_pack *e, const fl_packs *packs, fl_pool *pool);
+void fli_pack_refresh(fli_pack *e, const fl_packs *packs, fl_pool *pool);
 uint64_t fli_packs_epoch(const fl_packs *packs);
 
 struct fl_program {
-    const fl_graph   *g;
+    const fl_graph *g;
     const fl_backend *backend;
-    fl_pool          *pool;
-    fl_arena          arena;
-    fli_plan          plan;
-    fl_buffer        *values, *scratch;
-    fl_packs         *packs;
-    bool              owns_packs, validate, profile, accumulate;
-    uint64_t          packs_epoch;  // of the copies as last refreshed
-    fli_pack        **pack;
-    int               n_packs;
+    fl_pool *pool;
+    fl_arena arena;
+    fli_plan plan;
+    fl_buffer *values, *scratch;
+    fl_packs *packs;
+    bool owns_packs, validate, profile, accumulate;
+    uint64_t packs_epoch;  // of the copies as last refreshed
+    fli_pack **pack;
+    int n_packs;
 };
 
 #endif

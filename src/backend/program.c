@@ -34,13 +34,14 @@ static fl_status make_plan_within(fl_program *p, size_t limit, fl_err *err) {
     if (!limit || p->plan.bytes <= limit) return FL_OK;
     char have[FL_HUMAN], need[FL_HUMAN];
     return fl_fail(err, FL_ERR_NOMEM,
-                   "computed values need at least %s even when every layer is recomputed; the limit is %s: make the batch smaller",
+                   "computed values need at least %s even when every layer is recomputed; the "
+                   "limit is %s: make the batch smaller",
                    fl_human_bytes((double)least, need), fl_human_bytes((double)limit, have));
 }
 
 static void set_data(fl_program *p) {
     fli_plan *plan = &p->plan;
-    char     *base = fl_buffer_data(p->values);
+    char *base = fl_buffer_data(p->values);
     for (int v = 0; v < plan->n_slots; v++) {
         fli_slot *s = &plan->slot[v], *r = s;
         while (&plan->slot[r->root] != r) r = &plan->slot[r->root];
@@ -107,7 +108,10 @@ fl_status fl_program_new(fl_program **out, fl_graph *g, const fl_program_opts *o
     fl_program *p = fl_alloc(sizeof *p);
     if (!p) return fl_fail(err, FL_ERR_NOMEM, "a program");
     const char *validate = getenv("FLEDGE_VALIDATE");
-    *p = (fl_program){.g = g, .backend = opts->backend, .pool = opts->pool, .packs = opts->packs,
+    *p = (fl_program){.g = g,
+                      .backend = opts->backend,
+                      .pool = opts->pool,
+                      .packs = opts->packs,
                       .validate = opts->validate || (validate && strcmp(validate, "1") == 0)};
     fl_arena_init(&p->arena, 256 << 10);
     const fl_status s = build(p, opts, err);
@@ -140,7 +144,7 @@ fl_tensor fl_program_tensor(const fl_program *p, fl_val v) {
 typedef struct {
     const fl_call *call;
     void (*run)(const fl_call *, int64_t, int64_t, void *);
-    char  *scratch;
+    char *scratch;
     size_t scratch_bytes;
 } job;
 
@@ -204,8 +208,10 @@ fl_status fl_program_run(fl_program *p, bool accumulate, fl_err *err) {
 /* --- looking --- */
 
 void fl_program_stats_get(const fl_program *p, fl_program_stats *out) {
-    *out = (fl_program_stats){.values_bytes = p->plan.bytes, .unshared_bytes = p->plan.unshared_bytes,
-                              .scratch_bytes = fl_buffer_bytes(p->scratch), .packs_bytes = fl_packs_bytes(p->packs),
+    *out = (fl_program_stats){.values_bytes = p->plan.bytes,
+                              .unshared_bytes = p->plan.unshared_bytes,
+                              .scratch_bytes = fl_buffer_bytes(p->scratch),
+                              .packs_bytes = fl_packs_bytes(p->packs),
                               .n_recomputed = p->plan.n_repeated};
     for (int i = 0; i < p->plan.n_steps; i++) {
         out->flops += p->plan.step[i].cost.flops;
@@ -215,7 +221,7 @@ void fl_program_stats_get(const fl_program *p, fl_program_stats *out) {
 
 static void print_slot(const fli_plan *plan, int slot, FILE *out) {
     const fli_slot *s = &plan->slot[slot];
-    int             r = slot;
+    int r = slot;
     while (plan->slot[r].root != r) r = plan->slot[r].root;
     if (s->value >= 0) fprintf(out, " %%%d", s->value);
     else fprintf(out, " workspace");
@@ -230,20 +236,23 @@ static void print_step(const fli_plan *plan, const fli_step *s, FILE *out) {
         if (s->call.out[k].rank) print_slot(plan, s->out[k], out);
     }
     if (s->workspace >= 0) print_slot(plan, s->workspace, out);
-    for (int f = 0; f < FL_MAX_PHASES && s->tasks[f]; f++) fprintf(out, "%s%lld", f ? "+" : " tasks ", (long long)s->tasks[f]);
+    for (int f = 0; f < FL_MAX_PHASES && s->tasks[f]; f++)
+        fprintf(out, "%s%lld", f ? "+" : " tasks ", (long long)s->tasks[f]);
     fprintf(out, "%s%s%s%s\n", s->inline_ ? " inline" : "", s->call.packed ? " packed" : "",
             s->head ? " head" : "", s->repeated ? " again" : "");
 }
 
 void fl_program_print(const fl_program *p, FILE *out) {
     for (int i = 0; i < p->plan.n_steps; i++) print_step(&p->plan, &p->plan.step[i], out);
-    fprintf(out, "values %zu bytes, unshared %zu, scratch %zu, packs %zu, %d nodes run twice\n", p->plan.bytes,
-            p->plan.unshared_bytes, fl_buffer_bytes(p->scratch), fl_packs_bytes(p->packs), p->plan.n_repeated);
+    fprintf(out, "values %zu bytes, unshared %zu, scratch %zu, packs %zu, %d nodes run twice\n",
+            p->plan.bytes, p->plan.unshared_bytes, fl_buffer_bytes(p->scratch),
+            fl_packs_bytes(p->packs), p->plan.n_repeated);
 }
 
 void fl_program_profile(fl_program *p, bool on) {
     p->profile = on;
-    for (int i = 0; i < p->plan.n_steps && on; i++) p->plan.step[i].seconds = 0, p->plan.step[i].n_calls = 0;
+    for (int i = 0; i < p->plan.n_steps && on; i++)
+        p->plan.step[i].seconds = 0, p->plan.step[i].n_calls = 0;
 }
 
 static int longest_first(const void *a, const void *b) {
@@ -253,7 +262,7 @@ static int longest_first(const void *a, const void *b) {
 
 int fl_program_profile_rows(const fl_program *p, fl_profile_row *rows, int max) {
     fl_profile_row all[FL_OP_COUNT];
-    int            n = 0;
+    int n = 0;
     for (int i = 0; i < p->plan.n_steps; i++) {
         const fli_step *s = &p->plan.step[i];
         if (!s->n_calls) continue;

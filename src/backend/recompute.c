@@ -1,8 +1,9 @@
-/* recompute.c - trade time for memory: the forward steps of a scope run again right before its backward
- * (Chen et al., "Training deep nets with sublinear memory cost", 2016).
+/* recompute.c - trade time for memory: the forward steps of a scope run again right before its
+ * backward (Chen et al., "Training deep nets with sublinear memory cost", 2016).
  *
- * What a scope hands to later scopes stays in memory; so everything inside can be made again from what it
- * was given. Repeated steps are the same kernels on the same numbers, so results do not change. */
+ * What a scope hands to later scopes stays in memory; so everything inside can be made again from
+ * what it was given. Repeated steps are the same kernels on the same numbers, so results do not
+ * change. */
 #include <string.h>
 
 #include "backend/plan.h"
@@ -39,14 +40,15 @@ int fli_n_scopes_to_recompute(const fli_plan *p) {
 
 enum { INSIDE = 1, STAYS = 2, NEEDED = 4 };  // of a slot, about the scope at hand
 
-/* INSIDE: made by the scope. STAYS: also read by later forward steps, or after the run. NEEDED: read by
- * backward steps, or to make what is. Returns the first backward reader of a slot to be made again. */
+/* INSIDE: made by the scope. STAYS: also read by later forward steps, or after the run. NEEDED:
+ * read by backward steps, or to make what is. Returns the first backward reader of a slot to be
+ * made again. */
 static int mark(const fli_plan *p, int scope, uint8_t *is) {
     memset(is, 0, (size_t)p->n_slots);
     int first = -1;
     for (int i = 0; i < p->n_steps; i++) {
         const fli_step *s = &p->step[i];
-        const bool      own = is_forward_of(p, s, scope), again = !fli_step_op(p, s)->no_recompute;
+        const bool own = is_forward_of(p, s, scope), again = !fli_step_op(p, s)->no_recompute;
         for (int k = 0; k < s->call.n_out && own; k++) {
             is[s->out[k]] |= (uint8_t)(INSIDE | (p->slot[s->out[k]].keep || !again ? STAYS : 0));
         }
@@ -58,7 +60,8 @@ static int mark(const fli_plan *p, int scope, uint8_t *is) {
     for (int i = p->n_steps - 1; i >= 0; i--) {
         const fli_step *s = &p->step[i];
         for (int k = 0; k < s->call.n_in && is_backward(p, s); k++) {
-            if (s->in[k] >= 0 && (is[s->in[k]] & (INSIDE | STAYS | NEEDED)) == (INSIDE | NEEDED)) first = i;
+            if (s->in[k] >= 0 && (is[s->in[k]] & (INSIDE | STAYS | NEEDED)) == (INSIDE | NEEDED))
+                first = i;
         }
     }
     return first;
@@ -104,8 +107,8 @@ static fli_step repeat(fli_plan *p, const fli_step *s, const uint8_t *is, int *a
 static fl_status recompute_scope(fli_plan *p, int scope, fl_err *err) {
     const size_t n_slots = (size_t)p->n_slots;
     const fl_mark before = fl_arena_mark(p->arena);
-    uint8_t  *is = FL_NEW(p->arena, uint8_t, n_slots);
-    int      *again = FL_NEW(p->arena, int, n_slots);
+    uint8_t *is = FL_NEW(p->arena, uint8_t, n_slots);
+    int *again = FL_NEW(p->arena, int, n_slots);
     fli_step *copy = FL_NEW(p->arena, fli_step, (size_t)p->n_steps);
     if (!is || !again || !copy) return fl_fail(err, FL_ERR_NOMEM, "planning");
     for (size_t i = 0; i < n_slots; i++) again[i] = -1;
@@ -116,7 +119,8 @@ static fl_status recompute_scope(fli_plan *p, int scope, fl_err *err) {
         int n = 0;
         for (int i = 0; i < at; i++) {
             const fli_step *s = &p->step[i];
-            if (is_forward_of(p, s, scope) && makes_again(s, is)) copy[n++] = repeat(p, s, is, again);
+            if (is_forward_of(p, s, scope) && makes_again(s, is))
+                copy[n++] = repeat(p, s, is, again);
         }
         memmove(&p->step[at + n], &p->step[at], (size_t)(p->n_steps - at) * sizeof *copy);
         memcpy(&p->step[at], copy, (size_t)n * sizeof *copy);

@@ -1,7 +1,8 @@
-/* validate.c - FLEDGE_VALIDATE=1: every kernel beside the reference, on the numbers of the real run.
+/* validate.c - FLEDGE_VALIDATE=1: every kernel beside the reference, on the numbers of the real
+ * run.
  *
- * The reference runs first, on copies of whatever the kernel will overwrite. The first result farther off
- * than its operation allows ends the run with the node, the shape and the error. */
+ * The reference runs first, on copies of whatever the kernel will overwrite. The first result
+ * farther off than its operation allows ends the run with the node, the shape and the error. */
 #include <math.h>
 #include <string.h>
 
@@ -12,7 +13,7 @@ enum { N_COPIES = FL_MAX_IN + FL_MAX_OUT + 2 };
 
 typedef struct {
     fl_buffer *bytes[N_COPIES];
-    int        n;
+    int n;
 } copies;
 
 static fl_status copy(copies *c, fl_tensor *t, fl_err *err) {
@@ -22,7 +23,8 @@ static fl_status copy(copies *c, fl_tensor *t, fl_err *err) {
     return FL_OK;
 }
 
-static fl_status room(copies *c, void **out, size_t (*bytes)(const fl_call *), const fl_call *call, fl_err *err) {
+static fl_status room(copies *c, void **out, size_t (*bytes)(const fl_call *), const fl_call *call,
+                      fl_err *err) {
     if (!bytes) return FL_OK;
     FL_TRY(fl_buffer_new(&c->bytes[c->n], bytes(call), err));
     *out = fl_buffer_data(c->bytes[c->n++]);
@@ -57,21 +59,24 @@ static fl_status compare(const fl_program *p, const fli_step *s, const fl_call *
     for (int k = 0; k < ref->n_out; k++) {
         if (!ref->out[k].rank) continue;
         for (int64_t i = 0, n = fl_tensor_count(&ref->out[k]); i < n; i++) {
-            const double want = fl_tensor_get(&ref->out[k], i), got = fl_tensor_get(&s->call.out[k], i);
+            const double want = fl_tensor_get(&ref->out[k], i),
+                         got = fl_tensor_get(&s->call.out[k], i);
             const double ppm = 1e6 * fabs(want - got) / (1 + fabs(want));
             if (ppm <= allowed || want == got) continue;
             char shape[FL_SHAPE_TEXT];
             return fl_fail(err, FL_ERR_DEVICE,
-                           "node %d: %s of %s differs from the reference: out[%d] %s element %lld is %.9g, want %.9g (%.0f ppm, %.0f allowed)",
-                           s->node, op->name, s->backend->name, k, fl_tensor_shape_text(&ref->out[k], shape),
-                           (long long)i, got, want, ppm, allowed);
+                           "node %d: %s of %s differs from the reference: out[%d] %s element %lld "
+                           "is %.9g, want %.9g (%.0f ppm, %.0f allowed)",
+                           s->node, op->name, s->backend->name, k,
+                           fl_tensor_shape_text(&ref->out[k], shape), (long long)i, got, want, ppm,
+                           allowed);
         }
     }
     return FL_OK;
 }
 
 fl_status fli_run_validated(fl_program *p, fli_step *s, fl_err *err) {
-    copies  c = {0};
+    copies c = {0};
     fl_call ref = s->call;
     const fl_op_id id = fli_step_node(&p->plan, s)->op;
     fl_status status = run_reference(fl_ops[id], id, &ref, &c, err);

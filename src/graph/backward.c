@@ -1,25 +1,26 @@
 /* backward.c - reverse-mode differentiation by appending nodes.
  *
- * Nodes are walked from last to first. When a node is reached, the gradient of its output is complete,
- * because every reader came later; its rule then appends nodes for the gradients of its inputs. Several
- * contributions to a computed value are added as they arrive. Those to a trainable extern are collected
- * and, at the end, chained: each is the output of a node that can accumulate, put `onto` the previous. */
+ * Nodes are walked from last to first. When a node is reached, the gradient of its output is
+ * complete, because every reader came later; its rule then appends nodes for the gradients of its
+ * inputs. Several contributions to a computed value are added as they arrive. Those to a trainable
+ * extern are collected and, at the end, chained: each is the output of a node that can accumulate,
+ * put `onto` the previous. */
 #include "base/assert.h"
 #include "graph/graph_impl.h"
 #include "graph/rule.h"
 
 typedef struct contribution {
-    fl_val               v;
-    bool                 direct;  // its own memory holds the parameter's gradient
-    struct contribution *next;    // in order of arrival
+    fl_val v;
+    bool direct;                // its own memory holds the parameter's gradient
+    struct contribution *next;  // in order of arrival
 } contribution;
 
 typedef struct {
-    fl_graph      *g;
-    fl_arena       arena;    // dies with the walk
-    int            n;        // values before the walk
-    bool          *active;   // the loss depends on this value, and it on a parameter
-    fl_val        *sum;      // gradient of a computed value so far
+    fl_graph *g;
+    fl_arena arena;                // dies with the walk
+    int n;                         // values before the walk
+    bool *active;                  // the loss depends on this value, and it on a parameter
+    fl_val *sum;                   // gradient of a computed value so far
     contribution **first, **last;  // of a trainable extern
 } walk;
 
@@ -38,7 +39,8 @@ static void mark_active(walk *w) {
     for (int i = 0; i < fl_graph_n_nodes(w->g); i++) {
         const fl_node *n = fli_node(w->g, i);
         bool any = false;
-        for (int k = 0; k < n->n_in; k++) any = any || (has_gradient(w->g, n->in[k]) && w->active[n->in[k].id]);
+        for (int k = 0; k < n->n_in; k++)
+            any = any || (has_gradient(w->g, n->in[k]) && w->active[n->in[k].id]);
         if (any) w->active[n->out[0].id] = true;  // further outputs carry no gradient
     }
 }
@@ -72,7 +74,8 @@ static void differentiate(walk *w, int i) {
     const fl_val dy = w->sum[n->out[0].id];
     if (dy.id < 0 || !w->active[n->out[0].id]) return;
     if (!row->grad) {
-        (void)fail(w, row->name, "has no gradient rule, but the loss depends on a parameter through it");
+        (void)fail(w, row->name,
+                   "has no gradient rule, but the loss depends on a parameter through it");
         return;
     }
     fl_grad d = {.g = g, .attr = &n->attr, .n_in = n->n_in, .n_out = n->n_out};
@@ -87,7 +90,8 @@ static void differentiate(walk *w, int i) {
     }
     row->grad(&d);
     for (int k = 0; k < n->n_in && fli_ok(g); k++) {
-        if (d.want[k] && d.din[k].id < 0) (void)fail(w, row->name, "has no gradient for an input that needs one");
+        if (d.want[k] && d.din[k].id < 0)
+            (void)fail(w, row->name, "has no gradient for an input that needs one");
         if (d.want[k]) contribute(w, n->in[k], d.din[k]);
     }
 }
@@ -113,12 +117,13 @@ static bool is_first_or_none(const walk *w, fl_val v) {
     return true;
 }
 
-/* Whether the memory of v can be the parameter's gradient: a node that can accumulate makes it, nobody
- * else reads it. A node with several such outputs (dw and db of a norm) accumulates all or none, so it
- * will do only where each is the first contribution of its parameter. */
+/* Whether the memory of v can be the parameter's gradient: a node that can accumulate makes it,
+ * nobody else reads it. A node with several such outputs (dw and db of a norm) accumulates all or
+ * none, so it will do only where each is the first contribution of its parameter. */
 static bool can_own(const walk *w, fl_val v, fl_dtype wide) {
     const fl_value_info *info = fli_value(w->g, v);
-    if (info->t.dtype != wide || info->node < 0 || !fli_node(w->g, info->node)->backward) return false;
+    if (info->t.dtype != wide || info->node < 0 || !fli_node(w->g, info->node)->backward)
+        return false;
     const fl_node *n = fli_node(w->g, info->node);
     const bool *accumulates = fl_ops[n->op]->accumulates;
     if (!accumulates[info->out_index] || n->attr.accumulate) return false;

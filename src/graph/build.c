@@ -3,7 +3,7 @@
 
 #include "graph/graph_impl.h"
 
-#define APPLY(g, op, attr, ...)                                                         \
+#define APPLY(g, op, attr, ...)                                                                 \
     fl_apply((g), FL_OP_##op, &(attr), (int)(sizeof((fl_val[]){__VA_ARGS__}) / sizeof(fl_val)), \
              (fl_val[]){__VA_ARGS__})
 
@@ -107,7 +107,9 @@ fl_val fl_linear_ce(fl_graph *g, fl_val x, fl_val w, fl_val target, float softca
 }
 
 fl_val fl_attention(fl_graph *g, const fl_attention_args *args) {
-    const fl_attr a = {.causal = args->causal, .window = args->window, .scale = args->scale,
+    const fl_attr a = {.causal = args->causal,
+                       .window = args->window,
+                       .scale = args->scale,
                        .softcap = args->softcap};
     return APPLY(g, ATTENTION, a, args->q, args->k, args->v, args->segment, args->start);
 }

@@ -104,7 +104,8 @@ fl_val fl_input(fl_graph *g, const char *name, fl_dtype dtype, int rank, const i
 fl_val fl_extern(fl_graph *g, const char *name, fl_tensor t, bool trainable) {
     if (!fli_ok(g)) return FL_NONE;
     if (!t.data || !fl_tensor_contiguous(&t)) {
-        (void)fl_fail(&g->err, FL_ERR_ARG, "%s: memory of the caller must be given, and contiguous", name);
+        (void)fl_fail(&g->err, FL_ERR_ARG, "%s: memory of the caller must be given, and contiguous",
+                      name);
         return FL_NONE;
     }
     const fl_val v = new_value(g, FL_VALUE_EXTERN, t);
@@ -138,26 +139,32 @@ void fl_graph_scope(fl_graph *g, const char *name) {
 /* --- nodes --- */
 
 /* The tensors of the call, and its result shapes by the operation's rule. */
-static fl_status describe_call(const fl_graph *g, fl_op_id op, const fl_attr *attr, int n_in, const fl_val *in,
-                               fl_call *c, fl_err *err) {  // lint: allow args
+static fl_status describe_call(const fl_graph *g, fl_op_id op, const fl_attr *attr, int n_in,
+                               const fl_val *in, fl_call *c, fl_err *err) {  // lint: allow args
     const fl_op *row = fl_ops[op];
     FL_ASSERT(n_in >= row->min_in && n_in <= row->max_in);
     *c = (fl_call){.n_in = n_in, .n_out = row->n_out, .attr = *attr};
     for (int i = 0; i < n_in; i++) {
         if (in[i].id >= 0) c->in[i] = fli_value(g, in[i])->t;
-        else if (i < row->min_in) return fl_fail(err, FL_ERR_ARG, "%s: in[%d] is missing", row->name, i);
+        else if (i < row->min_in)
+            return fl_fail(err, FL_ERR_ARG, "%s: in[%d] is missing", row->name, i);
     }
     return row->shape(c, err);
 }
 
-static fl_val append_node(fl_graph *g, fl_op_id op, const fl_attr *attr, const fl_call *c, const fl_val *in) {
+static fl_val append_node(fl_graph *g, fl_op_id op, const fl_attr *attr, const fl_call *c,
+                          const fl_val *in) {
     fl_node *n = append(g, &g->nodes, sizeof *n);
     if (!n) {
         fail_memory(g);
         return FL_NONE;
     }
-    *n = (fl_node){.op = op, .attr = *attr, .n_in = c->n_in, .n_out = c->n_out,
-                   .scope = g->scopes.count - 1, .backward = g->in_backward};
+    *n = (fl_node){.op = op,
+                   .attr = *attr,
+                   .n_in = c->n_in,
+                   .n_out = c->n_out,
+                   .scope = g->scopes.count - 1,
+                   .backward = g->in_backward};
     for (int i = 0; i < FL_MAX_IN; i++) n->in[i] = i < c->n_in ? in[i] : FL_NONE;
     for (int k = 0; k < FL_MAX_OUT; k++) n->out[k] = n->onto[k] = FL_NONE;
     for (int k = 0; k < c->n_out; k++) {
@@ -190,7 +197,10 @@ fl_val fl_out(const fl_graph *g, fl_val first, int k) {
 /* --- looking --- */
 
 const fl_value_info *fl_value_get(const fl_graph *g, fl_val v) {
-    static const fl_value_info none = {.name = "", .node = -1, .grad = {-1}, .t = {.rank = 1, .dim = {1, 1, 1, 1}}};
+    static const fl_value_info none = {.name = "",
+                                       .node = -1,
+                                       .grad = {-1},
+                                       .t = {.rank = 1, .dim = {1, 1, 1, 1}}};
     return v.id < 0 ? &none : fli_value(g, v);  // after a failure builders look at FL_NONE
 }
 
@@ -232,7 +242,8 @@ static fl_status check_node(const fl_graph *g, int i, fl_err *err) {
     FL_TRY(describe_call(g, n->op, &n->attr, n->n_in, n->in, &c, err));
     for (int k = 0; k < n->n_out; k++) {
         const fl_value_info *v = fli_value(g, n->out[k]);
-        if (v->node != i || v->out_index != k) return bad_node(g, i, "an output names another node", err);
+        if (v->node != i || v->out_index != k)
+            return bad_node(g, i, "an output names another node", err);
         if (!fl_tensor_same_shape(&v->t, &c.out[k]) || v->t.dtype != c.out[k].dtype) {
             return bad_node(g, i, "an output has not the shape of its rule", err);
         }

@@ -15,9 +15,10 @@
  * stick: after the first one every builder returns FL_NONE, and fl_graph_check reports it.
  * One thread per graph.
  *
- * Gradients. The gradient of a value has its format; that of a trainable extern is f32 (f64 for f64). The
- * contributions to one parameter are nodes whose operation can accumulate: the first writes, each later one
- * is put `onto` the one before, in the same memory, so a tied weight costs no extra pass. */
+ * Gradients. The gradient of a value has its format; that of a trainable extern is f32 (f64 for
+ * f64). The contributions to one parameter are nodes whose operation can accumulate: the first
+ * writes, each later one is put `onto` the one before, in the same memory, so a tied weight costs
+ * no extra pass. */
 #ifndef FL_GRAPH_GRAPH_H
 #define FL_GRAPH_GRAPH_H
 
@@ -36,38 +37,40 @@ typedef enum {
 } fl_value_kind;
 
 typedef struct {
-    const char   *name;      // "" when unnamed
+    const char *name;  // "" when unnamed
     fl_value_kind kind;
-    fl_tensor     t;         // data is set for FL_VALUE_EXTERN only
-    int32_t       node;      // that makes it, -1 if none
-    int8_t        out_index;
-    bool          trainable; // EXTERN only: fl_graph_backward makes its gradient
-    bool          is_output; // kept readable after a run
-    fl_val        grad;      // its gradient after fl_graph_backward, else FL_NONE
-    void         *grad_data; // EXTERN trainable: where its f32 gradient goes (fl_graph_bind_grad), or NULL
+    fl_tensor t;   // data is set for FL_VALUE_EXTERN only
+    int32_t node;  // that makes it, -1 if none
+    int8_t out_index;
+    bool trainable;   // EXTERN only: fl_graph_backward makes its gradient
+    bool is_output;   // kept readable after a run
+    fl_val grad;      // its gradient after fl_graph_backward, else FL_NONE
+    void *grad_data;  // EXTERN trainable: where its f32 gradient goes (fl_graph_bind_grad), or NULL
 } fl_value_info;
 
 typedef struct {
     fl_op_id op;
-    fl_attr  attr;
-    int      n_in, n_out;
-    fl_val   in[FL_MAX_IN], out[FL_MAX_OUT];
-    fl_val   onto[FL_MAX_OUT];  // out[k] is added to this value, in its memory (attr.accumulate); else FL_NONE
-    int      scope;          // index into the graph's scopes: "layer 3" - for printing and recomputation
-    bool     backward;       // appended by fl_graph_backward
+    fl_attr attr;
+    int n_in, n_out;
+    fl_val in[FL_MAX_IN], out[FL_MAX_OUT];
+    fl_val onto[FL_MAX_OUT];  // out[k] is added to this value, in its memory (attr.accumulate);
+                              // else FL_NONE
+    int scope;      // index into the graph's scopes: "layer 3" - for printing and recomputation
+    bool backward;  // appended by fl_graph_backward
 } fl_node;
 
 fl_graph *fl_graph_new(void);  // NULL when memory is exhausted
-void      fl_graph_free(fl_graph *g);
-FL_MUST_USE fl_status fl_graph_check(const fl_graph *g, fl_err *err);  // sticky error, then invariants
+void fl_graph_free(fl_graph *g);
+FL_MUST_USE fl_status fl_graph_check(const fl_graph *g,
+                                     fl_err *err);  // sticky error, then invariants
 
 /* Leaves. Names are copied. */
 fl_val fl_input(fl_graph *g, const char *name, fl_dtype dtype, int rank, const int64_t *dim);
 fl_val fl_extern(fl_graph *g, const char *name, fl_tensor t, bool trainable);
-void   fl_graph_bind_grad(fl_graph *g, fl_val param, void *f32_data);  // before fl_graph_backward
-void   fl_graph_output(fl_graph *g, fl_val v);
-void   fl_graph_name(fl_graph *g, fl_val v, const char *name);
-void   fl_graph_scope(fl_graph *g, const char *name);  // nodes from here on belong to it ("layer 3")
+void fl_graph_bind_grad(fl_graph *g, fl_val param, void *f32_data);  // before fl_graph_backward
+void fl_graph_output(fl_graph *g, fl_val v);
+void fl_graph_name(fl_graph *g, fl_val v, const char *name);
+void fl_graph_scope(fl_graph *g, const char *name);  // nodes from here on belong to it ("layer 3")
 
 /* Apply `op`. Returns the first output; fl_graph_node_out gives the others. Absent optional
  * inputs are FL_NONE. All named builders below are this call. */
@@ -75,16 +78,16 @@ fl_val fl_apply(fl_graph *g, fl_op_id op, const fl_attr *attr, int n_in, const f
 fl_val fl_out(const fl_graph *g, fl_val first, int k);  // output k of the node that made `first`
 
 /* Append gradient nodes for every trainable extern that `loss` (f32, one element) depends on. */
-void   fl_graph_backward(fl_graph *g, fl_val loss);
+void fl_graph_backward(fl_graph *g, fl_val loss);
 fl_val fl_graph_grad(const fl_graph *g, fl_val param);  // FL_NONE if the loss does not depend on it
 
 /* Looking. */
 const fl_value_info *fl_value_get(const fl_graph *g, fl_val v);
-int                  fl_graph_n_values(const fl_graph *g);
-int                  fl_graph_n_nodes(const fl_graph *g);
-const fl_node       *fl_graph_node(const fl_graph *g, int i);
-const char          *fl_graph_scope_name(const fl_graph *g, int scope);
-void                 fl_graph_print(const fl_graph *g, FILE *out);  // one line a node; diffs well
+int fl_graph_n_values(const fl_graph *g);
+int fl_graph_n_nodes(const fl_graph *g);
+const fl_node *fl_graph_node(const fl_graph *g, int i);
+const char *fl_graph_scope_name(const fl_graph *g, int scope);
+void fl_graph_print(const fl_graph *g, FILE *out);  // one line a node; diffs well
 
 /* Builders, one per operation; shapes in ops.def. `dt` is the format of the result. */
 fl_val fl_add(fl_graph *g, fl_val a, fl_val b);
@@ -108,11 +111,11 @@ fl_val fl_cache_append(fl_graph *g, fl_val cache, fl_val x, fl_val start);
 fl_val fl_linear_ce(fl_graph *g, fl_val x, fl_val w, fl_val target, float softcap);
 
 typedef struct {
-    fl_val  q, k, v;
-    fl_val  segment, start;  // FL_NONE when not used; note that {0} is not FL_NONE
-    bool    causal;
+    fl_val q, k, v;
+    fl_val segment, start;  // FL_NONE when not used; note that {0} is not FL_NONE
+    bool causal;
     int64_t window;
-    float   scale, softcap;
+    float scale, softcap;
 } fl_attention_args;
 fl_val fl_attention(fl_graph *g, const fl_attention_args *a);
 

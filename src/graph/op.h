@@ -23,71 +23,75 @@ typedef enum {
 } fl_op_id;
 
 /* X(ID, name): the elementwise functions of FL_OP_UNARY and FL_OP_GATED. */
-#define FL_UNARY_LIST(X)                                                      \
-    X(GELU_TANH, "gelu_tanh") X(GELU_ERF, "gelu_erf") X(SILU, "silu")          \
-    X(RELU, "relu") X(RELU2, "relu2") X(TANH, "tanh") X(SIGMOID, "sigmoid")    \
-    X(EXP, "exp") X(LOG, "log") X(LOG_SIGMOID, "log_sigmoid") X(SOFTCAP, "softcap")
+#define FL_UNARY_LIST(X)                                                                      \
+    X(GELU_TANH, "gelu_tanh")                                                                 \
+    X(GELU_ERF, "gelu_erf") X(SILU, "silu") X(RELU, "relu") X(RELU2, "relu2") X(TANH, "tanh") \
+        X(SIGMOID, "sigmoid") X(EXP, "exp") X(LOG, "log") X(LOG_SIGMOID, "log_sigmoid")       \
+            X(SOFTCAP, "softcap")
 
 typedef enum {
 #define X(id, name) FL_UNARY_##id,
     FL_UNARY_LIST(X)
 #undef X
-    FL_UNARY_COUNT
+        FL_UNARY_COUNT
 } fl_unary;
 
 /* The constants of one application. An operation reads only the fields its line in
  * ops.def names; the others stay zero. Values that change between runs are inputs instead. */
 typedef struct {
-    fl_dtype dtype;             // of the result, where the operation lets the caller choose
+    fl_dtype dtype;  // of the result, where the operation lets the caller choose
     fl_unary unary;
-    float    eps;               // norms
-    float    scale;             // attention: of q.k, 0 means 1/sqrt(D); scale: the factor
-    float    softcap;           // c tanh(x / c); 0 means none
-    float    alpha, beta;       // axpby; matmul: alpha
-    int64_t  window;            // attention: keys visible, itself included; 0 means all
-    bool     causal;
-    bool     trans_a, trans_b;  // matmul
-    bool     inverse;           // rope: rotate back
-    bool     interleaved;       // rope: pairs (2i, 2i+1); else (i, i + D/2) as Hugging Face does
-    bool     accumulate;        // out k += result k, for the outputs the row says accumulate: parameter gradients
-    int      rank;              // reshape, sum_to, broadcast: the wanted shape
-    int64_t  dim[FL_MAX_RANK];
+    float eps;          // norms
+    float scale;        // attention: of q.k, 0 means 1/sqrt(D); scale: the factor
+    float softcap;      // c tanh(x / c); 0 means none
+    float alpha, beta;  // axpby; matmul: alpha
+    int64_t window;     // attention: keys visible, itself included; 0 means all
+    bool causal;
+    bool trans_a, trans_b;  // matmul
+    bool inverse;           // rope: rotate back
+    bool interleaved;       // rope: pairs (2i, 2i+1); else (i, i + D/2) as Hugging Face does
+    bool accumulate;        // out k += result k, for the outputs the row says accumulate: parameter
+                            // gradients
+    int rank;               // reshape, sum_to, broadcast: the wanted shape
+    int64_t dim[FL_MAX_RANK];
 } fl_attr;
 
 /* One application of an operation: inputs, attributes, and room for the results. An absent
  * optional input or an unwanted output has rank 0. */
 typedef struct {
-    int       n_in, n_out;
+    int n_in, n_out;
     fl_tensor in[FL_MAX_IN];
     fl_tensor out[FL_MAX_OUT];
-    fl_attr   attr;
-    const void *packed;    // in[1] repacked by the kernel's own `pack`, or NULL
-    void       *workspace; // shared by all tasks of the call: fl_kernel.workspace bytes
-    int64_t     round;     // which of fl_kernel.rounds this is
+    fl_attr attr;
+    const void *packed;  // in[1] repacked by the kernel's own `pack`, or NULL
+    void *workspace;     // shared by all tasks of the call: fl_kernel.workspace bytes
+    int64_t round;       // which of fl_kernel.rounds this is
 } fl_call;
 
 typedef struct fl_graph fl_graph;
-typedef struct { int32_t id; } fl_val;  // a value of a graph; id < 0 is "none"
+typedef struct {
+    int32_t id;
+} fl_val;  // a value of a graph; id < 0 is "none"
 #define FL_NONE ((fl_val){-1})
 
 /* What a gradient rule sees: the node's own values and the gradients of its outputs
  * (FL_NONE where nothing depends on that output). It sets din[i] for the inputs where want[i]. */
 typedef struct {
-    fl_graph      *g;
+    fl_graph *g;
     const fl_attr *attr;
-    int            n_in, n_out;
-    fl_val         in[FL_MAX_IN], out[FL_MAX_OUT], dout[FL_MAX_OUT];
-    bool           want[FL_MAX_IN];
-    fl_val         din[FL_MAX_IN];
+    int n_in, n_out;
+    fl_val in[FL_MAX_IN], out[FL_MAX_OUT], dout[FL_MAX_OUT];
+    bool want[FL_MAX_IN];
+    fl_val din[FL_MAX_IN];
 } fl_grad;
 
 /* Shapes and attributes of one test case; filled with small random numbers by the tests. */
 typedef struct {
-    fl_call call;                   // dims, dtypes and attributes; data NULL
-    int64_t int_below[FL_MAX_IN];   // an i32 input is drawn from [int_min, int_below)
+    fl_call call;                  // dims, dtypes and attributes; data NULL
+    int64_t int_below[FL_MAX_IN];  // an i32 input is drawn from [int_min, int_below)
     int64_t int_min[FL_MAX_IN];
-    bool    positive[FL_MAX_IN];    // draw from (0.1, 1.1) instead of (-1, 1)
-    bool    ascending[FL_MAX_IN];   // an i32 input that must not decrease along its last dim (segments)
+    bool positive[FL_MAX_IN];   // draw from (0.1, 1.1) instead of (-1, 1)
+    bool ascending[FL_MAX_IN];  // an i32 input that must not decrease along its last dim (segments)
 } fl_sample;
 
 typedef struct {
@@ -96,9 +100,10 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    int         min_in, max_in, n_out;
+    int min_in, max_in, n_out;
 
-    /* Check the inputs (shape and dtype) and set dtype, rank and dim of every out. Touches no data. */
+    /* Check the inputs (shape and dtype) and set dtype, rank and dim of every out. Touches no data.
+     */
     fl_status (*shape)(fl_call *call, fl_err *err);
 
     /* Append the nodes that compute the gradients of the inputs from dout[0]: further outputs
@@ -111,17 +116,18 @@ typedef struct {
     fl_cost (*cost)(const fl_call *call);  // NULL: bytes of all operands, no flops
 
     int8_t alias[FL_MAX_OUT];  // out k is written over in[alias[k] - 1]; 0 means its own memory
-    bool   view;               // no kernel: out is in[0] seen in another shape
-    int8_t in_place[FL_MAX_OUT];     // out k may lie in the memory of in[in_place[k] - 1], if both have the
-                                     // same bytes: element i is read before element i is written
-    bool   accumulates[FL_MAX_OUT];  // out k honours attr.accumulate: parameter gradients
-    bool   no_recompute;       // in-place or state: never run twice
+    bool view;                 // no kernel: out is in[0] seen in another shape
+    int8_t
+        in_place[FL_MAX_OUT];  // out k may lie in the memory of in[in_place[k] - 1], if both have
+                               // the same bytes: element i is read before element i is written
+    bool accumulates[FL_MAX_OUT];  // out k honours attr.accumulate: parameter gradients
+    bool no_recompute;             // in-place or state: never run twice
 
     /* Mixed precision worth testing besides all-f32: bit i of `in` makes in[i] bf16, `out` makes
      * attr.dtype bf16. {0, false} ends the list. */
     struct {
         uint8_t in;
-        bool    out;
+        bool out;
     } mix[4];
 
     /* Largest error against the reference, relative to 1 + |want|, in units of 1e-6, for f32
@@ -130,7 +136,7 @@ typedef struct {
 } fl_op;
 
 extern const fl_op *const fl_ops[FL_OP_COUNT];
-fl_cost     fl_call_cost(fl_op_id op, const fl_call *call);
+fl_cost fl_call_cost(fl_op_id op, const fl_call *call);
 const char *fl_unary_name(fl_unary f);
 
 #ifdef __cplusplus

@@ -8,7 +8,8 @@
 static void print_value(const fl_graph *g, fl_val v, FILE *out) {
     char shape[FL_SHAPE_TEXT];
     const fl_value_info *info = fli_value(g, v);
-    fprintf(out, "%%%d %s %s", v.id, fl_dtype_name(info->t.dtype), fl_tensor_shape_text(&info->t, shape));
+    fprintf(out, "%%%d %s %s", v.id, fl_dtype_name(info->t.dtype),
+            fl_tensor_shape_text(&info->t, shape));
     if (*info->name) fprintf(out, " \"%s\"", info->name);
     if (info->is_output) fprintf(out, " output");
 }
@@ -21,18 +22,20 @@ static void print_reference(const fl_graph *g, fl_val v, FILE *out) {
 
 static void print_attr(const fl_node *n, FILE *out) {
     const fl_attr *a = &n->attr;
-    const bool has_unary = n->op == FL_OP_UNARY || n->op == FL_OP_UNARY_GRAD || n->op == FL_OP_GATED ||
-                           n->op == FL_OP_GATED_GRAD;
+    const bool has_unary = n->op == FL_OP_UNARY || n->op == FL_OP_UNARY_GRAD ||
+                           n->op == FL_OP_GATED || n->op == FL_OP_GATED_GRAD;
     const struct {
         const char *name;
-        double      v;
-    } numbers[] = {{"eps", (double)a->eps},       {"scale", (double)a->scale}, {"softcap", (double)a->softcap},
-                   {"alpha", (double)a->alpha},   {"beta", (double)a->beta},   {"window", (double)a->window}};
+        double v;
+    } numbers[] = {{"eps", (double)a->eps},         {"scale", (double)a->scale},
+                   {"softcap", (double)a->softcap}, {"alpha", (double)a->alpha},
+                   {"beta", (double)a->beta},       {"window", (double)a->window}};
     const struct {
         const char *name;
-        bool        on;
-    } flags[] = {{"causal", a->causal},   {"trans_a", a->trans_a},         {"trans_b", a->trans_b},
-                 {"inverse", a->inverse}, {"interleaved", a->interleaved}, {"accumulate", a->accumulate}};
+        bool on;
+    } flags[] = {{"causal", a->causal},           {"trans_a", a->trans_a},
+                 {"trans_b", a->trans_b},         {"inverse", a->inverse},
+                 {"interleaved", a->interleaved}, {"accumulate", a->accumulate}};
     if (has_unary) fprintf(out, " %s", fl_unary_name(a->unary));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (numbers[i].v != 0) fprintf(out, " %s=%g", numbers[i].name, numbers[i].v);

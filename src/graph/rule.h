@@ -25,8 +25,8 @@ fl_status fli_check_dtypes(const fl_call *c, unsigned ints, const char *op, fl_e
 
 /* A shape rule begins by checking formats, then lists what must hold. */
 #define FLI_DTYPES(c, ints, op, err) FL_TRY(fli_check_dtypes((c), (ints), (op), (err)))
-#define FLI_WANT(cond, c, op, why, err) \
-    do {                                \
+#define FLI_WANT(cond, c, op, why, err)                          \
+    do {                                                         \
         if (!(cond)) return fli_reject((c), (err), (op), (why)); \
     } while (0)
 
@@ -40,8 +40,8 @@ bool fli_is_trailing(const fl_tensor *big, const fl_tensor *small);
 double fli_call_bytes(const fl_call *c);
 
 /* A tensor of a sample: FLI_T(FL_F32, 3, 7) is f32 (3, 7). */
-#define FLI_T(dtype, ...)                                                                       \
-    fl_tensor_of(NULL, (dtype), (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),      \
+#define FLI_T(dtype, ...)                                                                  \
+    fl_tensor_of(NULL, (dtype), (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), \
                  (int64_t[]){__VA_ARGS__})
 #define FLI_COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 

@@ -1,7 +1,7 @@
 /* buffer.c - counted memory for tensors.
  *
- * Large buffers are mapped at a multiple of 2 MiB and ask for huge pages: fresh 4 KiB pages cost more
- * than the arithmetic that first touches them. Small ones come from the heap. */
+ * Large buffers are mapped at a multiple of 2 MiB and ask for huge pages: fresh 4 KiB pages cost
+ * more than the arithmetic that first touches them. Small ones come from the heap. */
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,10 +13,10 @@ enum { HUGE_PAGE = 2 << 20 };
 
 struct fl_buffer {
     atomic_int refs;
-    size_t     bytes;
-    void      *data;
-    void      *map;  // NULL: data is from the heap
-    size_t     map_bytes;
+    size_t bytes;
+    void *data;
+    void *map;  // NULL: data is from the heap
+    size_t map_bytes;
 };
 
 static void *map_huge(fl_buffer *b, size_t bytes) {

@@ -12,7 +12,7 @@
 
 static const struct {
     const char *name, *hf;
-    size_t      bytes;
+    size_t bytes;
 } dtypes[FL_DTYPE_COUNT] = {
 #define X(id, name, hf, bytes) {name, hf, bytes},
     FL_DTYPE_LIST(X)
@@ -151,8 +151,8 @@ uint16_t fl_f32_to_f16(float f) {
     return (uint16_t)(sign | shift_even(mantissa, 126u - (a >> 23)));
 }
 
-/* f64 to a 16-bit format must round once, so the step through f32 rounds to odd: an inexact f32 keeps
- * a set last bit, which no later tie can mistake for an exact half. */
+/* f64 to a 16-bit format must round once, so the step through f32 rounds to odd: an inexact f32
+ * keeps a set last bit, which no later tie can mistake for an exact half. */
 static float narrow_odd(double v) {
     const float f = (float)v;
     if ((double)f == v || isnan(v) || isinf(f)) return f;
@@ -215,10 +215,13 @@ void fl_tensor_set(const fl_tensor *t, int64_t i, double v) {
 void fl_convert(void *dst, fl_dtype dst_type, const void *src, fl_dtype src_type, int64_t n) {
     if (dst_type == src_type) {
         memmove(dst, src, (size_t)n * fl_dtype_bytes(dst_type));
-    } else if (src_type == FL_BF16 && dst_type == FL_F32) {  // loading a model: worth a loop of its own
-        for (int64_t i = 0; i < n; i++) ((float *)dst)[i] = fl_bf16_to_f32(((const uint16_t *)src)[i]);
+    } else if (src_type == FL_BF16 &&
+               dst_type == FL_F32) {  // loading a model: worth a loop of its own
+        for (int64_t i = 0; i < n; i++)
+            ((float *)dst)[i] = fl_bf16_to_f32(((const uint16_t *)src)[i]);
     } else if (src_type == FL_F32 && dst_type == FL_BF16) {
-        for (int64_t i = 0; i < n; i++) ((uint16_t *)dst)[i] = fl_f32_to_bf16(((const float *)src)[i]);
+        for (int64_t i = 0; i < n; i++)
+            ((uint16_t *)dst)[i] = fl_f32_to_bf16(((const float *)src)[i]);
     } else {
         for (int64_t i = 0; i < n; i++) store(dst, dst_type, i, load(src, src_type, i));
     }

@@ -30,46 +30,53 @@ static bool always(void) {
     return true;
 }
 
-#define ONE(ID, fn)               [FL_OP_##ID] = &(const fl_kernel){.phase = {{NULL, fn}}}
-#define WITH(ID, fn, bytes)       [FL_OP_##ID] = &(const fl_kernel){.phase = {{NULL, fn}}, .scratch = bytes}
+#define ONE(ID, fn)                     \
+    [FL_OP_##ID] = &(const fl_kernel) { \
+        .phase = { {NULL, fn} }         \
+    }
+#define WITH(ID, fn, bytes)                     \
+    [FL_OP_##ID] = &(const fl_kernel) {         \
+        .phase = {{NULL, fn}}, .scratch = bytes \
+    }
 
 const fl_backend fl_backend_ref = {
     .name = "ref",
     .needs = "nothing",
     .available = always,
-    .kernel = {
-        ONE(ADD, fli_ref_add),
-        ONE(MUL, fli_ref_mul),
-        ONE(SCALE, fli_ref_scale),
-        ONE(CAST, fli_ref_cast),
-        WITH(SUM_TO, fli_ref_sum_to, fli_ref_sum_to_scratch),
-        ONE(BROADCAST, fli_ref_broadcast),
-        ONE(UNARY, fli_ref_unary),
-        ONE(UNARY_GRAD, fli_ref_unary_grad),
-        ONE(GATED, fli_ref_gated),
-        ONE(GATED_GRAD, fli_ref_gated_grad),
-        ONE(EMBEDDING, fli_ref_embedding),
-        WITH(EMBEDDING_GRAD, fli_ref_embedding_grad, fli_ref_embedding_grad_scratch),
-        WITH(LAYER_NORM, fli_ref_layer_norm, fli_ref_norm_scratch),
-        WITH(LAYER_NORM_GRAD, fli_ref_layer_norm_grad, fli_ref_norm_scratch),
-        WITH(RMS_NORM, fli_ref_rms_norm, fli_ref_norm_scratch),
-        WITH(RMS_NORM_GRAD, fli_ref_rms_norm_grad, fli_ref_norm_scratch),
-        ONE(ROPE, fli_ref_rope),
-        WITH(SOFTMAX, fli_ref_softmax, fli_ref_softmax_scratch),
-        WITH(LINEAR, fli_ref_linear, fli_ref_product_scratch),
-        WITH(LINEAR_DX, fli_ref_linear_dx, fli_ref_product_scratch),
-        WITH(LINEAR_DW, fli_ref_linear_dw, fli_ref_product_scratch),
-        ONE(MATMUL, fli_ref_matmul),
-        WITH(ATTENTION, fli_ref_attention, fli_ref_attention_scratch),
-        WITH(ATTENTION_GRAD, fli_ref_attention_grad, fli_ref_attention_grad_scratch),
-        ONE(CACHE_APPEND, fli_ref_cache_append),
-        WITH(LINEAR_CE, fli_ref_linear_ce, fli_ref_linear_ce_scratch),
-        WITH(LINEAR_CE_GRAD, fli_ref_linear_ce_grad, fli_ref_linear_ce_grad_scratch),
-        ONE(SUM_SQUARES, fli_ref_sum_squares),
-        ONE(ADAMW, fli_ref_adamw),
-        ONE(MUON_MOMENTUM, fli_ref_muon_momentum),
-        ONE(MUON_APPLY, fli_ref_muon_apply),
-        ONE(AXPBY, fli_ref_axpby),
-        ONE(RSQRT_SCALE, fli_ref_rsqrt_scale),
-    },
+    .kernel =
+        {
+            ONE(ADD, fli_ref_add),
+            ONE(MUL, fli_ref_mul),
+            ONE(SCALE, fli_ref_scale),
+            ONE(CAST, fli_ref_cast),
+            WITH(SUM_TO, fli_ref_sum_to, fli_ref_sum_to_scratch),
+            ONE(BROADCAST, fli_ref_broadcast),
+            ONE(UNARY, fli_ref_unary),
+            ONE(UNARY_GRAD, fli_ref_unary_grad),
+            ONE(GATED, fli_ref_gated),
+            ONE(GATED_GRAD, fli_ref_gated_grad),
+            ONE(EMBEDDING, fli_ref_embedding),
+            WITH(EMBEDDING_GRAD, fli_ref_embedding_grad, fli_ref_embedding_grad_scratch),
+            WITH(LAYER_NORM, fli_ref_layer_norm, fli_ref_norm_scratch),
+            WITH(LAYER_NORM_GRAD, fli_ref_layer_norm_grad, fli_ref_norm_scratch),
+            WITH(RMS_NORM, fli_ref_rms_norm, fli_ref_norm_scratch),
+            WITH(RMS_NORM_GRAD, fli_ref_rms_norm_grad, fli_ref_norm_scratch),
+            ONE(ROPE, fli_ref_rope),
+            WITH(SOFTMAX, fli_ref_softmax, fli_ref_softmax_scratch),
+            WITH(LINEAR, fli_ref_linear, fli_ref_product_scratch),
+            WITH(LINEAR_DX, fli_ref_linear_dx, fli_ref_product_scratch),
+            WITH(LINEAR_DW, fli_ref_linear_dw, fli_ref_product_scratch),
+            ONE(MATMUL, fli_ref_matmul),
+            WITH(ATTENTION, fli_ref_attention, fli_ref_attention_scratch),
+            WITH(ATTENTION_GRAD, fli_ref_attention_grad, fli_ref_attention_grad_scratch),
+            ONE(CACHE_APPEND, fli_ref_cache_append),
+            WITH(LINEAR_CE, fli_ref_linear_ce, fli_ref_linear_ce_scratch),
+            WITH(LINEAR_CE_GRAD, fli_ref_linear_ce_grad, fli_ref_linear_ce_grad_scratch),
+            ONE(SUM_SQUARES, fli_ref_sum_squares),
+            ONE(ADAMW, fli_ref_adamw),
+            ONE(MUON_MOMENTUM, fli_ref_muon_momentum),
+            ONE(MUON_APPLY, fli_ref_muon_apply),
+            ONE(AXPBY, fli_ref_axpby),
+            ONE(RSQRT_SCALE, fli_ref_rsqrt_scale),
+        },
 };

@@ -7,10 +7,10 @@
 #define UNUSED(begin, end, scratch) ((void)(begin), (void)(end), (void)(scratch))
 
 typedef struct {
-    const fl_attr   *attr;
+    const fl_attr *attr;
     const fl_tensor *q, *k, *v, *segment, *start;  // the last two NULL when absent
-    int64_t          n_batch, n_query, n_key, n_head, n_kv, size;
-    double           scale, cap;
+    int64_t n_batch, n_query, n_key, n_head, n_kv, size;
+    double scale, cap;
 } problem;
 
 static const fl_tensor *optional(const fl_call *c, int i) {
@@ -20,10 +20,19 @@ static const fl_tensor *optional(const fl_call *c, int i) {
 /* Where the inputs lie in the call; start_at < 0: this operation has no start. */
 static problem describe(const fl_call *c, int q_at, int segment_at, int start_at) {
     const fl_tensor *q = &c->in[q_at], *k = q + 1;
-    problem p = {.attr = &c->attr, .q = q, .k = k, .v = q + 2,
-                 .segment = optional(c, segment_at), .start = optional(c, start_at),
-                 .n_batch = q->dim[0], .n_query = q->dim[1], .n_head = q->dim[2], .size = q->dim[3],
-                 .n_key = k->dim[1], .n_kv = k->dim[2], .cap = (double)c->attr.softcap};
+    problem p = {.attr = &c->attr,
+                 .q = q,
+                 .k = k,
+                 .v = q + 2,
+                 .segment = optional(c, segment_at),
+                 .start = optional(c, start_at),
+                 .n_batch = q->dim[0],
+                 .n_query = q->dim[1],
+                 .n_head = q->dim[2],
+                 .size = q->dim[3],
+                 .n_key = k->dim[1],
+                 .n_kv = k->dim[2],
+                 .cap = (double)c->attr.softcap};
     p.scale = c->attr.scale != 0 ? (double)c->attr.scale : 1 / sqrt((double)p.size);
     return p;
 }
@@ -33,7 +42,8 @@ static bool visible(const problem *p, int64_t b, int64_t t, int64_t s) {
     if (p->attr->causal && s > position) return false;
     if (p->attr->window && position - s >= p->attr->window) return false;
     if (!p->segment) return true;
-    return fl_tensor_get(p->segment, b * p->n_query + t) == fl_tensor_get(p->segment, b * p->n_key + s);
+    return fl_tensor_get(p->segment, b * p->n_query + t) ==
+           fl_tensor_get(p->segment, b * p->n_key + s);
 }
 
 /* Row indices of one head's vector in q, and in k or v. */
@@ -46,7 +56,8 @@ static int64_t key_row(const problem *p, int64_t b, int64_t s, int64_t h) {
 }
 
 /* Scores of one query against every key; -inf where it does not see. `row` holds one key. */
-static void scores(const problem *p, const double *q, int64_t b, int64_t t, int64_t h, double *score,
+static void scores(const problem *p, const double *q, int64_t b, int64_t t, int64_t h,
+                   double *score,
                    double *row) {  // lint: allow args
     for (int64_t s = 0; s < p->n_key; s++) {
         score[s] = -INFINITY;
@@ -61,7 +72,8 @@ size_t fli_ref_attention_scratch(const fl_call *c) {
     return (size_t)(3 * c->in[0].dim[3] + c->in[1].dim[1]) * sizeof(double);
 }
 
-static void attend(const fl_call *c, const problem *p, int64_t b, int64_t t, int64_t h, double *scratch) {
+static void attend(const fl_call *c, const problem *p, int64_t b, int64_t t, int64_t h,
+                   double *scratch) {
     const int64_t n = p->size, at = query_row(p, b, t, h);
     double *q = scratch, *row = q + n, *o = row + n, *score = o + n;
     fli_ref_row(p->q, at, FL_F64, q);
@@ -105,13 +117,14 @@ size_t fli_ref_attention_grad_scratch(const fl_call *c) {
 static grad_rows lay_out(const fl_call *c, const problem *p, double *at) {
     const int64_t n = p->size;
     double *score = at + 6 * n, *dk = score + p->n_key;
-    return (grad_rows){at,         at + n,     at + 2 * n, at + 3 * n,       at + 4 * n,
-                       at + 5 * n, score,      dk,         dk + kv_count(c)};
+    return (grad_rows){at,         at + n, at + 2 * n, at + 3 * n,      at + 4 * n,
+                       at + 5 * n, score,  dk,         dk + kv_count(c)};
 }
 
-/* With prob = exp(score - lse):  dv += prob do;  dscore = prob (do v - do o), through the cap and the
- * scale;  dq += dscore k;  dk += dscore q. */
-static void attend_grad(const fl_call *c, const problem *p, int64_t b, int64_t t, int64_t h, const grad_rows *m) {
+/* With prob = exp(score - lse):  dv += prob do;  dscore = prob (do v - do o), through the cap and
+ * the scale;  dq += dscore k;  dk += dscore q. */
+static void attend_grad(const fl_call *c, const problem *p, int64_t b, int64_t t, int64_t h,
+                        const grad_rows *m) {
     const int64_t n = p->size, at = query_row(p, b, t, h);
     const double lse = fl_tensor_get(&c->in[5], (b * p->n_head + h) * p->n_query + t);
     fli_ref_row(p->q, at, FL_F64, m->q);
@@ -126,8 +139,8 @@ static void attend_grad(const fl_call *c, const problem *p, int64_t b, int64_t t
         fli_ref_row(p->k, row, FL_F64, m->key);
         fli_ref_row(p->v, row, FL_F64, m->value);
         const double prob = exp(m->score[s] - lse), capped = p->cap > 0 ? m->score[s] / p->cap : 0;
-        const double dscore =
-            prob * (fli_ref_dot(m->dout, m->value, n) - delta) * (1 - capped * capped) * p->scale;
+        const double dscore = prob * (fli_ref_dot(m->dout, m->value, n) - delta) *
+                              (1 - capped * capped) * p->scale;
         for (int64_t i = 0; i < n; i++) {
             m->dv[local + i] += prob * m->dout[i];
             m->dk[local + i] += dscore * m->q[i];

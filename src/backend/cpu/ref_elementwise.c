@@ -10,7 +10,8 @@ void fli_ref_add(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
     UNUSED(begin, end, scratch);
     const int64_t n_b = fl_tensor_count(&c->in[1]);
     for (int64_t i = 0, n = fl_tensor_count(&c->out[0]); i < n; i++) {
-        fl_tensor_set(&c->out[0], i, fl_tensor_get(&c->in[0], i) + fl_tensor_get(&c->in[1], i % n_b));
+        fl_tensor_set(&c->out[0], i,
+                      fl_tensor_get(&c->in[0], i) + fl_tensor_get(&c->in[1], i % n_b));
     }
 }
 
@@ -18,7 +19,8 @@ void fli_ref_mul(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
     UNUSED(begin, end, scratch);
     const int64_t n_b = fl_tensor_count(&c->in[1]);
     for (int64_t i = 0, n = fl_tensor_count(&c->out[0]); i < n; i++) {
-        fl_tensor_set(&c->out[0], i, fl_tensor_get(&c->in[0], i) * fl_tensor_get(&c->in[1], i % n_b));
+        fl_tensor_set(&c->out[0], i,
+                      fl_tensor_get(&c->in[0], i) * fl_tensor_get(&c->in[1], i % n_b));
     }
 }
 
@@ -111,7 +113,8 @@ static double square(double x) {
 static double unary_slope(const fl_attr *a, double x) {
     switch (a->unary) {
     case FL_UNARY_GELU_TANH: return gelu_tanh_slope(x);
-    case FL_UNARY_GELU_ERF: return 0.5 * (1 + erf(x * SQRT_HALF)) + x * INV_SQRT_2PI * exp(-0.5 * x * x);
+    case FL_UNARY_GELU_ERF:
+        return 0.5 * (1 + erf(x * SQRT_HALF)) + x * INV_SQRT_2PI * exp(-0.5 * x * x);
     case FL_UNARY_SILU: return sigmoid(x) * (1 + x * (1 - sigmoid(x)));
     case FL_UNARY_RELU: return x > 0 ? 1 : 0;
     case FL_UNARY_RELU2: return x > 0 ? 2 * x : 0;

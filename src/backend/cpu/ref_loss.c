@@ -26,7 +26,8 @@ size_t fli_ref_linear_ce_grad_scratch(const fl_call *c) {
 
 static void load_w(const fl_call *c, double *w) {
     const int64_t n = c->in[1].dim[1];
-    for (int64_t v = 0; v < c->in[1].dim[0]; v++) fli_ref_row(&c->in[1], v, c->in[0].dtype, w + v * n);
+    for (int64_t v = 0; v < c->in[1].dim[0]; v++)
+        fli_ref_row(&c->in[1], v, c->in[0].dtype, w + v * n);
 }
 
 /* Capped logits of row r into m->z; returns log of the sum of their exponentials. */
@@ -57,7 +58,8 @@ void fli_ref_linear_ce(const fl_call *c, int64_t begin, int64_t end, void *scrat
 /* dz = g (softmax(z) - onehot(target)), through the cap;  dx = dz w,  dw += dz^T x. */
 static void row_grad(const fl_call *c, int64_t r, int64_t target, const rows *m) {
     const int64_t n_v = c->in[1].dim[0], n = c->in[1].dim[1];
-    const double g = fl_tensor_get(&c->in[3], r), lse = logits(c, r, m), cap = (double)c->attr.softcap;
+    const double g = fl_tensor_get(&c->in[3], r), lse = logits(c, r, m),
+                 cap = (double)c->attr.softcap;
     fli_ref_put(c, 2, r, lse - m->z[target], false);
     for (int64_t v = 0; v < n_v; v++) {
         const double capped = cap > 0 ? m->z[v] / cap : 0;

@@ -5,7 +5,8 @@
 
 /* Room for all of in[1], as doubles, and a row of in[0] and of the result. */
 size_t fli_ref_product_scratch(const fl_call *c) {
-    const int64_t n = fl_tensor_count(&c->in[1]) + fl_tensor_cols(&c->in[0]) + fl_tensor_cols(&c->in[1]);
+    const int64_t n = fl_tensor_count(&c->in[1]) + fl_tensor_cols(&c->in[0]) +
+                      fl_tensor_cols(&c->in[1]);
     return (size_t)n * sizeof(double);
 }
 
@@ -70,7 +71,8 @@ void fli_ref_matmul(const fl_call *c, int64_t begin, int64_t end, void *scratch)
         for (int64_t j = 0; j < n; j++) {
             double sum = 0;
             for (int64_t l = 0; l < k; l++) {
-                sum += fl_tensor_get(a, ta ? l * m + i : i * k + l) * fl_tensor_get(b, tb ? j * k + l : l * n + j);
+                sum += fl_tensor_get(a, ta ? l * m + i : i * k + l) *
+                       fl_tensor_get(b, tb ? j * k + l : l * n + j);
             }
             fl_tensor_set(&c->out[0], i * n + j, (double)c->attr.alpha * sum);
         }

@@ -10,8 +10,9 @@ typedef struct {
 } hyper;
 
 static hyper read_hyper(const fl_tensor *t) {
-    return (hyper){fl_tensor_get(t, 0), fl_tensor_get(t, 1), fl_tensor_get(t, 2), fl_tensor_get(t, 3),
-                   fl_tensor_get(t, 4), fl_tensor_get(t, 5), fl_tensor_get(t, 6), fl_tensor_get(t, 7)};
+    return (hyper){fl_tensor_get(t, 0), fl_tensor_get(t, 1), fl_tensor_get(t, 2),
+                   fl_tensor_get(t, 3), fl_tensor_get(t, 4), fl_tensor_get(t, 5),
+                   fl_tensor_get(t, 6), fl_tensor_get(t, 7)};
 }
 
 void fli_ref_sum_squares(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
@@ -35,7 +36,8 @@ void fli_ref_adamw(const fl_call *c, int64_t begin, int64_t end, void *scratch) 
     UNUSED(begin, end, scratch);
     const hyper h = read_hyper(&c->in[4]);
     for (int64_t i = 0, n = fl_tensor_count(&c->in[0]); i < n; i++) {
-        const double g = h.grad_scale * fl_tensor_get(&c->in[3], i), w = fl_tensor_get(&c->in[0], i);
+        const double g = h.grad_scale * fl_tensor_get(&c->in[3], i),
+                     w = fl_tensor_get(&c->in[0], i);
         const double m = h.beta1 * fl_tensor_get(&c->in[1], i) + (1 - h.beta1) * g;
         const double v = h.beta2 * fl_tensor_get(&c->in[2], i) + (1 - h.beta2) * g * g;
         const double update = m / h.correction1 / (sqrt(v / h.correction2) + h.eps);
@@ -61,6 +63,7 @@ void fli_ref_muon_apply(const fl_call *c, int64_t begin, int64_t end, void *scra
     const hyper h = read_hyper(&c->in[2]);
     for (int64_t i = 0, n = fl_tensor_count(&c->in[0]); i < n; i++) {
         const double w = fl_tensor_get(&c->in[0], i), u = fl_tensor_get(&c->in[1], i);
-        fl_tensor_set(&c->out[0], i, w * (1 - h.lr * h.weight_decay) - h.lr * (double)c->attr.scale * u);
+        fl_tensor_set(&c->out[0], i,
+                      w * (1 - h.lr * h.weight_decay) - h.lr * (double)c->attr.scale * u);
     }
 }

@@ -28,7 +28,8 @@ void fli_ref_embedding_grad(const fl_call *c, int64_t begin, int64_t end, void *
     memset(dw, 0, (size_t)n * sizeof *dw);
     for (int64_t r = 0, rows = fl_tensor_count(&c->in[0]); r < rows; r++) {
         const int64_t id = (int64_t)fl_tensor_get(&c->in[0], r);
-        for (int64_t i = 0; i < cols; i++) dw[id * cols + i] += fl_tensor_get(&c->in[1], r * cols + i);
+        for (int64_t i = 0; i < cols; i++)
+            dw[id * cols + i] += fl_tensor_get(&c->in[1], r * cols + i);
     }
     for (int64_t i = 0; i < n; i++) fli_ref_put(c, 0, i, dw[i], c->attr.accumulate);
 }
@@ -51,7 +52,8 @@ void fli_ref_layer_norm(const fl_call *c, int64_t begin, int64_t end, void *scra
         const double rstd = 1 / sqrt(var + (double)c->attr.eps);
         for (int64_t i = 0; i < cols; i++) {
             const double b = has_bias ? fl_tensor_get(&c->in[2], i) : 0;
-            fl_tensor_set(&c->out[0], r * cols + i, (x[i] - mean) * rstd * fl_tensor_get(&c->in[1], i) + b);
+            fl_tensor_set(&c->out[0], r * cols + i,
+                          (x[i] - mean) * rstd * fl_tensor_get(&c->in[1], i) + b);
         }
         fli_ref_put(c, 1, 2 * r, mean, false);
         fli_ref_put(c, 1, 2 * r + 1, rstd, false);
@@ -123,7 +125,8 @@ void fli_ref_rope(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
         for (int64_t i = 0; i < half; i++) {
             const int64_t first = r * size + (c->attr.interleaved ? 2 * i : i);
             const int64_t second = c->attr.interleaved ? first + 1 : first + half;
-            const double angle = position * fl_tensor_get(&c->in[2], i) * (c->attr.inverse ? -1 : 1);
+            const double angle = position * fl_tensor_get(&c->in[2], i) *
+                                 (c->attr.inverse ? -1 : 1);
             const double a = fl_tensor_get(x, first), b = fl_tensor_get(x, second);
             fl_tensor_set(&c->out[0], first, a * cos(angle) - b * sin(angle));
             fl_tensor_set(&c->out[0], second, b * cos(angle) + a * sin(angle));
@@ -144,7 +147,8 @@ void fli_ref_softmax(const fl_call *c, int64_t begin, int64_t end, void *scratch
         double max = -INFINITY, sum = 0;
         for (int64_t i = 0; i < cols; i++) max = fmax(max, x[i]);
         for (int64_t i = 0; i < cols; i++) sum += exp(x[i] - max);
-        for (int64_t i = 0; i < cols; i++) fl_tensor_set(&c->out[0], r * cols + i, exp(x[i] - max) / sum);
+        for (int64_t i = 0; i < cols; i++)
+            fl_tensor_set(&c->out[0], r * cols + i, exp(x[i] - max) / sum);
     }
 }
 

@@ -1,25 +1,28 @@
 /* attention - softmax(scale q k^T, where visible) v, its gradient, and the key-value cache.
  *
- * Shapes and visibility are in ops.def. No (T, S) matrix outlives a tile: the backward pass makes the
- * probabilities again from lse (natural log of the sum of exponentials), as FlashAttention does
+ * Shapes and visibility are in ops.def. No (T, S) matrix outlives a tile: the backward pass makes
+ * the probabilities again from lse (natural log of the sum of exponentials), as FlashAttention does
  * (Dao, 2023). With softcap c a score s becomes c tanh(s / c) before the mask. */
 #include "graph/rule.h"
 
-enum { Q, K, V, SEGMENT, START };                        // of attention
-enum { G_DO, G_Q, G_K, G_V, G_O, G_LSE, G_SEGMENT };     // of attention_grad
+enum { Q, K, V, SEGMENT, START };                     // of attention
+enum { G_DO, G_Q, G_K, G_V, G_O, G_LSE, G_SEGMENT };  // of attention_grad
 
 /* q against k, v, segment: what both rules ask. */
 static fl_status check_qkv(fl_call *c, int q_at, int segment_at, const char *op, fl_err *err) {
     const fl_tensor *q = &c->in[q_at], *k = q + 1, *v = q + 2;
-    FLI_WANT(q->rank == 4 && k->rank == 4, c, op, "q must be (B, T, H, D), k and v (B, S, K, D)", err);
+    FLI_WANT(q->rank == 4 && k->rank == 4, c, op, "q must be (B, T, H, D), k and v (B, S, K, D)",
+             err);
     FLI_WANT(fl_tensor_same_shape(k, v), c, op, "k and v must have one shape", err);
-    FLI_WANT(k->dim[0] == q->dim[0] && k->dim[3] == q->dim[3], c, op, "q and k must share B and D", err);
+    FLI_WANT(k->dim[0] == q->dim[0] && k->dim[3] == q->dim[3], c, op, "q and k must share B and D",
+             err);
     FLI_WANT(k->dim[2] > 0 && q->dim[2] % k->dim[2] == 0, c, op, "H must be a multiple of K", err);
-    FLI_WANT(c->attr.window >= 0 && c->attr.softcap >= 0, c, op, "window and softcap must not be negative", err);
+    FLI_WANT(c->attr.window >= 0 && c->attr.softcap >= 0, c, op,
+             "window and softcap must not be negative", err);
     if (!fli_present(c, segment_at)) return FL_OK;
     const fl_tensor *segment = &c->in[segment_at];
-    FLI_WANT(segment->rank == 2 && segment->dim[0] == q->dim[0] && segment->dim[1] == q->dim[1], c, op,
-             "segment must be (B, T)", err);
+    FLI_WANT(segment->rank == 2 && segment->dim[0] == q->dim[0] && segment->dim[1] == q->dim[1], c,
+             op, "segment must be (B, T)", err);
     FLI_WANT(k->dim[1] == q->dim[1], c, op, "with segments S must be T", err);
     return FL_OK;
 }
@@ -28,8 +31,8 @@ static fl_status attention_shape(fl_call *c, fl_err *err) {
     FLI_DTYPES(c, 1u << SEGMENT | 1u << START, "attention", err);
     FL_TRY(check_qkv(c, Q, SEGMENT, "attention", err));
     const fl_tensor *q = &c->in[Q];
-    FLI_WANT(!fli_present(c, START) || (c->in[START].rank == 1 && c->in[START].dim[0] == q->dim[0]), c,
-             "attention", "start must be (B)", err);
+    FLI_WANT(!fli_present(c, START) || (c->in[START].rank == 1 && c->in[START].dim[0] == q->dim[0]),
+             c, "attention", "start must be (B)", err);
     fli_out_like(c, 0, q, q->dtype);
     fli_out(c, 1, fli_wide(q->dtype), 3, (int64_t[]){q->dim[0], q->dim[2], q->dim[1]});
     return FL_OK;
@@ -47,8 +50,8 @@ static void attention_grad(fl_grad *d) {
 
 typedef struct {
     int64_t b, t, s, h, k, d, window;
-    bool    causal, segment, start;
-    float   softcap, scale;
+    bool causal, segment, start;
+    float softcap, scale;
 } attention_case;
 
 static const attention_case cases[] = {
@@ -61,10 +64,10 @@ static const attention_case cases[] = {
     {1, 10, 10, 2, 2, 8, 4, true, true, false, 2.0f, 0.5f},
     {2, 70, 70, 4, 2, 64, 0, true, true, false, 0, 0},
     {1, 130, 130, 2, 1, 32, 50, true, false, false, 0, 0},
-    {2, 1, 37, 4, 2, 16, 0, true, false, true, 0, 0},    // decoding from a cache
+    {2, 1, 37, 4, 2, 16, 0, true, false, true, 0, 0},  // decoding from a cache
     {3, 4, 20, 2, 1, 8, 0, true, false, true, 0, 0},
     {2, 3, 40, 2, 2, 64, 8, true, false, true, 3.0f, 0},
-    {1, 5, 5, 2, 2, 8, 2, false, false, false, 0, 0},     // a window without causality
+    {1, 5, 5, 2, 2, 8, 2, false, false, false, 0, 0},  // a window without causality
 };
 
 static bool fill_case(int i, int at, fl_sample *s) {
@@ -72,7 +75,10 @@ static bool fill_case(int i, int at, fl_sample *s) {
     fl_tensor *q = &s->call.in[at];
     q[0] = FLI_T(FL_F32, a->b, a->t, a->h, a->d);
     q[1] = q[2] = FLI_T(FL_F32, a->b, a->s, a->k, a->d);
-    s->call.attr = (fl_attr){.causal = a->causal, .window = a->window, .softcap = a->softcap, .scale = a->scale};
+    s->call.attr = (fl_attr){.causal = a->causal,
+                             .window = a->window,
+                             .softcap = a->softcap,
+                             .scale = a->scale};
     return true;
 }
 
@@ -94,7 +100,8 @@ static bool attention_sample(int i, fl_sample *s) {
 
 /* Pairs of query and key that can see each other, for one head of one row of the batch. */
 static double visible_pairs(const fl_attr *a, int64_t t, int64_t s) {
-    const double all = (double)t * (double)s, seen = a->window && a->window < s ? (double)a->window : (double)s;
+    const double all = (double)t * (double)s,
+                 seen = a->window && a->window < s ? (double)a->window : (double)s;
     if (t == s && a->causal && seen >= (double)s) return (all + (double)t) / 2;
     const double window = (double)t * seen;
     return window < all ? window : all;
@@ -108,10 +115,17 @@ static fl_cost attention_cost(const fl_call *c) {
 }
 
 const fl_op fl_op_attention = {
-    .name = "attention", .min_in = 3, .max_in = 5, .n_out = 2,
-    .shape = attention_shape, .grad = attention_grad, .sample = attention_sample, .cost = attention_cost,
+    .name = "attention",
+    .min_in = 3,
+    .max_in = 5,
+    .n_out = 2,
+    .shape = attention_shape,
+    .grad = attention_grad,
+    .sample = attention_sample,
+    .cost = attention_cost,
     .mix = {{7, false}},
-    .tolerance_ppm = 30, .tolerance_bf16_ppm = 12000,  // bf16 probabilities, then a bf16 result
+    .tolerance_ppm = 30,
+    .tolerance_bf16_ppm = 12000,  // bf16 probabilities, then a bf16 result
 };
 
 static fl_status attention_grad_shape(fl_call *c, fl_err *err) {
@@ -120,7 +134,8 @@ static fl_status attention_grad_shape(fl_call *c, fl_err *err) {
     const fl_tensor *q = &c->in[G_Q], *lse = &c->in[G_LSE];
     FLI_WANT(fl_tensor_same_shape(&c->in[G_DO], q) && fl_tensor_same_shape(&c->in[G_O], q), c,
              "attention_grad", "do and o must have the shape of q", err);
-    FLI_WANT(lse->rank == 3 && lse->dim[0] == q->dim[0] && lse->dim[1] == q->dim[2] && lse->dim[2] == q->dim[1],
+    FLI_WANT(lse->rank == 3 && lse->dim[0] == q->dim[0] && lse->dim[1] == q->dim[2] &&
+                 lse->dim[2] == q->dim[1],
              c, "attention_grad", "lse must be (B, H, T)", err);
     for (int k = 0; k < 3; k++) fli_out_like(c, k, &c->in[G_Q + k], c->in[G_Q + k].dtype);
     return FL_OK;
@@ -154,19 +169,27 @@ static fl_cost attention_grad_cost(const fl_call *c) {
 }
 
 const fl_op fl_op_attention_grad = {
-    .name = "attention_grad", .min_in = 6, .max_in = 7, .n_out = 3,
-    .shape = attention_grad_shape, .sample = attention_grad_sample, .cost = attention_grad_cost,
+    .name = "attention_grad",
+    .min_in = 6,
+    .max_in = 7,
+    .n_out = 3,
+    .shape = attention_grad_shape,
+    .sample = attention_grad_sample,
+    .cost = attention_grad_cost,
     .mix = {{31, false}},
-    .tolerance_ppm = 50, .tolerance_bf16_ppm = 20000,  // bf16 probabilities and bf16 score gradients
+    .tolerance_ppm = 50,
+    .tolerance_bf16_ppm = 20000,  // bf16 probabilities and bf16 score gradients
 };
 
 static fl_status cache_append_shape(fl_call *c, fl_err *err) {
     FLI_DTYPES(c, 4, "cache_append", err);
     const fl_tensor *cache = &c->in[0], *x = &c->in[1], *start = &c->in[2];
-    FLI_WANT(cache->rank == 4 && x->rank == 4 && x->dim[0] == cache->dim[0] && x->dim[2] == cache->dim[2] &&
-                 x->dim[3] == cache->dim[3] && x->dim[1] <= cache->dim[1],
+    FLI_WANT(cache->rank == 4 && x->rank == 4 && x->dim[0] == cache->dim[0] &&
+                 x->dim[2] == cache->dim[2] && x->dim[3] == cache->dim[3] &&
+                 x->dim[1] <= cache->dim[1],
              c, "cache_append", "x must be (B, T, K, D), the cache (B, S, K, D), T <= S", err);
-    FLI_WANT(start->rank == 1 && start->dim[0] == x->dim[0], c, "cache_append", "start must be (B)", err);
+    FLI_WANT(start->rank == 1 && start->dim[0] == x->dim[0], c, "cache_append", "start must be (B)",
+             err);
     fli_out_like(c, 0, cache, cache->dtype);
     return FL_OK;
 }
@@ -176,7 +199,8 @@ static bool cache_append_sample(int i, fl_sample *s) {
     if (i >= FLI_COUNT(rows)) return false;
     const int64_t t = rows[i];
     *s = (fl_sample){.call = {.n_in = 3,
-                              .in = {FLI_T(FL_F32, 2, 9, 2, 8), FLI_T(FL_F32, 2, t, 2, 8), FLI_T(FL_I32, 2)}},
+                              .in = {FLI_T(FL_F32, 2, 9, 2, 8), FLI_T(FL_F32, 2, t, 2, 8),
+                                     FLI_T(FL_I32, 2)}},
                      .int_below = {[2] = 9 - t + 1}};
     return true;
 }
@@ -186,7 +210,14 @@ static fl_cost cache_append_cost(const fl_call *c) {
 }
 
 const fl_op fl_op_cache_append = {
-    .name = "cache_append", .min_in = 3, .max_in = 3, .n_out = 1,
-    .shape = cache_append_shape, .sample = cache_append_sample, .cost = cache_append_cost,
-    .alias = {1}, .no_recompute = true, .mix = {{3, false}, {1, false}},
+    .name = "cache_append",
+    .min_in = 3,
+    .max_in = 3,
+    .n_out = 1,
+    .shape = cache_append_shape,
+    .sample = cache_append_sample,
+    .cost = cache_append_cost,
+    .alias = {1},
+    .no_recompute = true,
+    .mix = {{3, false}, {1, false}},
 };

@@ -1,7 +1,7 @@
 /* elementwise - add, mul, scale, cast, axpby.
  *
- * b of add and mul is a's shape, its trailing dims (a bias, a gain), or one number (1). The gradient
- * of a repeated operand is summed back over the dims it was repeated along. */
+ * b of add and mul is a's shape, its trailing dims (a bias, a gain), or one number (1). The
+ * gradient of a repeated operand is summed back over the dims it was repeated along. */
 #include "graph/rule.h"
 
 static fl_status binary_shape(fl_call *c, const char *op, fl_err *err) {
@@ -15,9 +15,12 @@ static fl_status binary_shape(fl_call *c, const char *op, fl_err *err) {
 
 static bool binary_sample(int i, fl_sample *s) {
     const fl_tensor pairs[][2] = {
-        {FLI_T(FL_F32, 1), FLI_T(FL_F32, 1)},       {FLI_T(FL_F32, 7), FLI_T(FL_F32, 7)},
-        {FLI_T(FL_F32, 5, 33), FLI_T(FL_F32, 33)},  {FLI_T(FL_F32, 2, 3, 17), FLI_T(FL_F32, 3, 17)},
-        {FLI_T(FL_F32, 67), FLI_T(FL_F32, 1)},      {FLI_T(FL_F32, 3, 1000), FLI_T(FL_F32, 3, 1000)},
+        {FLI_T(FL_F32, 1), FLI_T(FL_F32, 1)},
+        {FLI_T(FL_F32, 7), FLI_T(FL_F32, 7)},
+        {FLI_T(FL_F32, 5, 33), FLI_T(FL_F32, 33)},
+        {FLI_T(FL_F32, 2, 3, 17), FLI_T(FL_F32, 3, 17)},
+        {FLI_T(FL_F32, 67), FLI_T(FL_F32, 1)},
+        {FLI_T(FL_F32, 3, 1000), FLI_T(FL_F32, 3, 1000)},
         {FLI_T(FL_F32, 40, 64), FLI_T(FL_F32, 64)},
     };
     if (i >= FLI_COUNT(pairs)) return false;
@@ -41,10 +44,17 @@ static void add_grad(fl_grad *d) {
 }
 
 const fl_op fl_op_add = {
-    .name = "add", .min_in = 2, .max_in = 2, .n_out = 1,
-    .shape = add_shape, .grad = add_grad, .sample = binary_sample,
-    .in_place = {1}, .mix = {{3, false}, {1, false}},
-    .tolerance_ppm = 1, .tolerance_bf16_ppm = 8000,
+    .name = "add",
+    .min_in = 2,
+    .max_in = 2,
+    .n_out = 1,
+    .shape = add_shape,
+    .grad = add_grad,
+    .sample = binary_sample,
+    .in_place = {1},
+    .mix = {{3, false}, {1, false}},
+    .tolerance_ppm = 1,
+    .tolerance_bf16_ppm = 8000,
 };
 
 static fl_status mul_shape(fl_call *c, fl_err *err) {
@@ -57,10 +67,17 @@ static void mul_grad(fl_grad *d) {
 }
 
 const fl_op fl_op_mul = {
-    .name = "mul", .min_in = 2, .max_in = 2, .n_out = 1,
-    .shape = mul_shape, .grad = mul_grad, .sample = binary_sample,
-    .in_place = {1}, .mix = {{3, false}, {1, false}},
-    .tolerance_ppm = 1, .tolerance_bf16_ppm = 8000,
+    .name = "mul",
+    .min_in = 2,
+    .max_in = 2,
+    .n_out = 1,
+    .shape = mul_shape,
+    .grad = mul_grad,
+    .sample = binary_sample,
+    .in_place = {1},
+    .mix = {{3, false}, {1, false}},
+    .tolerance_ppm = 1,
+    .tolerance_bf16_ppm = 8000,
 };
 
 static bool one_sample(int i, fl_sample *s) {
@@ -82,10 +99,17 @@ static void scale_grad(fl_grad *d) {
 }
 
 const fl_op fl_op_scale = {
-    .name = "scale", .min_in = 1, .max_in = 1, .n_out = 1,
-    .shape = scale_shape, .grad = scale_grad, .sample = one_sample,
-    .in_place = {1}, .mix = {{1, false}},
-    .tolerance_ppm = 1, .tolerance_bf16_ppm = 8000,
+    .name = "scale",
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 1,
+    .shape = scale_shape,
+    .grad = scale_grad,
+    .sample = one_sample,
+    .in_place = {1},
+    .mix = {{1, false}},
+    .tolerance_ppm = 1,
+    .tolerance_bf16_ppm = 8000,
 };
 
 static fl_status cast_shape(fl_call *c, fl_err *err) {
@@ -100,10 +124,18 @@ static void cast_grad(fl_grad *d) {
 }
 
 const fl_op fl_op_cast = {
-    .name = "cast", .min_in = 1, .max_in = 1, .n_out = 1,
-    .shape = cast_shape, .grad = cast_grad, .sample = one_sample,
-    .in_place = {1}, .accumulates = {true}, .mix = {{1, false}, {0, true}, {1, true}},
-    .tolerance_ppm = 1, .tolerance_bf16_ppm = 1,  // a conversion has one right answer
+    .name = "cast",
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 1,
+    .shape = cast_shape,
+    .grad = cast_grad,
+    .sample = one_sample,
+    .in_place = {1},
+    .accumulates = {true},
+    .mix = {{1, false}, {0, true}, {1, true}},
+    .tolerance_ppm = 1,
+    .tolerance_bf16_ppm = 1,  // a conversion has one right answer
 };
 
 static fl_status axpby_shape(fl_call *c, fl_err *err) {
@@ -121,13 +153,21 @@ static void axpby_grad(fl_grad *d) {
 static bool axpby_sample(int i, fl_sample *s) {
     const fl_tensor x[] = {FLI_T(FL_F32, 1), FLI_T(FL_F32, 31), FLI_T(FL_F32, 4, 257)};
     if (i >= FLI_COUNT(x)) return false;
-    *s = (fl_sample){.call = {.n_in = 2, .in = {x[i], x[i]}, .attr = {.alpha = 3.4445f, .beta = -4.775f}}};
+    *s = (fl_sample){
+        .call = {.n_in = 2, .in = {x[i], x[i]}, .attr = {.alpha = 3.4445f, .beta = -4.775f}}};
     return true;
 }
 
 const fl_op fl_op_axpby = {
-    .name = "axpby", .min_in = 2, .max_in = 2, .n_out = 1,
-    .shape = axpby_shape, .grad = axpby_grad, .sample = axpby_sample,
-    .in_place = {1}, .mix = {{3, false}},
-    .tolerance_ppm = 1, .tolerance_bf16_ppm = 8000,
+    .name = "axpby",
+    .min_in = 2,
+    .max_in = 2,
+    .n_out = 1,
+    .shape = axpby_shape,
+    .grad = axpby_grad,
+    .sample = axpby_sample,
+    .in_place = {1},
+    .mix = {{3, false}},
+    .tolerance_ppm = 1,
+    .tolerance_bf16_ppm = 8000,
 };

@@ -22,19 +22,27 @@ static void embedding_grad(fl_grad *d) {
 static bool embedding_sample(int i, fl_sample *s) {
     static const int64_t rows[] = {1, 5, 40}, vocab[] = {1, 11, 300}, cols[] = {3, 17, 64};
     if (i >= FLI_COUNT(rows)) return false;
-    *s = (fl_sample){.call = {.n_in = 2, .in = {FLI_T(FL_I32, 2, rows[i]), FLI_T(FL_F32, vocab[i], cols[i])}},
+    *s = (fl_sample){.call = {.n_in = 2,
+                              .in = {FLI_T(FL_I32, 2, rows[i]), FLI_T(FL_F32, vocab[i], cols[i])}},
                      .int_below = {vocab[i]}};
     return true;
 }
 
 static fl_cost embedding_cost(const fl_call *c) {
-    return (fl_cost){.bytes = (double)(2 * fl_tensor_bytes(&c->out[0]) + fl_tensor_bytes(&c->in[0]))};
+    return (fl_cost){
+        .bytes = (double)(2 * fl_tensor_bytes(&c->out[0]) + fl_tensor_bytes(&c->in[0]))};
 }
 
 const fl_op fl_op_embedding = {
-    .name = "embedding", .min_in = 2, .max_in = 2, .n_out = 1,
-    .shape = embedding_shape, .grad = embedding_grad, .sample = embedding_sample,
-    .cost = embedding_cost, .mix = {{0, true}, {2, true}, {2, false}},
+    .name = "embedding",
+    .min_in = 2,
+    .max_in = 2,
+    .n_out = 1,
+    .shape = embedding_shape,
+    .grad = embedding_grad,
+    .sample = embedding_sample,
+    .cost = embedding_cost,
+    .mix = {{0, true}, {2, true}, {2, false}},
 };
 
 static fl_status embedding_grad_shape(fl_call *c, fl_err *err) {
@@ -58,8 +66,14 @@ static bool embedding_grad_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_embedding_grad = {
-    .name = "embedding_grad", .min_in = 3, .max_in = 3, .n_out = 1,
-    .shape = embedding_grad_shape, .sample = embedding_grad_sample,
-    .accumulates = {true}, .mix = {{2, false}, {6, false}},
-    .tolerance_ppm = 5, .tolerance_bf16_ppm = 5,
+    .name = "embedding_grad",
+    .min_in = 3,
+    .max_in = 3,
+    .n_out = 1,
+    .shape = embedding_grad_shape,
+    .sample = embedding_grad_sample,
+    .accumulates = {true},
+    .mix = {{2, false}, {6, false}},
+    .tolerance_ppm = 5,
+    .tolerance_bf16_ppm = 5,
 };

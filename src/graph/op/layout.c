@@ -2,7 +2,8 @@
 #include "graph/rule.h"
 
 static fl_status attr_shape(fl_call *c, const char *op, fl_err *err) {
-    FLI_WANT(c->attr.rank >= 1 && c->attr.rank <= FL_MAX_RANK, c, op, "wanted rank must be 1 to 4", err);
+    FLI_WANT(c->attr.rank >= 1 && c->attr.rank <= FL_MAX_RANK, c, op, "wanted rank must be 1 to 4",
+             err);
     for (int i = 0; i < c->attr.rank; i++) {
         FLI_WANT(c->attr.dim[i] > 0, c, op, "wanted dims must be positive", err);
     }
@@ -43,15 +44,21 @@ static bool reshape_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_reshape = {
-    .name = "reshape", .min_in = 1, .max_in = 1, .n_out = 1, .view = true,
-    .shape = reshape_shape, .grad = reshape_grad, .sample = reshape_sample,
+    .name = "reshape",
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 1,
+    .view = true,
+    .shape = reshape_shape,
+    .grad = reshape_grad,
+    .sample = reshape_sample,
 };
 
 static fl_status sum_to_shape(fl_call *c, fl_err *err) {
     FLI_DTYPES(c, 0, "sum_to", err);
     FL_TRY(attr_shape(c, "sum_to", err));
-    FLI_WANT(fli_is_trailing(&c->in[0], &c->out[0]) || fl_tensor_count(&c->out[0]) == 1, c, "sum_to",
-             "the wanted shape must be the trailing dims of x, or (1)", err);
+    FLI_WANT(fli_is_trailing(&c->in[0], &c->out[0]) || fl_tensor_count(&c->out[0]) == 1, c,
+             "sum_to", "the wanted shape must be the trailing dims of x, or (1)", err);
     c->out[0].dtype = fli_wide(c->in[0].dtype);
     return FL_OK;
 }
@@ -74,10 +81,17 @@ static bool sum_to_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_sum_to = {
-    .name = "sum_to", .min_in = 1, .max_in = 1, .n_out = 1,
-    .shape = sum_to_shape, .grad = sum_to_grad, .sample = sum_to_sample,
-    .accumulates = {true}, .mix = {{1, false}},
-    .tolerance_ppm = 20, .tolerance_bf16_ppm = 20,
+    .name = "sum_to",
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 1,
+    .shape = sum_to_shape,
+    .grad = sum_to_grad,
+    .sample = sum_to_sample,
+    .accumulates = {true},
+    .mix = {{1, false}},
+    .tolerance_ppm = 20,
+    .tolerance_bf16_ppm = 20,
 };
 
 static fl_status broadcast_shape(fl_call *c, fl_err *err) {
@@ -103,7 +117,12 @@ static bool broadcast_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_broadcast = {
-    .name = "broadcast", .min_in = 1, .max_in = 1, .n_out = 1,
-    .shape = broadcast_shape, .grad = broadcast_grad, .sample = broadcast_sample,
+    .name = "broadcast",
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 1,
+    .shape = broadcast_shape,
+    .grad = broadcast_grad,
+    .sample = broadcast_sample,
     .mix = {{1, false}},
 };

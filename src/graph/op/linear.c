@@ -18,8 +18,8 @@ static fl_status linear_shape(fl_call *c, fl_err *err) {
     const fl_tensor *x = &c->in[0], *w = &c->in[1];
     FLI_WANT(w->rank == 2 && w->dim[1] == fl_tensor_cols(x), c, "linear",
              "w must be (N, K), K the columns of x", err);
-    FLI_WANT(!fli_present(c, 2) || (c->in[2].rank == 1 && c->in[2].dim[0] == w->dim[0]), c, "linear",
-             "bias must be (N)", err);
+    FLI_WANT(!fli_present(c, 2) || (c->in[2].rank == 1 && c->in[2].dim[0] == w->dim[0]), c,
+             "linear", "bias must be (N)", err);
     FLI_WANT(fli_is_float(c->attr.dtype), c, "linear", "the result must be a float format", err);
     return with_cols(c, x, w->dim[0]);
 }
@@ -41,7 +41,7 @@ static void linear_grad(fl_grad *d) {
 
 /* M, N, K around tile and vector sizes, one row included. */
 static const int64_t product[][3] = {
-    {1, 1, 1},    {1, 5, 7},     {3, 2, 33},   {17, 18, 19}, {64, 48, 32},
+    {1, 1, 1},    {1, 5, 7},     {3, 2, 33},   {17, 18, 19},  {64, 48, 32},
     {1, 96, 128}, {33, 65, 130}, {8, 130, 64}, {130, 67, 96},
 };
 
@@ -59,10 +59,17 @@ static fl_cost product_cost(const fl_call *c) {  // each output row takes one pa
 }
 
 const fl_op fl_op_linear = {
-    .name = "linear", .min_in = 2, .max_in = 3, .n_out = 1,
-    .shape = linear_shape, .grad = linear_grad, .sample = linear_sample, .cost = product_cost,
+    .name = "linear",
+    .min_in = 2,
+    .max_in = 3,
+    .n_out = 1,
+    .shape = linear_shape,
+    .grad = linear_grad,
+    .sample = linear_sample,
+    .cost = product_cost,
     .mix = {{1, true}, {1, false}, {3, true}, {2, false}},
-    .tolerance_ppm = 30, .tolerance_bf16_ppm = 8000,
+    .tolerance_ppm = 30,
+    .tolerance_bf16_ppm = 8000,
 };
 
 static fl_status linear_dx_shape(fl_call *c, fl_err *err) {
@@ -82,16 +89,23 @@ static bool linear_dx_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_linear_dx = {
-    .name = "linear_dx", .min_in = 2, .max_in = 2, .n_out = 1,
-    .shape = linear_dx_shape, .sample = linear_dx_sample, .cost = product_cost,
+    .name = "linear_dx",
+    .min_in = 2,
+    .max_in = 2,
+    .n_out = 1,
+    .shape = linear_dx_shape,
+    .sample = linear_dx_sample,
+    .cost = product_cost,
     .mix = {{1, true}, {1, false}, {3, true}},
-    .tolerance_ppm = 30, .tolerance_bf16_ppm = 8000,
+    .tolerance_ppm = 30,
+    .tolerance_bf16_ppm = 8000,
 };
 
 static fl_status linear_dw_shape(fl_call *c, fl_err *err) {
     FLI_DTYPES(c, 0, "linear_dw", err);
     const fl_tensor *dy = &c->in[0], *x = &c->in[1];
-    FLI_WANT(fl_tensor_rows(dy) == fl_tensor_rows(x), c, "linear_dw", "dy and x must have the same rows", err);
+    FLI_WANT(fl_tensor_rows(dy) == fl_tensor_rows(x), c, "linear_dw",
+             "dy and x must have the same rows", err);
     fli_out(c, 0, fli_wide(x->dtype), 2, (int64_t[]){fl_tensor_cols(dy), fl_tensor_cols(x)});
     return FL_OK;
 }
@@ -109,10 +123,17 @@ static fl_cost linear_dw_cost(const fl_call *c) {
 }
 
 const fl_op fl_op_linear_dw = {
-    .name = "linear_dw", .min_in = 2, .max_in = 2, .n_out = 1,
-    .shape = linear_dw_shape, .sample = linear_dw_sample, .cost = linear_dw_cost,
-    .accumulates = {true}, .mix = {{3, false}},
-    .tolerance_ppm = 30, .tolerance_bf16_ppm = 30,  // bf16 operands, but f32 sums and an f32 result
+    .name = "linear_dw",
+    .min_in = 2,
+    .max_in = 2,
+    .n_out = 1,
+    .shape = linear_dw_shape,
+    .sample = linear_dw_sample,
+    .cost = linear_dw_cost,
+    .accumulates = {true},
+    .mix = {{3, false}},
+    .tolerance_ppm = 30,
+    .tolerance_bf16_ppm = 30,  // bf16 operands, but f32 sums and an f32 result
 };
 
 /* --- matmul --- */
@@ -131,17 +152,19 @@ static fl_status matmul_shape(fl_call *c, fl_err *err) {
     return FL_OK;
 }
 
-/* C = alpha op(A) op(B):  d op(A) = alpha dC op(B)^T,  d op(B) = alpha op(A)^T dC; stored transposed
- * when the operand is. */
+/* C = alpha op(A) op(B):  d op(A) = alpha dC op(B)^T,  d op(B) = alpha op(A)^T dC; stored
+ * transposed when the operand is. */
 static void matmul_grad(fl_grad *d) {
     const fl_val a = d->in[0], b = d->in[1], dc = d->dout[0];
     const bool ta = d->attr->trans_a, tb = d->attr->trans_b;
     const float alpha = d->attr->alpha;
     if (d->want[0]) {
-        d->din[0] = ta ? fl_matmul(d->g, b, dc, tb, true, alpha) : fl_matmul(d->g, dc, b, false, !tb, alpha);
+        d->din[0] = ta ? fl_matmul(d->g, b, dc, tb, true, alpha)
+                       : fl_matmul(d->g, dc, b, false, !tb, alpha);
     }
     if (d->want[1]) {
-        d->din[1] = tb ? fl_matmul(d->g, dc, a, true, ta, alpha) : fl_matmul(d->g, a, dc, !ta, false, alpha);
+        d->din[1] = tb ? fl_matmul(d->g, dc, a, true, ta, alpha)
+                       : fl_matmul(d->g, a, dc, !ta, false, alpha);
     }
 }
 
@@ -162,8 +185,15 @@ static fl_cost matmul_cost(const fl_call *c) {
 }
 
 const fl_op fl_op_matmul = {
-    .name = "matmul", .min_in = 2, .max_in = 2, .n_out = 1,
-    .shape = matmul_shape, .grad = matmul_grad, .sample = matmul_sample, .cost = matmul_cost,
+    .name = "matmul",
+    .min_in = 2,
+    .max_in = 2,
+    .n_out = 1,
+    .shape = matmul_shape,
+    .grad = matmul_grad,
+    .sample = matmul_sample,
+    .cost = matmul_cost,
     .mix = {{3, false}},
-    .tolerance_ppm = 30, .tolerance_bf16_ppm = 8000,
+    .tolerance_ppm = 30,
+    .tolerance_bf16_ppm = 8000,
 };

@@ -2,15 +2,17 @@
  *
  *   nll[n] = log sum_v exp(z[n, v]) - z[n, target[n]],   z = x w^T, soft-capped if attr.softcap
  *
- * target < 0 is ignored: nll 0 and no gradient. The gradient node also gives nll, so a training graph
- * makes the logits once (the executor drops the forward node, see backend/lower.c). */
+ * target < 0 is ignored: nll 0 and no gradient. The gradient node also gives nll, so a training
+ * graph makes the logits once (the executor drops the forward node, see backend/lower.c). */
 #include "graph/rule.h"
 
 static fl_status check_head(fl_call *c, const char *op, fl_err *err) {
     FLI_DTYPES(c, 4, op, err);
     const fl_tensor *x = &c->in[0], *w = &c->in[1], *target = &c->in[2];
-    FLI_WANT(w->rank == 2 && w->dim[1] == fl_tensor_cols(x), c, op, "w must be (V, C), C the columns of x", err);
-    FLI_WANT(fl_tensor_count(target) == fl_tensor_rows(x), c, op, "there must be one target a row of x", err);
+    FLI_WANT(w->rank == 2 && w->dim[1] == fl_tensor_cols(x), c, op,
+             "w must be (V, C), C the columns of x", err);
+    FLI_WANT(fl_tensor_count(target) == fl_tensor_rows(x), c, op,
+             "there must be one target a row of x", err);
     FLI_WANT(c->attr.softcap >= 0, c, op, "softcap must not be negative", err);
     return FL_OK;
 }
@@ -30,11 +32,16 @@ static void linear_ce_grad(fl_grad *d) {
 }
 
 static bool linear_ce_sample(int i, fl_sample *s) {
-    static const int64_t dims[][3] = {{1, 2, 1}, {3, 7, 5}, {17, 33, 19}, {70, 130, 48}, {5, 700, 64}};
+    static const int64_t dims[][3] = {{1, 2, 1},
+                                      {3, 7, 5},
+                                      {17, 33, 19},
+                                      {70, 130, 48},
+                                      {5, 700, 64}};
     if (i >= 2 * FLI_COUNT(dims)) return false;
     const int64_t *n = dims[i / 2];
     *s = (fl_sample){.call = {.n_in = 3,
-                              .in = {FLI_T(FL_F32, n[0], n[2]), FLI_T(FL_F32, n[1], n[2]), FLI_T(FL_I32, n[0])},
+                              .in = {FLI_T(FL_F32, n[0], n[2]), FLI_T(FL_F32, n[1], n[2]),
+                                     FLI_T(FL_I32, n[0])},
                               .attr = {.softcap = i % 2 ? 2.0f : 0.0f}},
                      .int_below = {[2] = n[1]},
                      .int_min = {[2] = -1}};
@@ -47,16 +54,24 @@ static fl_cost linear_ce_cost(const fl_call *c) {
 }
 
 const fl_op fl_op_linear_ce = {
-    .name = "linear_ce", .min_in = 3, .max_in = 3, .n_out = 1,
-    .shape = linear_ce_shape, .grad = linear_ce_grad, .sample = linear_ce_sample, .cost = linear_ce_cost,
+    .name = "linear_ce",
+    .min_in = 3,
+    .max_in = 3,
+    .n_out = 1,
+    .shape = linear_ce_shape,
+    .grad = linear_ce_grad,
+    .sample = linear_ce_sample,
+    .cost = linear_ce_cost,
     .mix = {{1, false}, {3, false}},
-    .tolerance_ppm = 30, .tolerance_bf16_ppm = 1000,
+    .tolerance_ppm = 30,
+    .tolerance_bf16_ppm = 1000,
 };
 
 static fl_status linear_ce_grad_shape(fl_call *c, fl_err *err) {
     FL_TRY(check_head(c, "linear_ce_grad", err));
     const fl_tensor *x = &c->in[0], *w = &c->in[1], *g = &c->in[3];
-    FLI_WANT(fl_tensor_count(g) == fl_tensor_rows(x), c, "linear_ce_grad", "there must be one g a row of x", err);
+    FLI_WANT(fl_tensor_count(g) == fl_tensor_rows(x), c, "linear_ce_grad",
+             "there must be one g a row of x", err);
     fli_out_like(c, 0, x, x->dtype);
     fli_out_like(c, 1, w, fli_wide(x->dtype));
     fli_out(c, 2, fli_wide(x->dtype), 1, (int64_t[]){fl_tensor_rows(x)});
@@ -76,8 +91,15 @@ static fl_cost linear_ce_grad_cost(const fl_call *c) {
 }
 
 const fl_op fl_op_linear_ce_grad = {
-    .name = "linear_ce_grad", .min_in = 4, .max_in = 4, .n_out = 3,
-    .shape = linear_ce_grad_shape, .sample = linear_ce_grad_sample, .cost = linear_ce_grad_cost,
-    .accumulates = {false, true}, .mix = {{1, false}, {3, false}},
-    .tolerance_ppm = 30, .tolerance_bf16_ppm = 10000,
+    .name = "linear_ce_grad",
+    .min_in = 4,
+    .max_in = 4,
+    .n_out = 3,
+    .shape = linear_ce_grad_shape,
+    .sample = linear_ce_grad_sample,
+    .cost = linear_ce_grad_cost,
+    .accumulates = {false, true},
+    .mix = {{1, false}, {3, false}},
+    .tolerance_ppm = 30,
+    .tolerance_bf16_ppm = 10000,
 };

@@ -1,7 +1,8 @@
 /* norm - layer_norm and rms_norm over the last dim, and their gradients.
  *
- *   layer_norm  y = (x - mean) rstd w + b,   rstd = 1 / sqrt(var + eps)   stats (rows, 2): mean, rstd
- *   rms_norm    y = x rstd w,                rstd = 1 / sqrt(mean(x^2) + eps)   stats (rows, 1): rstd */
+ *   layer_norm  y = (x - mean) rstd w + b,   rstd = 1 / sqrt(var + eps)   stats (rows, 2): mean,
+ * rstd rms_norm    y = x rstd w,                rstd = 1 / sqrt(mean(x^2) + eps)   stats (rows, 1):
+ * rstd */
 #include "graph/rule.h"
 
 static fl_status norm_shape(fl_call *c, const char *op, int64_t n_stats, fl_err *err) {
@@ -24,9 +25,10 @@ static fl_status norm_grad_shape(fl_call *c, const char *op, int64_t n_stats, fl
     FLI_DTYPES(c, 0, op, err);
     const fl_tensor *dy = &c->in[0], *x = &c->in[1], *w = &c->in[2], *stats = &c->in[3];
     FLI_WANT(fl_tensor_same_shape(dy, x), c, op, "dy and x must have one shape", err);
-    FLI_WANT(w->rank == 1 && w->dim[0] == fl_tensor_cols(x), c, op, "w must have the columns of x", err);
-    FLI_WANT(stats->rank == 2 && stats->dim[0] == fl_tensor_rows(x) && stats->dim[1] == n_stats, c, op,
-             "stats are not those of x", err);
+    FLI_WANT(w->rank == 1 && w->dim[0] == fl_tensor_cols(x), c, op, "w must have the columns of x",
+             err);
+    FLI_WANT(stats->rank == 2 && stats->dim[0] == fl_tensor_rows(x) && stats->dim[1] == n_stats, c,
+             op, "stats are not those of x", err);
     fli_out_like(c, 0, x, x->dtype);
     fli_out_like(c, 1, w, fli_wide(x->dtype));
     if (n_stats == 2) fli_out_like(c, 2, w, fli_wide(x->dtype));
@@ -76,10 +78,16 @@ static bool layer_norm_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_layer_norm = {
-    .name = "layer_norm", .min_in = 2, .max_in = 3, .n_out = 2,
-    .shape = layer_norm_shape, .grad = layer_norm_grad, .sample = layer_norm_sample,
+    .name = "layer_norm",
+    .min_in = 2,
+    .max_in = 3,
+    .n_out = 2,
+    .shape = layer_norm_shape,
+    .grad = layer_norm_grad,
+    .sample = layer_norm_sample,
     .mix = {{0, true}, {1, true}, {1, false}},
-    .tolerance_ppm = 20, .tolerance_bf16_ppm = 8000,
+    .tolerance_ppm = 20,
+    .tolerance_bf16_ppm = 8000,
 };
 
 static fl_status layer_norm_grad_shape(fl_call *c, fl_err *err) {
@@ -91,10 +99,16 @@ static bool layer_norm_grad_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_layer_norm_grad = {
-    .name = "layer_norm_grad", .min_in = 4, .max_in = 4, .n_out = 3,
-    .shape = layer_norm_grad_shape, .sample = layer_norm_grad_sample,
-    .accumulates = {false, true, true}, .mix = {{1, false}, {3, false}},
-    .tolerance_ppm = 20, .tolerance_bf16_ppm = 8000,
+    .name = "layer_norm_grad",
+    .min_in = 4,
+    .max_in = 4,
+    .n_out = 3,
+    .shape = layer_norm_grad_shape,
+    .sample = layer_norm_grad_sample,
+    .accumulates = {false, true, true},
+    .mix = {{1, false}, {3, false}},
+    .tolerance_ppm = 20,
+    .tolerance_bf16_ppm = 8000,
 };
 
 static fl_status rms_norm_shape(fl_call *c, fl_err *err) {
@@ -113,10 +127,16 @@ static bool rms_norm_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_rms_norm = {
-    .name = "rms_norm", .min_in = 2, .max_in = 2, .n_out = 2,
-    .shape = rms_norm_shape, .grad = rms_norm_grad, .sample = rms_norm_sample,
+    .name = "rms_norm",
+    .min_in = 2,
+    .max_in = 2,
+    .n_out = 2,
+    .shape = rms_norm_shape,
+    .grad = rms_norm_grad,
+    .sample = rms_norm_sample,
     .mix = {{0, true}, {1, true}, {1, false}},
-    .tolerance_ppm = 20, .tolerance_bf16_ppm = 8000,
+    .tolerance_ppm = 20,
+    .tolerance_bf16_ppm = 8000,
 };
 
 static fl_status rms_norm_grad_shape(fl_call *c, fl_err *err) {
@@ -128,8 +148,14 @@ static bool rms_norm_grad_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_rms_norm_grad = {
-    .name = "rms_norm_grad", .min_in = 4, .max_in = 4, .n_out = 2,
-    .shape = rms_norm_grad_shape, .sample = rms_norm_grad_sample,
-    .accumulates = {false, true}, .mix = {{1, false}, {3, false}},
-    .tolerance_ppm = 20, .tolerance_bf16_ppm = 8000,
+    .name = "rms_norm_grad",
+    .min_in = 4,
+    .max_in = 4,
+    .n_out = 2,
+    .shape = rms_norm_grad_shape,
+    .sample = rms_norm_grad_sample,
+    .accumulates = {false, true},
+    .mix = {{1, false}, {3, false}},
+    .tolerance_ppm = 20,
+    .tolerance_bf16_ppm = 8000,
 };

@@ -41,10 +41,16 @@ static bool adamw_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_adamw = {
-    .name = "adamw", .min_in = 5, .max_in = 5, .n_out = 3,
-    .shape = adamw_shape, .sample = adamw_sample,
-    .alias = {1, 2, 3}, .no_recompute = true,
-    .tolerance_ppm = 5, .tolerance_bf16_ppm = 8000,
+    .name = "adamw",
+    .min_in = 5,
+    .max_in = 5,
+    .n_out = 3,
+    .shape = adamw_shape,
+    .sample = adamw_sample,
+    .alias = {1, 2, 3},
+    .no_recompute = true,
+    .tolerance_ppm = 5,
+    .tolerance_bf16_ppm = 8000,
 };
 
 static fl_status muon_momentum_shape(fl_call *c, fl_err *err) {
@@ -59,10 +65,16 @@ static bool muon_momentum_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_muon_momentum = {
-    .name = "muon_momentum", .min_in = 3, .max_in = 3, .n_out = 2,
-    .shape = muon_momentum_shape, .sample = muon_momentum_sample,
-    .alias = {1}, .no_recompute = true,
-    .tolerance_ppm = 2, .tolerance_bf16_ppm = 8000,
+    .name = "muon_momentum",
+    .min_in = 3,
+    .max_in = 3,
+    .n_out = 2,
+    .shape = muon_momentum_shape,
+    .sample = muon_momentum_sample,
+    .alias = {1},
+    .no_recompute = true,
+    .tolerance_ppm = 2,
+    .tolerance_bf16_ppm = 8000,
 };
 
 static fl_status muon_apply_shape(fl_call *c, fl_err *err) {
@@ -76,10 +88,17 @@ static bool muon_apply_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_muon_apply = {
-    .name = "muon_apply", .min_in = 3, .max_in = 3, .n_out = 1,
-    .shape = muon_apply_shape, .sample = muon_apply_sample,
-    .alias = {1}, .no_recompute = true, .mix = {{2, false}},
-    .tolerance_ppm = 2, .tolerance_bf16_ppm = 2,  // u may be bf16, w stays f32
+    .name = "muon_apply",
+    .min_in = 3,
+    .max_in = 3,
+    .n_out = 1,
+    .shape = muon_apply_shape,
+    .sample = muon_apply_sample,
+    .alias = {1},
+    .no_recompute = true,
+    .mix = {{2, false}},
+    .tolerance_ppm = 2,
+    .tolerance_bf16_ppm = 2,  // u may be bf16, w stays f32
 };
 
 static fl_status sum_squares_shape(fl_call *c, fl_err *err) {
@@ -96,10 +115,15 @@ static bool sum_squares_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_sum_squares = {
-    .name = "sum_squares", .min_in = 1, .max_in = 1, .n_out = 1,
-    .shape = sum_squares_shape, .sample = sum_squares_sample,
+    .name = "sum_squares",
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 1,
+    .shape = sum_squares_shape,
+    .sample = sum_squares_sample,
     .mix = {{1, false}},
-    .tolerance_ppm = 1, .tolerance_bf16_ppm = 1,
+    .tolerance_ppm = 1,
+    .tolerance_bf16_ppm = 1,
 };
 
 static fl_status rsqrt_scale_shape(fl_call *c, fl_err *err) {
@@ -118,8 +142,14 @@ static bool rsqrt_scale_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_rsqrt_scale = {
-    .name = "rsqrt_scale", .min_in = 2, .max_in = 2, .n_out = 1,
-    .shape = rsqrt_scale_shape, .sample = rsqrt_scale_sample,
-    .in_place = {1}, .mix = {{1, false}},
-    .tolerance_ppm = 2, .tolerance_bf16_ppm = 8000,
+    .name = "rsqrt_scale",
+    .min_in = 2,
+    .max_in = 2,
+    .n_out = 1,
+    .shape = rsqrt_scale_shape,
+    .sample = rsqrt_scale_sample,
+    .in_place = {1},
+    .mix = {{1, false}},
+    .tolerance_ppm = 2,
+    .tolerance_bf16_ppm = 8000,
 };

@@ -8,9 +8,10 @@ static fl_status rope_shape(fl_call *c, fl_err *err) {
     FLI_DTYPES(c, 2, "rope", err);
     const fl_tensor *x = &c->in[0], *position = &c->in[1], *freq = &c->in[2];
     FLI_WANT(x->rank == 4 && x->dim[3] % 2 == 0, c, "rope", "x must be (B, T, H, D), D even", err);
-    FLI_WANT(position->rank == 2 && position->dim[0] == x->dim[0] && position->dim[1] == x->dim[1], c,
-             "rope", "position must be (B, T)", err);
-    FLI_WANT(freq->rank == 1 && freq->dim[0] == x->dim[3] / 2, c, "rope", "inv_freq must be (D/2)", err);
+    FLI_WANT(position->rank == 2 && position->dim[0] == x->dim[0] && position->dim[1] == x->dim[1],
+             c, "rope", "position must be (B, T)", err);
+    FLI_WANT(freq->rank == 1 && freq->dim[0] == x->dim[3] / 2, c, "rope", "inv_freq must be (D/2)",
+             err);
     fli_out_like(c, 0, x, x->dtype);
     return FL_OK;
 }
@@ -27,8 +28,8 @@ static bool rope_sample(int i, fl_sample *s) {
     if (i >= 2 * FLI_COUNT(dims)) return false;
     const int64_t *n = dims[i / 2];
     *s = (fl_sample){.call = {.n_in = 3,
-                              .in = {FLI_T(FL_F32, n[0], n[1], n[2], n[3]), FLI_T(FL_I32, n[0], n[1]),
-                                     FLI_T(FL_F32, n[3] / 2)},
+                              .in = {FLI_T(FL_F32, n[0], n[1], n[2], n[3]),
+                                     FLI_T(FL_I32, n[0], n[1]), FLI_T(FL_F32, n[3] / 2)},
                               .attr = {.interleaved = i % 2, .inverse = i / 2 % 2}},
                      .int_below = {[1] = 2000},
                      .positive = {[2] = true}};
@@ -36,8 +37,15 @@ static bool rope_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_rope = {
-    .name = "rope", .min_in = 3, .max_in = 3, .n_out = 1,
-    .shape = rope_shape, .grad = rope_grad, .sample = rope_sample,
-    .in_place = {1}, .mix = {{1, false}},
-    .tolerance_ppm = 250, .tolerance_bf16_ppm = 8000,  // an f32 angle near 2000 is known to 1.2e-4
+    .name = "rope",
+    .min_in = 3,
+    .max_in = 3,
+    .n_out = 1,
+    .shape = rope_shape,
+    .grad = rope_grad,
+    .sample = rope_sample,
+    .in_place = {1},
+    .mix = {{1, false}},
+    .tolerance_ppm = 250,
+    .tolerance_bf16_ppm = 8000,  // an f32 angle near 2000 is known to 1.2e-4
 };

@@ -1,5 +1,5 @@
-/* softmax - over the last dim, in f32: for sampling and reports. Training goes through linear_ce and
- * attention, which keep their own; that is why there is no gradient rule. */
+/* softmax - over the last dim, in f32: for sampling and reports. Training goes through linear_ce
+ * and attention, which keep their own; that is why there is no gradient rule. */
 #include "graph/rule.h"
 
 static fl_status softmax_shape(fl_call *c, fl_err *err) {
@@ -16,8 +16,13 @@ static bool softmax_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_softmax = {
-    .name = "softmax", .min_in = 1, .max_in = 1, .n_out = 1,
-    .shape = softmax_shape, .sample = softmax_sample,
+    .name = "softmax",
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 1,
+    .shape = softmax_shape,
+    .sample = softmax_sample,
     .mix = {{1, false}},
-    .tolerance_ppm = 3, .tolerance_bf16_ppm = 3,
+    .tolerance_ppm = 3,
+    .tolerance_bf16_ppm = 3,
 };

@@ -38,10 +38,17 @@ static bool unary_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_unary = {
-    .name = "unary", .min_in = 1, .max_in = 1, .n_out = 1,
-    .shape = unary_shape, .grad = unary_grad, .sample = unary_sample,
-    .in_place = {1}, .mix = {{1, false}},
-    .tolerance_ppm = 3, .tolerance_bf16_ppm = 8000,
+    .name = "unary",
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 1,
+    .shape = unary_shape,
+    .grad = unary_grad,
+    .sample = unary_sample,
+    .in_place = {1},
+    .mix = {{1, false}},
+    .tolerance_ppm = 3,
+    .tolerance_bf16_ppm = 8000,
 };
 
 static fl_status unary_grad_shape(fl_call *c, fl_err *err) {
@@ -53,10 +60,16 @@ static bool unary_grad_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_unary_grad = {
-    .name = "unary_grad", .min_in = 2, .max_in = 2, .n_out = 1,
-    .shape = unary_grad_shape, .sample = unary_grad_sample,
-    .in_place = {2}, .mix = {{3, false}},
-    .tolerance_ppm = 5, .tolerance_bf16_ppm = 8000,
+    .name = "unary_grad",
+    .min_in = 2,
+    .max_in = 2,
+    .n_out = 1,
+    .shape = unary_grad_shape,
+    .sample = unary_grad_sample,
+    .in_place = {2},
+    .mix = {{3, false}},
+    .tolerance_ppm = 5,
+    .tolerance_bf16_ppm = 8000,
 };
 
 static fl_status gated_shape(fl_call *c, fl_err *err) {
@@ -77,10 +90,17 @@ static bool gated_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_gated = {
-    .name = "gated", .min_in = 2, .max_in = 2, .n_out = 1,
-    .shape = gated_shape, .grad = gated_grad, .sample = gated_sample,
-    .in_place = {1}, .mix = {{3, false}},
-    .tolerance_ppm = 3, .tolerance_bf16_ppm = 8000,
+    .name = "gated",
+    .min_in = 2,
+    .max_in = 2,
+    .n_out = 1,
+    .shape = gated_shape,
+    .grad = gated_grad,
+    .sample = gated_sample,
+    .in_place = {1},
+    .mix = {{3, false}},
+    .tolerance_ppm = 3,
+    .tolerance_bf16_ppm = 8000,
 };
 
 static fl_status gated_grad_shape(fl_call *c, fl_err *err) {
@@ -92,8 +112,14 @@ static bool gated_grad_sample(int i, fl_sample *s) {
 }
 
 const fl_op fl_op_gated_grad = {
-    .name = "gated_grad", .min_in = 3, .max_in = 3, .n_out = 2,
-    .shape = gated_grad_shape, .sample = gated_grad_sample,
-    .in_place = {1, 2}, .mix = {{7, false}},
-    .tolerance_ppm = 5, .tolerance_bf16_ppm = 8000,
+    .name = "gated_grad",
+    .min_in = 3,
+    .max_in = 3,
+    .n_out = 2,
+    .shape = gated_grad_shape,
+    .sample = gated_grad_sample,
+    .in_place = {1, 2},
+    .mix = {{7, false}},
+    .tolerance_ppm = 5,
+    .tolerance_bf16_ppm = 8000,
 };
