@@ -1,4 +1,5 @@
-/* check_cuda - the CUDA row is there and harmless without a GPU; with one, its kernels agree with the reference. */
+/* check_cuda - the CUDA row is there and harmless without a GPU; with one, its kernels agree with
+ * the reference. */
 #include <string.h>
 
 #include "backend/backend.h"

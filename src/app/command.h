@@ -6,14 +6,16 @@
  *         {0}};
  *     static fl_status run(const app_args *a, fl_err *err) { ... app_int(a, "steps") ... }
  *     const app_command cmd_train = {
- *         .name = "train", .args = "TEXT...", .summary = "pre-train a model", .flags = flags, .run = run};
+ *         .name = "train", .args = "TEXT...", .summary = "pre-train a model", .flags = flags,
+ *         .run = run};
  *
- * and a line COMMAND(train) in commands.def. From the row come parsing, --help, the man page and completion in
- * three shells. A command prints its result on standard output and computes nothing itself: it calls the library.
- * Messages and progress go to standard error (terminal.h).
+ * and a line COMMAND(train) in commands.def. From the row come parsing, --help, the man page and
+ * completion in three shells. A command prints its result on standard output and computes nothing
+ * itself: it calls the library. Messages and progress go to standard error (terminal.h).
  *
- * run returns FL_OK (exit 0), FL_ERR_ARG (the user asked for something impossible: exit 2) or another failure
- * (exit 1); main prints the message. Long work looks at fl_interrupted(), saves and returns FL_OK: exit 130. */
+ * run returns FL_OK (exit 0), FL_ERR_ARG (the user asked for something impossible: exit 2) or
+ * another failure (exit 1); main prints the message. Long work looks at fl_interrupted(), saves and
+ * returns FL_OK: exit 130. */
 #ifndef FL_APP_COMMAND_H
 #define FL_APP_COMMAND_H
 
@@ -38,7 +40,7 @@ typedef struct {
     const char   *name;        // "batch-size"; NULL ends a table
     char          short_name;  // 'b', or 0
     app_flag_type type;
-    const char   *metavar;   // "N", "FILE", "DIR", "TIME": shells complete FILE, DIR and MODEL as paths
+    const char   *metavar;     // "N", "TIME"; shells complete FILE, DIR, MODEL and TEXT as paths
     const char   *fallback;  // the default as the user would type it; NULL: absent
     const char   *help;      // "windows per step", no full stop
     double        least, most;  // of a number; equal: no limits
@@ -48,7 +50,7 @@ typedef struct app_args app_args;
 
 typedef struct {
     const char     *name;     // "train", or two words: "tokenizer train"
-    const char     *args;     // positionals: "MODEL [PROMPT]", "TEXT..."; NULL: none. "X..." is one or more
+    const char     *args;     // positionals: "MODEL [PROMPT]"; "X..." is one or more; NULL: none
     const char     *summary;  // one line
     const char     *details;  // paragraphs and examples for --help and the man page; NULL: none
     const app_flag *flags;    // besides the common ones; NULL: none
@@ -69,14 +71,16 @@ const char *app_str(const app_args *a, const char *flag);   // NULL when absent
 int         app_list(const app_args *a, const char *flag, const char *const **values);  // how many
 
 /* Parse argv[0..argc) after the command's own words. Failures are FL_ERR_ARG. */
-FL_MUST_USE fl_status app_args_parse(app_args **out, const app_command *c, int argc, char **argv, fl_err *err);
+FL_MUST_USE fl_status app_args_parse(app_args **out, const app_command *c, int argc, char **argv,
+                                     fl_err *err);
 void app_args_free(app_args *a);
 
-/* The word of `words` (NULL ends) nearest to `typed`, or NULL if none is near enough to be meant. */
+/* The word of `words` (NULL ends) nearest to `typed`, or NULL if none is near enough. */
 const char *app_nearest(const char *typed, const char *const *words);
 
 /* The command that argv[0..argc) names and how many words that took. */
-FL_MUST_USE fl_status app_command_find(const app_command **out, int *n_words, int argc, const char *const *argv, fl_err *err);
+FL_MUST_USE fl_status app_command_find(const app_command **out, int *n_words, int argc,
+                                       const char *const *argv, fl_err *err);
 
 /* Everything printed so far reaches standard output, or the reason why not. */
 FL_MUST_USE fl_status app_flush(fl_err *err);

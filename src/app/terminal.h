@@ -6,7 +6,8 @@
 
 typedef enum { TALK_QUIET, TALK_NORMAL, TALK_VERBOSE } app_talk;
 
-/* Take the library's messages from here on. Warnings are always shown, notes unless quiet, the rest if verbose. */
+/* Take the library's messages from here on. Warnings are always shown, notes unless quiet, the rest
+ * if verbose. */
 void app_terminal_open(app_talk talk);
 
 /* A progress bar on a terminal; a line every few seconds elsewhere; nothing when quiet. */

@@ -1,8 +1,8 @@
 /* file.h - files: read, map, replace atomically, list.
  *
- * Everything Fledge writes goes through fl_file_write or fl_outfile: bytes go to a temporary file in the
- * same folder, are flushed to disk, and take the final name by rename. A crash or a full disk leaves the
- * old file as it was. Messages name the path and the system's reason. */
+ * Everything Fledge writes goes through fl_file_write or fl_outfile: bytes go to a temporary file
+ * in the same folder, are flushed to disk, and take the final name by rename. A crash or a full
+ * disk leaves the old file as it was. Messages name the path and the system's reason. */
 #ifndef FL_BASE_FILE_H
 #define FL_BASE_FILE_H
 
@@ -22,18 +22,20 @@ enum { FL_PATH_MAX = 4096 };
 bool    fl_path_exists(const char *path);
 bool    fl_path_is_dir(const char *path);
 int64_t fl_path_bytes(const char *path);  // -1 if it cannot be read
-FL_MUST_USE fl_status fl_path_join(char out[FL_PATH_MAX], const char *dir, const char *name, fl_err *err);
+FL_MUST_USE fl_status fl_path_join(char out[FL_PATH_MAX], const char *dir, const char *name,
+                                   fl_err *err);
 const char *fl_path_base(const char *path);  // after the last '/'
 bool    fl_path_has_suffix(const char *path, const char *suffix);
 
 /* The whole file, NUL-terminated, owned by the caller (fl_dealloc). Fails above `max_bytes`. */
-FL_MUST_USE fl_status fl_file_read(const char *path, size_t max_bytes, char **out, size_t *n, fl_err *err);
+FL_MUST_USE fl_status fl_file_read(const char *path, size_t max_bytes, char **out, size_t *n,
+                                   fl_err *err);
 
 /* Replace `path` by these bytes, atomically. */
 FL_MUST_USE fl_status fl_file_write(const char *path, const void *data, size_t n, fl_err *err);
 
-/* The same for output made piece by piece. A write error is kept and returned by commit. Exactly one of
- * commit and abort ends it. */
+/* The same for output made piece by piece. A write error is kept and returned by commit. Exactly
+ * one of commit and abort ends it. */
 typedef struct fl_outfile fl_outfile;
 FL_MUST_USE fl_status fl_outfile_open(fl_outfile **out, const char *path, fl_err *err);
 FILE *fl_outfile_stream(fl_outfile *f);
@@ -48,12 +50,12 @@ typedef struct {
 FL_MUST_USE fl_status fl_map_open(fl_map *out, const char *path, fl_err *err);
 void fl_map_close(fl_map *m);
 
-FL_MUST_USE fl_status fl_dir_make(const char *path, fl_err *err);    // with parents; existing is fine
+FL_MUST_USE fl_status fl_dir_make(const char *path, fl_err *err);  // with parents; existing is fine
 FL_MUST_USE fl_status fl_dir_remove(const char *path, fl_err *err);  // with everything in it
-FL_MUST_USE fl_status fl_dir_sync(const char *path, fl_err *err);    // make renames inside it durable
-FL_MUST_USE fl_status fl_link_replace(const char *link, const char *target, fl_err *err);  // symlink, atomically
+FL_MUST_USE fl_status fl_dir_sync(const char *path, fl_err *err);  // make renames inside it durable
+FL_MUST_USE fl_status fl_link_replace(const char *link, const char *target, fl_err *err);  // symlink
 
-/* Names of the entries, sorted bytewise, without "." and ".."; one allocation, freed by fl_dealloc. */
+/* Names of the entries, sorted bytewise, without "." and ".."; one block, freed by fl_dealloc. */
 FL_MUST_USE fl_status fl_dir_list(const char *path, char ***names, size_t *n, fl_err *err);
 
 #ifdef __cplusplus

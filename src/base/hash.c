@@ -1,3 +1,4 @@
+/* hash - XXH3 of libxxhash behind our own names. */
 #include "base/hash.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* json - jansson in, our own text out, and getters that say what they wanted. */
 #include "base/json.h"
 
 #include <math.h>

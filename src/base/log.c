@@ -1,3 +1,4 @@
+/* log - one sink for what the library has to say. */
 #include "base/log.h"
 
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* log.h - how the library tells its caller something that is not an error.
  *
- * The library never prints. Warnings and notes go to the sink the program installs; without one they are
- * dropped. A warning names the file, the field and the remedy. */
+ * The library never prints. Warnings and notes go to the sink the program installs; without one
+ * they are dropped. A warning names the file, the field and the remedy. */
 #ifndef FL_BASE_LOG_H
 #define FL_BASE_LOG_H
 

@@ -1,3 +1,4 @@
+/* progress - how far long work is, and whether it was asked to stop. */
 #include "base/progress.h"
 
 #include <stdatomic.h>

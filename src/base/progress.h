@@ -1,7 +1,8 @@
 /* progress.h - long work tells how far it is, and can be asked to stop.
  *
- * The worker calls fl_progress_step; whoever owns the terminal installed `show`. fl_interrupted becomes
- * true after fl_interrupt (which a SIGINT handler may call); long loops look at it and stop cleanly. */
+ * The worker calls fl_progress_step; whoever owns the terminal installed `show`. fl_interrupted
+ * becomes true after fl_interrupt (which a SIGINT handler may call); long loops look at it and stop
+ * cleanly. */
 #ifndef FL_BASE_PROGRESS_H
 #define FL_BASE_PROGRESS_H
 
@@ -23,7 +24,8 @@ struct fl_progress {
     char        detail[160];  // "loss 2.31  12.3k tok/s  61 % of roof"
 };
 
-void fl_progress_begin(fl_progress *p, const char *what, const char *unit, double total);  // p may be NULL
+/* Of all three p may be NULL. */
+void fl_progress_begin(fl_progress *p, const char *what, const char *unit, double total);
 void fl_progress_step(fl_progress *p, double done);
 void fl_progress_end(fl_progress *p);
 

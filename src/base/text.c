@@ -1,3 +1,4 @@
+/* text - growable strings, UTF-8, and numbers for people. */
 #include "base/text.h"
 
 #include <math.h>

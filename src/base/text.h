@@ -30,11 +30,12 @@ const char *fl_text_str(const fl_text *t);  // "" when empty
 
 char *fl_strdup(const char *s);  // fl_dealloc frees it; NULL when memory is exhausted
 
-/* One code point from s[0..n), n > 0. Sets *len to the bytes used (1..4). Malformed input gives -1 and
- * *len = 1 (so that invalid bytes are passed over one at a time). Overlong forms and surrogates are malformed. */
+/* One code point from s[0..n), n > 0. Sets *len to the bytes used (1..4). Malformed input gives -1
+ * and *len = 1 (so that invalid bytes are passed over one at a time). Overlong forms and surrogates
+ * are malformed. */
 int32_t fl_utf8_decode(const uint8_t *s, size_t n, int *len);
 int     fl_utf8_encode(int32_t cp, char out[4]);      // bytes written
-size_t  fl_utf8_complete(const uint8_t *s, size_t n); // longest prefix that does not end inside a character
+size_t  fl_utf8_complete(const uint8_t *s, size_t n);  // longest prefix of whole characters
 
 /* "1.2M", "3.4 GiB", "2m 05s": for people. Return `out`. */
 enum { FL_HUMAN = 32 };

@@ -15,7 +15,7 @@ extern "C" {
 
 typedef struct fl_pool fl_pool;
 
-/* Do tasks [begin, end). `worker` is in [0, fl_pool_size). Never called twice at once for one worker. */
+/* Do tasks [begin, end). `worker` is in [0, fl_pool_size). Never twice at once for one worker. */
 typedef void (*fl_task)(void *ctx, int64_t begin, int64_t end, int worker);
 
 /* `n` threads in all, 0: FLEDGE_THREADS or one per core this process may use. */

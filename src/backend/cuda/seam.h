@@ -1,8 +1,9 @@
 /* seam.h - what crosses between the library and libfledge-cuda.so.
  *
- * The object is made by nvcc from device/ and loaded only where it is asked for. Plain C both ways: a .cu file
- * fills a table of functions, cuda.c (which never sees CUDA) puts kernels over them. No templates, no C++ or CUDA
- * types, and nothing of the library is called from the other side, so either can be built without the other. */
+ * The object is made by nvcc from device/ and loaded only where it is asked for. Plain C both ways:
+ * a .cu file fills a table of functions, cuda.c (which never sees CUDA) puts kernels over them. No
+ * templates, no C++ or CUDA types, and nothing of the library is called from the other side, so
+ * either can be built without the other. */
 #ifndef FL_BACKEND_CUDA_SEAM_H
 #define FL_BACKEND_CUDA_SEAM_H
 
