@@ -1,5 +1,5 @@
-/* check_format - writers against the reference packages' bytes (tests/peers/format_goldens.py), and readers against
- * files that lie. */
+/* check_format - writers against the reference packages' bytes (tests/peers/format_goldens.py), and
+ * readers against files that lie. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -21,13 +21,19 @@ static void same_bytes(const char *path, const char *golden_name) {
     fl_err err;
     CHECK(fl_file_read(path, 1 << 20, &a, &n, &err) == FL_OK);
     CHECK(fl_file_read(golden, 1 << 20, &b, &k, &err) == FL_OK);
-    CHECKF(n == k && a && b && memcmp(a, b, n) == 0, "%s: %zu bytes, golden %zu", golden_name, n, k);
+    CHECKF(n == k && a && b && memcmp(a, b, n) == 0, "%s: %zu bytes, golden %zu", golden_name, n,
+           k);
     fl_dealloc(a);
     fl_dealloc(b);
 }
 
-static fl_write_tensor plain(const char *name, fl_dtype dtype, int rank, const void *source, fl_dtype from) {
-    fl_write_tensor w = {.name = name, .dtype = dtype, .rank = rank, .source = source, .source_dtype = from};
+static fl_write_tensor plain(const char *name, fl_dtype dtype, int rank, const void *source,
+                             fl_dtype from) {
+    fl_write_tensor w = {.name = name,
+                         .dtype = dtype,
+                         .rank = rank,
+                         .source = source,
+                         .source_dtype = from};
     w.dim[0] = rank == 2 ? 2 : from == FL_I32 ? 2 : 3;
     w.dim[1] = 3;
     return w;
@@ -40,7 +46,7 @@ static void ramp_row(const fl_write_tensor *w, int64_t row, float *out) {
 
 static void check_safetensors_write(void) {
     fl_write_tensor w[] = {
-        plain("ids", FL_I32, 1, ids, FL_I32),      plain("z.full", FL_F32, 2, ramp, FL_F32),
+        plain("ids", FL_I32, 1, ids, FL_I32),       plain("z.full", FL_F32, 2, ramp, FL_F32),
         plain("a.brain", FL_BF16, 2, NULL, FL_F32), plain("c.full", FL_F32, 1, ramp, FL_F32),
         plain("b.half", FL_F16, 2, ramp, FL_F32),
     };
@@ -62,15 +68,17 @@ static void check_safetensors_read(void) {
         const fl_stored_tensor *t = fl_safetensors_at(st, i);
         CHECK(fl_safetensors_find(st, t->name) == t);
         for (int64_t k = 0; k < fl_tensor_count(&t->t); k++)
-            CHECKF(fl_tensor_get(&t->t, k) == (t->t.dtype == FL_I32 ? ids[k] : (double)ramp[k]), "%s %d", t->name, (int)k);
+            CHECKF(fl_tensor_get(&t->t, k) == (t->t.dtype == FL_I32 ? ids[k] : (double)ramp[k]),
+                   "%s %d", t->name, (int)k);
     }
     fl_safetensors_close(st);
 }
 
-/* A header, and how many bytes of data follow it; the word its error must contain (NULL: it is good). */
+/* A header, and how many bytes of data follow it; the word its error must contain (NULL: it is
+ * good). */
 static const struct {
     const char *header;
-    size_t      data;
+    size_t data;
     const char *word;
 } lies[] = {
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8, NULL},
@@ -95,13 +103,17 @@ static const struct {
     {"{\"a\":{\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "dtype"},
     {"{\"a\":7}", 8, "object"},
     {"[]", 0, "object"},
-    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,0]}}", 0, "overflows"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,0]}}", 0,
+     "overflows"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
-     "\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}", 12, "overlap"},
+     "\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}",
+     12, "overlap"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
-     "\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "overlap"},
+     "\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
+     8, "overlap"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
-     "\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,16]}}", 16, "duplicate"},
+     "\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,16]}}",
+     16, "duplicate"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}", 8, "header"},
     {"garbage!", 8, "header"},
 };
@@ -173,12 +185,14 @@ static void check_shards(void) {
         folder_puts("m/model.safetensors.index.json", cases[i].index);
         fl_status s = fl_safetensors_open(&st, folder_file("m"), &err);
         CHECKF((s == FL_OK) == !cases[i].word, "%s: %s", cases[i].index, err.msg);
-        if (cases[i].word) CHECKF(strstr(err.msg, cases[i].word), "%s: \"%s\"", cases[i].index, err.msg);
+        if (cases[i].word)
+            CHECKF(strstr(err.msg, cases[i].word), "%s: \"%s\"", cases[i].index, err.msg);
         fl_safetensors_close(st);
     }
     fl_err err = {0};
     fl_safetensors *st = NULL;
-    CHECK(fl_safetensors_open(&st, folder_path, &err) != FL_OK && strstr(err.msg, "model.safetensors"));
+    CHECK(fl_safetensors_open(&st, folder_path, &err) != FL_OK &&
+          strstr(err.msg, "model.safetensors"));
 }
 
 static void check_gguf(void) {
@@ -208,7 +222,8 @@ static void check_gguf(void) {
 
 static void check_tfevents(void) {
     uint8_t event[256], out[512];
-    size_t n = fl_tfevents_frame(out, sizeof out, event, fl_tfevents_encode_version(event, sizeof event, 1.5));
+    size_t n = fl_tfevents_frame(out, sizeof out, event,
+                                 fl_tfevents_encode_version(event, sizeof event, 1.5));
     size_t k = fl_tfevents_encode_scalar(event, sizeof event, 2.25, 300, "loss", 0.75f);
     n += fl_tfevents_frame(out + n, sizeof out - n, event, k);
     same_bytes(folder_put("two.tfevents", out, n), "two.tfevents");
@@ -229,8 +244,10 @@ static void check_peft(void) {
         const char *text, *word;
     } cases[] = {
         {"{}", NULL},
-        {"{\"peft_type\":\"LORA\",\"r\":4,\"lora_alpha\":16,\"target_modules\":[\"q_proj\"],\"bias\":\"none\","
-         "\"lora_dropout\":0.0,\"use_dora\":false,\"rank_pattern\":{},\"modules_to_save\":null}", NULL},
+        {"{\"peft_type\":\"LORA\",\"r\":4,\"lora_alpha\":16,\"target_modules\":[\"q_proj\"],"
+         "\"bias\":\"none\","
+         "\"lora_dropout\":0.0,\"use_dora\":false,\"rank_pattern\":{},\"modules_to_save\":null}",
+         NULL},
         {"{\"peft_type\":\"IA3\"}", "peft_type is \"IA3\""},
         {"{\"lora_dropout\":0.1}", "lora_dropout is 0.1"},
         {"{\"use_dora\":true}", "use_dora"},
@@ -251,10 +268,12 @@ static void check_peft(void) {
         CHECK(fl_json_parse(&v, cases[i].text, strlen(cases[i].text), "c.json", &err) == FL_OK);
         fl_status s = fl_lora_config_parse(&c, v, "c.json", &err);
         CHECKF((s == FL_OK) == !cases[i].word, "%s: %s", cases[i].text, err.msg);
-        if (cases[i].word) CHECKF(strstr(err.msg, cases[i].word), "%s: \"%s\"", cases[i].text, err.msg);
+        if (cases[i].word)
+            CHECKF(strstr(err.msg, cases[i].word), "%s: \"%s\"", cases[i].text, err.msg);
         if (i == 1) {
             CHECK(fl_lora_scale(&c) == 4);
-            CHECK(fl_lora_targets(&c, "model.layers.0.self_attn.q_proj") && fl_lora_targets(&c, "q_proj"));
+            CHECK(fl_lora_targets(&c, "model.layers.0.self_attn.q_proj") &&
+                  fl_lora_targets(&c, "q_proj"));
             CHECK(!fl_lora_targets(&c, "a.xq_proj") && !fl_lora_targets(&c, "a.q_proj.b"));
         }
         fl_lora_config_clear(&c);

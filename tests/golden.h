@@ -1,4 +1,5 @@
-/* golden.h - run a small model forward and backward on a backend, and compare with a golden file. */
+/* golden.h - run a small model forward and backward on a backend, and compare with a golden file.
+ */
 #ifndef FL_TESTS_GOLDEN_H
 #define FL_TESTS_GOLDEN_H
 
@@ -24,19 +25,20 @@ static inline double golden_error(const fl_tensor *got, const fl_tensor *want) {
 }
 
 typedef struct {
-    fl_model         *model;
+    fl_model *model;
     const fl_backend *backend;
-    fl_dtype          compute;
-    int64_t           B, T;
-    bool              train;    // loss and gradients
-    bool              segments;
-    fl_graph         *g;
-    fl_program       *p;
-    fl_val            tokens, position, segment, target, logits, loss;
+    fl_dtype compute;
+    int64_t B, T;
+    bool train;  // loss and gradients
+    bool segments;
+    fl_graph *g;
+    fl_program *p;
+    fl_val tokens, position, segment, target, logits, loss;
 } golden_run;
 
 static inline void golden_fill(const golden_run *r, fl_val v, const int32_t *from) {
-    if (v.id >= 0) memcpy(fl_program_tensor(r->p, v).data, from, (size_t)(r->B * r->T) * sizeof *from);
+    if (v.id >= 0)
+        memcpy(fl_program_tensor(r->p, v).data, from, (size_t)(r->B * r->T) * sizeof *from);
 }
 
 /* Build graph and program; positions count from 0. Prints and returns false when it cannot. */
@@ -48,7 +50,10 @@ static inline bool golden_build(golden_run *r) {
     r->position = fl_input(g, "position", FL_I32, 2, dim);
     r->segment = r->segments ? fl_input(g, "segment", FL_I32, 2, dim) : FL_NONE;
     r->target = r->loss = FL_NONE;
-    fl_forward f = {.tokens = r->tokens, .position = r->position, .segment = r->segment, .start = FL_NONE,
+    fl_forward f = {.tokens = r->tokens,
+                    .position = r->position,
+                    .segment = r->segment,
+                    .start = FL_NONE,
                     .compute = r->compute};
     fl_val hidden = fl_model_hidden(r->model, g, &f);
     r->logits = fl_model_logits(r->model, g, hidden);

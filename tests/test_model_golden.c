@@ -1,5 +1,6 @@
-/* test_model_golden - models of every architecture against transformers, adapters against PEFT: logits, loss, every
- * gradient, greedy decoding, and files (tests/peers/model_goldens.py). In f32, through every backend that runs here. */
+/* test_model_golden - models of every architecture against transformers, adapters against PEFT:
+ * logits, loss, every gradient, greedy decoding, and files (tests/peers/model_goldens.py). In f32,
+ * through every backend that runs here. */
 #include "base/alloc.h"
 #include "folder.h"
 #include "format/peft.h"
@@ -8,18 +9,18 @@
 
 static const double tolerance = 1e-4;  // relative to each tensor's largest value
 
-static const char *const models[] = {"gpt2",  "llama",        "llama_tied_llama3", "llama_linear", "mistral_window",
-                                     "qwen3", "qwen3_window", NULL};
+static const char *const models[] = {"gpt2",           "llama", "llama_tied_llama3", "llama_linear",
+                                     "mistral_window", "qwen3", "qwen3_window",      NULL};
 static const struct {
     const char *adapter, *base;
 } adapters[] = {{"lora_qwen3", "qwen3"}, {"lora_llama_all", "llama"}, {"lora_gpt2", "gpt2"}};
 
 typedef struct {
-    char              folder[FL_PATH_MAX];
-    const char       *name;
+    char folder[FL_PATH_MAX];
+    const char *name;
     const fl_backend *backend;
-    fl_model         *m;
-    fl_safetensors   *golden;
+    fl_model *m;
+    fl_safetensors *golden;
 } test_case;
 
 static const fl_tensor *golden(const test_case *c, const char *name) {
@@ -51,12 +52,14 @@ static void end(test_case *c) {
 
 /* ---- logits, loss, gradients ---- */
 
-static void compare(const test_case *c, const char *what, const fl_tensor *got, const fl_tensor *want, double most) {
+static void compare(const test_case *c, const char *what, const fl_tensor *got,
+                    const fl_tensor *want, double most) {
     double e = golden_error(got, want);
     CHECKF(e <= most, "%s on %s: %s is off by %.2g", c->name, c->backend->name, what, e);
 }
 
-/* The gradients as the file has its tensors: the model's own writer, its weights exchanged for their gradients. */
+/* The gradients as the file has its tensors: the model's own writer, its weights exchanged for
+ * their gradients. */
 static void swap_grads(fl_model *m) {
     for (int i = 0; i < m->n_params; i++) {
         fl_param *p = &m->param[i];
@@ -76,7 +79,8 @@ static void compare_stored(const test_case *c, const fl_write_tensor *w) {
     got.data = rows;
     CHECKF(fl_tensor_same_shape(&got, want), "%s: %s", c->name, name);
     if (!w->row) memcpy(rows, w->source, fl_tensor_bytes(&got));
-    for (int64_t i = 0; w->row && i < fl_tensor_rows(&got); i++) w->row(w, i, rows + i * fl_tensor_cols(&got));
+    for (int64_t i = 0; w->row && i < fl_tensor_rows(&got); i++)
+        w->row(w, i, rows + i * fl_tensor_cols(&got));
     compare(c, name, &got, want, tolerance);
     fl_dealloc(rows);
 }
@@ -95,7 +99,8 @@ static void compare_adapter_grads(const test_case *c) {
     swap_grads(c->m);
     for (int i = c->m->memory->n_base; i < c->m->n_params; i++) {
         fl_param *p = &c->m->param[i];
-        if (strchr(p->name, '#') && p->name[strlen(p->name) - 1] != 'q') continue;  // with the first part
+        if (strchr(p->name, '#') && p->name[strlen(p->name) - 1] != 'q')
+            continue;  // with the first part
         fli_stored s = {.part = {p}, .n_parts = 1};
         fli_file_name(s.name, p->name);
         for (int k = 0; strchr(p->name, '#') && k < c->m->n_params; k++)
@@ -112,7 +117,11 @@ static void check_training(const test_case *c, void (*compare_grads)(const test_
     fl_err err;
     const fl_tensor *tokens = golden(c, "tokens");
     CHECK(fl_model_grads_new(c->m, &err) == FL_OK);
-    golden_run r = {.model = c->m, .backend = c->backend, .B = tokens->dim[0], .T = tokens->dim[1], .train = true};
+    golden_run r = {.model = c->m,
+                    .backend = c->backend,
+                    .B = tokens->dim[0],
+                    .T = tokens->dim[1],
+                    .train = true};
     if (golden_build(&r) && golden_go(&r, tokens->data)) {
         fl_tensor logits = fl_program_tensor(r.p, r.logits), loss = fl_program_tensor(r.p, r.loss);
         compare(c, "logits", &logits, golden(c, "logits"), tolerance);
@@ -126,10 +135,15 @@ static void check_training(const test_case *c, void (*compare_grads)(const test_
 
 static void check_forward(const test_case *c, fl_dtype compute, double most) {
     const fl_tensor *tokens = golden(c, "tokens");
-    golden_run r = {.model = c->m, .backend = c->backend, .compute = compute, .B = tokens->dim[0], .T = tokens->dim[1]};
+    golden_run r = {.model = c->m,
+                    .backend = c->backend,
+                    .compute = compute,
+                    .B = tokens->dim[0],
+                    .T = tokens->dim[1]};
     if (golden_build(&r) && golden_go(&r, tokens->data)) {
         fl_tensor logits = fl_program_tensor(r.p, r.logits);
-        compare(c, compute == FL_F32 ? "logits" : "bf16 logits", &logits, golden(c, "logits"), most);
+        compare(c, compute == FL_F32 ? "logits" : "bf16 logits", &logits, golden(c, "logits"),
+                most);
     }
     golden_end(&r);
 }
@@ -151,7 +165,8 @@ static void check_greedy(const test_case *c, int64_t prompt) {
         if (golden_build(&r) && golden_go(&r, ids)) {
             const float *logits = fl_program_tensor(r.p, r.logits).data;
             int32_t next = best_token(logits + (T - 1) * V, V);
-            CHECKF(next == ids[T], "%s on %s: token %d is %d, golden %d", c->name, c->backend->name, (int)T, next, ids[T]);
+            CHECKF(next == ids[T], "%s on %s: token %d is %d, golden %d", c->name, c->backend->name,
+                   (int)T, next, ids[T]);
         }
         golden_end(&r);
     }
@@ -175,9 +190,11 @@ static void check_packed(const test_case *c) {
         golden_fill(&r, r.position, position);
         golden_go(&r, row);
         for (int k = 0; k < 2; k++) {
-            fl_tensor a = fl_tensor_of((float *)fl_program_tensor(r.p, r.logits).data + k * HALF * V, FL_F32, 2,
+            fl_tensor a = fl_tensor_of((float *)fl_program_tensor(r.p, r.logits).data +
+                                           k * HALF * V,
+                                       FL_F32, 2, (int64_t[]){HALF, V});
+            fl_tensor b = fl_tensor_of((float *)want->data + k * T * V, FL_F32, 2,
                                        (int64_t[]){HALF, V});
-            fl_tensor b = fl_tensor_of((float *)want->data + k * T * V, FL_F32, 2, (int64_t[]){HALF, V});
             compare(c, "packed document", &a, &b, tolerance);
         }
     }
@@ -190,13 +207,14 @@ enum { LAYERS = 2, CACHE = 32 };
 
 typedef struct {
     fl_buffer *memory[2 * LAYERS];
-    fl_tensor  cache[2 * LAYERS];
+    fl_tensor cache[2 * LAYERS];
 } kv;
 
 static void kv_new(kv *s, const fl_config *c, int64_t B) {
     fl_err err;
     for (int i = 0; i < 2 * LAYERS; i++) {
-        s->cache[i] = fl_tensor_of(NULL, FL_F32, 4, (int64_t[]){B, CACHE, c->num_key_value_heads, c->head_dim});
+        s->cache[i] = fl_tensor_of(NULL, FL_F32, 4,
+                                   (int64_t[]){B, CACHE, c->num_key_value_heads, c->head_dim});
         CHECK(fl_buffer_new(&s->memory[i], fl_tensor_bytes(&s->cache[i]), &err) == FL_OK);
         s->cache[i].data = fl_buffer_data(s->memory[i]);
     }
@@ -212,24 +230,32 @@ static void decode_step(const test_case *c, const kv *s, int64_t from, int64_t n
         k[i] = fl_extern(g, "k", s->cache[2 * i], false);
         v[i] = fl_extern(g, "v", s->cache[2 * i + 1], false);
     }
-    fl_forward f = {.tokens = fl_input(g, "tokens", FL_I32, 2, dim), .position = fl_input(g, "position", FL_I32, 2, dim),
-                    .segment = FL_NONE, .start = fl_input(g, "start", FL_I32, 1, &B), .k_cache = k, .v_cache = v};
+    fl_forward f = {.tokens = fl_input(g, "tokens", FL_I32, 2, dim),
+                    .position = fl_input(g, "position", FL_I32, 2, dim),
+                    .segment = FL_NONE,
+                    .start = fl_input(g, "start", FL_I32, 1, &B),
+                    .k_cache = k,
+                    .v_cache = v};
     fl_val logits = fl_model_logits(c->m, g, fl_model_hidden(c->m, g, &f));
     fl_graph_output(g, logits);
     fl_program *p = NULL;
     fl_err err = {0};
-    CHECKF(fl_program_new(&p, g, &(fl_program_opts){.backend = c->backend}, &err) == FL_OK, "%s", err.msg);
+    CHECKF(fl_program_new(&p, g, &(fl_program_opts){.backend = c->backend}, &err) == FL_OK, "%s",
+           err.msg);
     for (int64_t b = 0; p && b < B; b++) {
         ((int32_t *)fl_program_tensor(p, f.start).data)[b] = (int32_t)from;
         for (int64_t t = 0; t < n; t++) {
-            ((int32_t *)fl_program_tensor(p, f.tokens).data)[b * n + t] = ((const int32_t *)tokens->data)[b * T + from + t];
+            ((int32_t *)fl_program_tensor(p, f.tokens).data)[b * n + t] =
+                ((const int32_t *)tokens->data)[b * T + from + t];
             ((int32_t *)fl_program_tensor(p, f.position).data)[b * n + t] = (int32_t)(from + t);
         }
     }
     if (p) CHECKF(fl_program_run(p, false, &err) == FL_OK, "%s", err.msg);
     for (int64_t b = 0; p && b < B; b++) {
-        fl_tensor a = fl_tensor_of((float *)fl_program_tensor(p, logits).data + b * n * V, FL_F32, 2, (int64_t[]){n, V});
-        fl_tensor w = fl_tensor_of((float *)want->data + (b * T + from) * V, FL_F32, 2, (int64_t[]){n, V});
+        fl_tensor a = fl_tensor_of((float *)fl_program_tensor(p, logits).data + b * n * V, FL_F32,
+                                   2, (int64_t[]){n, V});
+        fl_tensor w = fl_tensor_of((float *)want->data + (b * T + from) * V, FL_F32, 2,
+                                   (int64_t[]){n, V});
         compare(c, "decoded logits", &a, &w, tolerance);
     }
     fl_program_free(p);
@@ -251,8 +277,10 @@ static void same_file(const char *dir_a, const char *dir_b, const char *name) {
     char path[FL_PATH_MAX], *a = NULL, *b = NULL;
     size_t n = 0, k = 0;
     fl_err err = {0};
-    bool ok = fl_path_join(path, dir_a, name, &err) == FL_OK && fl_file_read(path, 1 << 24, &a, &n, &err) == FL_OK &&
-              fl_path_join(path, dir_b, name, &err) == FL_OK && fl_file_read(path, 1 << 24, &b, &k, &err) == FL_OK;
+    bool ok = fl_path_join(path, dir_a, name, &err) == FL_OK &&
+              fl_file_read(path, 1 << 24, &a, &n, &err) == FL_OK &&
+              fl_path_join(path, dir_b, name, &err) == FL_OK &&
+              fl_file_read(path, 1 << 24, &b, &k, &err) == FL_OK;
     CHECKF(ok, "%s", err.msg);
     CHECKF(ok && n == k && memcmp(a, b, n) == 0, "%s of %s and %s differ", name, dir_a, dir_b);
     fl_dealloc(a);
@@ -266,13 +294,16 @@ static void check_save(const test_case *c) {
     CHECKF(fl_model_save(c->m, folder_file("bf16"), FL_BF16, &err) == FL_OK, "%s", err.msg);
     same_file(folder_file("bf16"), c->folder, "model.safetensors");
     CHECK(fl_model_save(c->m, folder_file("one"), FL_F32, &err) == FL_OK);
-    CHECKF(fl_model_load(&again, folder_file("one"), &(fl_model_opts){.no_tokenizer = true}, &err) == FL_OK, "%s", err.msg);
+    CHECKF(fl_model_load(&again, folder_file("one"), &(fl_model_opts){.no_tokenizer = true},
+                         &err) == FL_OK,
+           "%s", err.msg);
     if (!again) return;
     CHECK(fl_model_save(again, folder_file("two"), FL_F32, &err) == FL_OK);
     same_file(folder_file("one"), folder_file("two"), "model.safetensors");
     same_file(folder_file("one"), folder_file("two"), "config.json");
     same_file(folder_file("one"), folder_file("two"), "generation_config.json");
-    CHECK(again->n_params == c->m->n_params && fl_model_count(again, false) == fl_config_count(&again->config));
+    CHECK(again->n_params == c->m->n_params &&
+          fl_model_count(again, false) == fl_config_count(&again->config));
     fl_model_free(again);
 }
 
@@ -313,7 +344,9 @@ static void check_adapter(const char *name, const char *base, const fl_backend *
     if (begin(&c, name, base, &(fl_model_opts){.no_tokenizer = true}) && attach(&c)) {
         check_training(&c, compare_adapter_grads);
         check_greedy(&c, 5);
-        CHECKF(c.m->transforms->row->save(c.m->transforms->state, c.m, folder_file("lora"), &err) == FL_OK, "%s", err.msg);
+        CHECKF(c.m->transforms->row->save(c.m->transforms->state, c.m, folder_file("lora"), &err) ==
+                   FL_OK,
+               "%s", err.msg);
         same_file(folder_file("lora"), c.folder, FL_PEFT_WEIGHTS);
         CHECKF(fl_model_merge(c.m, &err) == FL_OK && !c.m->transforms, "%s", err.msg);
         check_forward(&c, FL_F32, tolerance);

@@ -8,17 +8,20 @@
 #include "base/log.h"
 #include "model/model.h"
 
-static const app_flag flags[] = {
-    {"to", 0, FLAG_CHOICE, "gguf|hf", NULL, .help = "format to write [gguf when OUT ends in .gguf, else hf]"},
-    {"dtype", 0, FLAG_CHOICE, "f32|f16|bf16", NULL, .help = "number format of the matrices [as stored]"},
-    {"out", 'o', FLAG_STR, "PATH", NULL, .help = "file (gguf) or folder (hf) to write"},
-    {0}};
+static const app_flag flags[] = {{"to", 0, FLAG_CHOICE, "gguf|hf", NULL,
+                                  .help = "format to write [gguf when OUT ends in .gguf, else hf]"},
+                                 {"dtype", 0, FLAG_CHOICE, "f32|f16|bf16", NULL,
+                                  .help = "number format of the matrices [as stored]"},
+                                 {"out", 'o', FLAG_STR, "PATH", NULL,
+                                  .help = "file (gguf) or folder (hf) to write"},
+                                 {0}};
 
 /* The format most of the matrices have now. */
 static fl_dtype stored_format(const fl_model *m) {
     int64_t n[FL_DTYPE_COUNT] = {0};
     for (int i = 0; i < m->n_params; i++)
-        if (m->param[i].data.rank == 2) n[m->param[i].data.dtype] += fl_tensor_count(&m->param[i].data);
+        if (m->param[i].data.rank == 2)
+            n[m->param[i].data.dtype] += fl_tensor_count(&m->param[i].data);
     fl_dtype most = FL_F32;
     for (int t = 0; t < FL_DTYPE_COUNT; t++)
         if (n[t] > n[most]) most = (fl_dtype)t;
@@ -35,7 +38,8 @@ static void report(const app_args *a, const char *out, bool gguf, fl_dtype dtype
         printf("%s: %s, %s\n", out, gguf ? "GGUF" : "Hugging Face folder", fl_dtype_name(dtype));
         return;
     }
-    json_t *v = json_pack("{s:s, s:s, s:s}", "out", out, "format", gguf ? "gguf" : "hf", "dtype", fl_dtype_name(dtype));
+    json_t *v = json_pack("{s:s, s:s, s:s}", "out", out, "format", gguf ? "gguf" : "hf", "dtype",
+                          fl_dtype_name(dtype));
     json_dumpf(v, stdout, 0);
     putchar('\n');
     json_decref(v);
@@ -49,7 +53,8 @@ static fl_status run(const app_args *a, fl_err *err) {
     fl_dtype dtype = stored_format(m);
     if (wanted && !fl_dtype_from_name(&dtype, wanted)) dtype = FL_F32;
     bool gguf = wants_gguf(a, out);
-    fl_status s = gguf ? fl_model_save_gguf(m, out, fl_path_base(path), dtype, err) : fl_model_save(m, out, dtype, err);
+    fl_status s = gguf ? fl_model_save_gguf(m, out, fl_path_base(path), dtype, err)
+                       : fl_model_save(m, out, dtype, err);
     fl_model_free(m);
     if (s == FL_OK) report(a, out, gguf, dtype);
     return s;
@@ -59,10 +64,12 @@ const app_command cmd_convert = {
     .name = "convert",
     .args = "MODEL",
     .summary = "write a model in another format",
-    .details = "MODEL is a Hugging Face folder, a run folder or a checkpoint. GGUF files hold the tokenizer too and open in\n"
-               "llama.cpp; folders open in transformers.\n\n"
-               "    fledge convert runs/tales --out tales.gguf --dtype f16\n"
-               "    fledge convert runs/tales --to hf --dtype bf16 --out tales-bf16",
+    .details =
+        "MODEL is a Hugging Face folder, a run folder or a checkpoint. GGUF files hold the "
+        "tokenizer too and open in\n"
+        "llama.cpp; folders open in transformers.\n\n"
+        "    fledge convert runs/tales --out tales.gguf --dtype f16\n"
+        "    fledge convert runs/tales --to hf --dtype bf16 --out tales-bf16",
     .flags = flags,
     .run = run,
 };

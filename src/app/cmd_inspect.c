@@ -12,10 +12,10 @@
 
 typedef struct {
     const fl_model *m;
-    char            folder[FL_PATH_MAX];
+    char folder[FL_PATH_MAX];
     fl_model_report r;
-    char            problem[4][200];
-    int             n_problems;
+    char problem[4][200];
+    int n_problems;
 } inspection;
 
 /* ---- checks ---- */
@@ -25,13 +25,16 @@ static void find_problems(inspection *in) {
     const fl_model *m = in->m;
     size_t room = sizeof in->problem[0];
     if (in->r.first_bad)
-        snprintf(in->problem[in->n_problems++], room, "%lld NaN and %lld infinite weights, first in %s",
-                 (long long)in->r.n_nan, (long long)in->r.n_inf, in->r.first_bad->name);
+        snprintf(in->problem[in->n_problems++], room,
+                 "%lld NaN and %lld infinite weights, first in %s", (long long)in->r.n_nan,
+                 (long long)in->r.n_inf, in->r.first_bad->name);
     if (!m->tokenizer)
-        snprintf(in->problem[in->n_problems++], room, "no tokenizer.json: the model can be fed token ids only");
+        snprintf(in->problem[in->n_problems++], room,
+                 "no tokenizer.json: the model can be fed token ids only");
     for (size_t i = 0; i < 2; i++) {
         char path[FL_PATH_MAX];
-        if (fl_path_join(path, in->folder, files[i], NULL) == FL_OK && !fl_path_exists(path) && (i == 0 || m->tokenizer))
+        if (fl_path_join(path, in->folder, files[i], NULL) == FL_OK && !fl_path_exists(path) &&
+            (i == 0 || m->tokenizer))
             snprintf(in->problem[in->n_problems++], room, "no %s", files[i]);
     }
 }
@@ -41,12 +44,16 @@ static void find_problems(inspection *in) {
 static void print_architecture(const inspection *in) {
     const fl_config *c = &in->m->config;
     printf("%s\n  architecture   %s (%s)\n", in->folder, c->arch->name, c->arch->hf_class);
-    printf("  layers         %lld x (%lld wide, feed-forward %lld)\n", (long long)c->num_hidden_layers,
-           (long long)c->hidden_size, (long long)c->intermediate_size);
-    printf("  heads          %lld of %lld, keys and values %lld\n", (long long)c->num_attention_heads, (long long)c->head_dim,
+    printf("  layers         %lld x (%lld wide, feed-forward %lld)\n",
+           (long long)c->num_hidden_layers, (long long)c->hidden_size,
+           (long long)c->intermediate_size);
+    printf("  heads          %lld of %lld, keys and values %lld\n",
+           (long long)c->num_attention_heads, (long long)c->head_dim,
            (long long)c->num_key_value_heads);
-    printf("  vocabulary     %lld, head %s\n", (long long)c->vocab_size, c->tie_word_embeddings ? "tied" : "untied");
-    printf("  positions      %s, at most %lld\n", c->arch->position == FL_POSITION_ROPE ? "rotary" : "learned",
+    printf("  vocabulary     %lld, head %s\n", (long long)c->vocab_size,
+           c->tie_word_embeddings ? "tied" : "untied");
+    printf("  positions      %s, at most %lld\n",
+           c->arch->position == FL_POSITION_ROPE ? "rotary" : "learned",
            (long long)c->max_position_embeddings);
     if (c->sliding_window)
         printf("  window         %lld keys from layer %lld on\n", (long long)c->sliding_window,
@@ -59,8 +66,10 @@ static void print_architecture(const inspection *in) {
 
 static void print_size(const char *name, const fl_model_part_size *s, int64_t all) {
     char count[FL_HUMAN], bytes[FL_HUMAN];
-    printf("  %-13s %10s %5.1f %%  %10s  %5lld tensors\n", name, fl_human_count((double)s->parameters, count),
-           100.0 * (double)s->parameters / (double)all, fl_human_bytes((double)s->bytes, bytes), (long long)s->tensors);
+    printf("  %-13s %10s %5.1f %%  %10s  %5lld tensors\n", name,
+           fl_human_count((double)s->parameters, count),
+           100.0 * (double)s->parameters / (double)all, fl_human_bytes((double)s->bytes, bytes),
+           (long long)s->tensors);
 }
 
 static void print_text(const inspection *in) {
@@ -71,7 +80,8 @@ static void print_text(const inspection *in) {
     for (int i = 0; i < FL_MODEL_PART_COUNT; i++) {
         const fl_model_part_size *p = &in->r.part[i];
         if (p->tensors) print_size(fl_model_part_name((fl_model_part)i), p, all);
-        sum = (fl_model_part_size){sum.tensors + p->tensors, sum.parameters + p->parameters, sum.bytes + p->bytes};
+        sum = (fl_model_part_size){sum.tensors + p->tensors, sum.parameters + p->parameters,
+                                   sum.bytes + p->bytes};
     }
     print_size("all", &sum, all);
     printf("in memory\n");
@@ -85,26 +95,32 @@ static void print_text(const inspection *in) {
 /* ---- as JSON ---- */
 
 static json_t *size_json(const fl_model_part_size *s) {
-    return json_pack("{s:I, s:I, s:I}", "tensors", (json_int_t)s->tensors, "parameters", (json_int_t)s->parameters, "bytes",
-                     (json_int_t)s->bytes);
+    return json_pack("{s:I, s:I, s:I}", "tensors", (json_int_t)s->tensors, "parameters",
+                     (json_int_t)s->parameters, "bytes", (json_int_t)s->bytes);
 }
 
 static void print_json(const inspection *in) {
     const fl_config *c = &in->m->config;
     json_t *parts = json_object(), *formats = json_object(), *problems = json_array();
     for (int i = 0; i < FL_MODEL_PART_COUNT; i++)
-        if (in->r.part[i].tensors) json_object_set_new(parts, fl_model_part_name((fl_model_part)i), size_json(&in->r.part[i]));
+        if (in->r.part[i].tensors)
+            json_object_set_new(parts, fl_model_part_name((fl_model_part)i),
+                                size_json(&in->r.part[i]));
     for (int i = 0; i < FL_DTYPE_COUNT; i++)
-        if (in->r.format[i].tensors) json_object_set_new(formats, fl_dtype_name((fl_dtype)i), size_json(&in->r.format[i]));
-    for (int i = 0; i < in->n_problems; i++) json_array_append_new(problems, json_string(in->problem[i]));
-    json_t *v = json_pack(
-        "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:o, s:o, s:o}", "folder", in->folder, "architecture",
-        c->arch->name, "parameters", (json_int_t)fl_config_count(c), "vocab_size", (json_int_t)c->vocab_size, "hidden_size",
-        (json_int_t)c->hidden_size, "layers", (json_int_t)c->num_hidden_layers, "heads", (json_int_t)c->num_attention_heads,
-        "key_value_heads", (json_int_t)c->num_key_value_heads, "head_dim", (json_int_t)c->head_dim, "tied",
-        c->tie_word_embeddings, "tokenizer_size",
-        (json_int_t)(in->m->tokenizer ? fl_tokenizer_size(in->m->tokenizer) : 0), "parts", parts, "formats", formats,
-        "problems", problems);
+        if (in->r.format[i].tensors)
+            json_object_set_new(formats, fl_dtype_name((fl_dtype)i), size_json(&in->r.format[i]));
+    for (int i = 0; i < in->n_problems; i++)
+        json_array_append_new(problems, json_string(in->problem[i]));
+    json_t *v = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:o, s:o, s:o}",
+                          "folder", in->folder, "architecture", c->arch->name, "parameters",
+                          (json_int_t)fl_config_count(c), "vocab_size", (json_int_t)c->vocab_size,
+                          "hidden_size", (json_int_t)c->hidden_size, "layers",
+                          (json_int_t)c->num_hidden_layers, "heads",
+                          (json_int_t)c->num_attention_heads, "key_value_heads",
+                          (json_int_t)c->num_key_value_heads, "head_dim", (json_int_t)c->head_dim,
+                          "tied", c->tie_word_embeddings, "tokenizer_size",
+                          (json_int_t)(in->m->tokenizer ? fl_tokenizer_size(in->m->tokenizer) : 0),
+                          "parts", parts, "formats", formats, "problems", problems);
     json_dumpf(v, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(v);
@@ -120,7 +136,9 @@ static fl_status run(const app_args *a, fl_err *err) {
     fl_model_inspect(m, &in.r);
     find_problems(&in);
     (app_bool(a, "json") ? print_json : print_text)(&in);
-    fl_status s = in.r.first_bad ? fl_fail(err, FL_ERR_FORMAT, "%s: %s", app_arg(a, 0), in.problem[0]) : FL_OK;
+    fl_status s = in.r.first_bad
+                      ? fl_fail(err, FL_ERR_FORMAT, "%s: %s", app_arg(a, 0), in.problem[0])
+                      : FL_OK;
     fl_model_free(m);
     return s;
 }
@@ -129,7 +147,9 @@ const app_command cmd_inspect = {
     .name = "inspect",
     .args = "MODEL",
     .summary = "print architecture, parameters, types and sizes of a model",
-    .details = "MODEL is a Hugging Face folder, a run folder or a checkpoint. Every weight is read: NaN and infinities are\n"
-               "reported, and make the command fail.\n\n    fledge inspect runs/tales",
+    .details =
+        "MODEL is a Hugging Face folder, a run folder or a checkpoint. Every weight is read: NaN "
+        "and infinities are\n"
+        "reported, and make the command fail.\n\n    fledge inspect runs/tales",
     .run = run,
 };

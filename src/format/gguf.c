@@ -12,11 +12,12 @@ enum { TYPE_U32 = 4, TYPE_I32 = 5, TYPE_F32 = 6, TYPE_BOOL = 7, TYPE_STRING = 8,
 
 /* ggml's number of a format, -1 if this writer has none. */
 static const int ggml_type[FL_DTYPE_COUNT] = {
-    [FL_F32] = 0, [FL_F16] = 1, [FL_BF16] = 30, [FL_F64] = -1, [FL_I32] = -1, [FL_I64] = -1, [FL_I8] = -1, [FL_U8] = -1,
+    [FL_F32] = 0,  [FL_F16] = 1,  [FL_BF16] = 30, [FL_F64] = -1,
+    [FL_I32] = -1, [FL_I64] = -1, [FL_I8] = -1,   [FL_U8] = -1,
 };
 
 struct fl_gguf {
-    fl_text  keys;
+    fl_text keys;
     uint64_t n_keys;
 };
 
@@ -105,10 +106,12 @@ static uint64_t data_bytes(const fl_write_tensor *w) {
 
 static fl_status put_info(fl_text *t, const fl_write_tensor *w, uint64_t offset, fl_err *err) {
     if (ggml_type[w->dtype] < 0)
-        return fl_fail(err, FL_ERR_UNSUPPORTED, "tensor %s: GGUF is written in f32, f16 or bf16, not %s", w->name,
+        return fl_fail(err, FL_ERR_UNSUPPORTED,
+                       "tensor %s: GGUF is written in f32, f16 or bf16, not %s", w->name,
                        fl_dtype_name(w->dtype));
     if (strlen(w->name) > NAME_MAX_BYTES)
-        return fl_fail(err, FL_ERR_UNSUPPORTED, "tensor %s: GGUF allows names of %d bytes", w->name, NAME_MAX_BYTES);
+        return fl_fail(err, FL_ERR_UNSUPPORTED, "tensor %s: GGUF allows names of %d bytes", w->name,
+                       NAME_MAX_BYTES);
     put_string(t, w->name, strlen(w->name));
     put_u32(t, (uint32_t)w->rank);
     for (int i = w->rank - 1; i >= 0; i--) put_u64(t, (uint64_t)w->dim[i]);
@@ -117,7 +120,8 @@ static fl_status put_info(fl_text *t, const fl_write_tensor *w, uint64_t offset,
     return FL_OK;
 }
 
-static fl_status make_head(fl_text *t, const fl_gguf *g, const fl_write_tensor *tensors, int n, fl_err *err) {
+static fl_status make_head(fl_text *t, const fl_gguf *g, const fl_write_tensor *tensors, int n,
+                           fl_err *err) {
     fl_text_puts(t, "GGUF");
     put_u32(t, VERSION);
     put_u64(t, (uint64_t)n);
@@ -137,7 +141,8 @@ static void pad(uint64_t n, FILE *out) {
     fwrite(zeros, 1, (size_t)(aligned(n) - n), out);
 }
 
-fl_status fl_gguf_save(fl_gguf *g, const char *path, const fl_write_tensor *tensors, int n, fl_err *err) {
+fl_status fl_gguf_save(fl_gguf *g, const char *path, const fl_write_tensor *tensors, int n,
+                       fl_err *err) {
     fl_text head = {0};
     fl_outfile *file = NULL;
     fl_status s = make_head(&head, g, tensors, n, err);

@@ -6,9 +6,10 @@
  *     if (fl_gguf_save(g, "tales.gguf", tensors, n, &err) != FL_OK) ...
  *     fl_gguf_free(g);
  *
- *   "GGUF" u32 3 | u64 tensors | u64 keys | keys | tensor infos | padding to 32 | data, each tensor padded to 32
- *   string: u64 bytes, then the bytes.   key: string, u32 type, value.   array: u32 type, u64 count, values.
- *   info: string name, u32 rank, u64 dims (fastest first), u32 type, u64 offset in the data
+ *   "GGUF" u32 3 | u64 tensors | u64 keys | keys | tensor infos | padding to 32 | data, each tensor
+ * padded to 32 string: u64 bytes, then the bytes.   key: string, u32 type, value.   array: u32
+ * type, u64 count, values. info: string name, u32 rank, u64 dims (fastest first), u32 type, u64
+ * offset in the data
  *
  * Everything is little-endian. Running out of memory sticks and is reported by save. */
 #ifndef FL_FORMAT_GGUF_H
@@ -23,7 +24,7 @@ extern "C" {
 typedef struct fl_gguf fl_gguf;
 
 fl_gguf *fl_gguf_new(void);  // NULL when memory is exhausted
-void     fl_gguf_free(fl_gguf *g);
+void fl_gguf_free(fl_gguf *g);
 
 void fl_gguf_u32(fl_gguf *g, const char *key, uint32_t v);
 void fl_gguf_f32(fl_gguf *g, const char *key, float v);
@@ -36,7 +37,8 @@ void fl_gguf_strings_begin(fl_gguf *g, const char *key, size_t n);
 void fl_gguf_strings_add(fl_gguf *g, const char *bytes, size_t n);
 
 /* Tensors are f32, f16 or bf16; names at most 63 bytes. */
-FL_MUST_USE fl_status fl_gguf_save(fl_gguf *g, const char *path, const fl_write_tensor *tensors, int n, fl_err *err);
+FL_MUST_USE fl_status fl_gguf_save(fl_gguf *g, const char *path, const fl_write_tensor *tensors,
+                                   int n, fl_err *err);
 
 #ifdef __cplusplus
 }

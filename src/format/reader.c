@@ -1,7 +1,7 @@
 /* reader - plain, gzip (RFC 1952) and zstd (RFC 8878) files behind one read call.
  *
- * A codec is a row: how to start, how to turn input bytes into output bytes, how to stop. The file itself is read
- * here, in one place, through one input buffer. */
+ * A codec is a row: how to start, how to turn input bytes into output bytes, how to stop. The file
+ * itself is read here, in one place, through one input buffer. */
 #include "format/reader.h"
 
 #include <errno.h>
@@ -20,21 +20,22 @@ enum { INPUT_BYTES = 1 << 17 };
 typedef struct {
     const char *suffix;
     bool (*begin)(fl_reader *r);
-    /* Decode from r->in[at..n) into out. Sets *made, moves r->at; NULL or what is wrong with the bytes. */
+    /* Decode from r->in[at..n) into out. Sets *made, moves r->at; NULL or what is wrong with the
+     * bytes. */
     const char *(*decode)(fl_reader *r, void *out, size_t cap, size_t *made);
     void (*end)(fl_reader *r);
 } codec_row;
 
 struct fl_reader {
     const codec_row *codec;
-    char            *path;
-    int              fd;
-    int64_t          consumed;
-    bool             at_eof;    // the file has no more bytes
-    bool             inside;    // a member or frame has begun and not ended
-    size_t           at, n;     // unread input
+    char *path;
+    int fd;
+    int64_t consumed;
+    bool at_eof;   // the file has no more bytes
+    bool inside;   // a member or frame has begun and not ended
+    size_t at, n;  // unread input
     union {
-        z_stream      z;
+        z_stream z;
         ZSTD_DStream *zstd;
     } u;
     uint8_t in[INPUT_BYTES];

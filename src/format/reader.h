@@ -1,7 +1,7 @@
 /* reader.h - the bytes of a file, decompressed when its name says .gz or .zst.
  *
- * Concatenated members and frames are read through; a file that ends in the middle of one is an error, never
- * a short text. */
+ * Concatenated members and frames are read through; a file that ends in the middle of one is an
+ * error, never a short text. */
 #ifndef FL_FORMAT_READER_H
 #define FL_FORMAT_READER_H
 

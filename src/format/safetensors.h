@@ -6,12 +6,13 @@
  *     ... read w->t.data, which lives in the mapping ...
  *     fl_safetensors_close(st);
  *
- *   u64 header bytes | {"name":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},...} padded with spaces | data
+ *   u64 header bytes | {"name":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},...} padded with
+ * spaces | data
  *
- * A model is one file, or several named by model.safetensors.index.json. A header is trusted only after every
- * tensor's type, shape, bytes and place were checked: tensors cover the data exactly, without overlap or gap.
- * Files written here are byte for byte those of the `safetensors` package: tensors ordered by element size, largest
- * first, then by name.
+ * A model is one file, or several named by model.safetensors.index.json. A header is trusted only
+ * after every tensor's type, shape, bytes and place were checked: tensors cover the data exactly,
+ * without overlap or gap. Files written here are byte for byte those of the `safetensors` package:
+ * tensors ordered by element size, largest first, then by name.
  *
  * The data is little-endian, and so must the machine be. Reading is thread safe once open. */
 #ifndef FL_FORMAT_SAFETENSORS_H
@@ -27,7 +28,7 @@ extern "C" {
 
 typedef struct {
     const char *name;
-    fl_tensor   t;     // borrowed from the mapping, read-only; may be unaligned for its type
+    fl_tensor t;       // borrowed from the mapping, read-only; may be unaligned for its type
     const char *file;  // that holds it, for messages
 } fl_stored_tensor;
 
@@ -37,27 +38,30 @@ typedef struct fl_safetensors fl_safetensors;
 FL_MUST_USE fl_status fl_safetensors_open(fl_safetensors **out, const char *path, fl_err *err);
 void fl_safetensors_close(fl_safetensors *st);  // NULL is allowed
 
-int                     fl_safetensors_count(const fl_safetensors *st);
+int fl_safetensors_count(const fl_safetensors *st);
 const fl_stored_tensor *fl_safetensors_at(const fl_safetensors *st, int i);  // sorted by name
-const fl_stored_tensor *fl_safetensors_find(const fl_safetensors *st, const char *name);  // NULL: none
+const fl_stored_tensor *fl_safetensors_find(const fl_safetensors *st,
+                                            const char *name);  // NULL: none
 
 /* Check one file already in memory; what the reader and the fuzzer share. */
 FL_MUST_USE fl_status fl_safetensors_parse(fl_safetensors **out, const void *data, size_t bytes,
                                            const char *file, fl_err *err);
 
-/* A tensor to write: its elements are asked for row by row (rows as in fl_tensor_rows of `dim`) and converted. */
+/* A tensor to write: its elements are asked for row by row (rows as in fl_tensor_rows of `dim`) and
+ * converted. */
 typedef struct fl_write_tensor fl_write_tensor;
 struct fl_write_tensor {
     const char *name;
-    fl_dtype    dtype;  // in the file
-    int         rank;
-    int64_t     dim[FL_MAX_RANK];
-    void      (*row)(const fl_write_tensor *w, int64_t row, float *out);  // NULL: `source` is contiguous
+    fl_dtype dtype;  // in the file
+    int rank;
+    int64_t dim[FL_MAX_RANK];
+    void (*row)(const fl_write_tensor *w, int64_t row, float *out);  // NULL: `source` is contiguous
     const void *source;
-    fl_dtype    source_dtype;  // of `source`, when row is NULL
+    fl_dtype source_dtype;  // of `source`, when row is NULL
 };
 
-FL_MUST_USE fl_status fl_safetensors_save(const char *path, const fl_write_tensor *tensors, int n, fl_err *err);
+FL_MUST_USE fl_status fl_safetensors_save(const char *path, const fl_write_tensor *tensors, int n,
+                                          fl_err *err);
 
 /* Write one tensor's bytes in its format. Used by every writer of weights. */
 FL_MUST_USE fl_status fl_write_tensor_data(const fl_write_tensor *w, FILE *out, fl_err *err);

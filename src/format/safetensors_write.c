@@ -26,16 +26,18 @@ static fl_status write_contiguous(const fl_write_tensor *w, int64_t count, FILE 
     const char *from = w->source;
     for (int64_t at = 0; at < count; at += CHUNK) {
         int64_t n = count - at < CHUNK ? count - at : CHUNK;
-        fl_convert(buffer, w->dtype, from + (size_t)at * fl_dtype_bytes(w->source_dtype), w->source_dtype, n);
+        fl_convert(buffer, w->dtype, from + (size_t)at * fl_dtype_bytes(w->source_dtype),
+                   w->source_dtype, n);
         fwrite(buffer, fl_dtype_bytes(w->dtype), (size_t)n, out);
     }
     fl_dealloc(buffer);
     return FL_OK;
 }
 
-static fl_status write_rows(const fl_write_tensor *w, int64_t rows, int64_t cols, FILE *out, fl_err *err) {
+static fl_status write_rows(const fl_write_tensor *w, int64_t rows, int64_t cols, FILE *out,
+                            fl_err *err) {
     float *row = fl_alloc((size_t)cols * sizeof *row);
-    void  *stored = fl_alloc((size_t)cols * fl_dtype_bytes(w->dtype));
+    void *stored = fl_alloc((size_t)cols * fl_dtype_bytes(w->dtype));
     fl_status s = row && stored ? FL_OK : fl_fail(err, FL_ERR_NOMEM, "writing tensor %s", w->name);
     for (int64_t i = 0; s == FL_OK && i < rows; i++) {
         w->row(w, i, row);
@@ -59,20 +61,23 @@ fl_status fl_write_tensor_data(const fl_write_tensor *w, FILE *out, fl_err *err)
 /* The reference orders by its enum of formats, largest first; of ours that is this order. */
 static int format_order(fl_dtype t) {
     static const int order[FL_DTYPE_COUNT] = {
-        [FL_I64] = 0, [FL_F64] = 1, [FL_F32] = 2, [FL_I32] = 3, [FL_BF16] = 4, [FL_F16] = 5, [FL_I8] = 6, [FL_U8] = 7,
+        [FL_I64] = 0,  [FL_F64] = 1, [FL_F32] = 2, [FL_I32] = 3,
+        [FL_BF16] = 4, [FL_F16] = 5, [FL_I8] = 6,  [FL_U8] = 7,
     };
     return order[t];
 }
 
 static int by_file_order(const void *a, const void *b) {
-    const fl_write_tensor *x = *(const fl_write_tensor *const *)a, *y = *(const fl_write_tensor *const *)b;
+    const fl_write_tensor *x = *(const fl_write_tensor *const *)a,
+                          *y = *(const fl_write_tensor *const *)b;
     int p = format_order(x->dtype), q = format_order(y->dtype);
     return p != q ? p - q : strcmp(x->name, y->name);
 }
 
 static void put_entry(fl_text *t, const fl_write_tensor *w, size_t begin, size_t end) {
     fl_text_printf(t, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[", w->name, fl_dtype_hf_name(w->dtype));
-    for (int i = 0; i < w->rank; i++) fl_text_printf(t, "%s%lld", i ? "," : "", (long long)w->dim[i]);
+    for (int i = 0; i < w->rank; i++)
+        fl_text_printf(t, "%s%lld", i ? "," : "", (long long)w->dim[i]);
     fl_text_printf(t, "],\"data_offsets\":[%zu,%zu]}", begin, end);
 }
 
@@ -92,7 +97,8 @@ static fl_status make_header(fl_text *t, const fl_write_tensor *const *sorted, i
     return fl_text_ok(t, err);
 }
 
-static fl_status save_sorted(const char *path, const fl_write_tensor *const *sorted, int n, fl_err *err) {
+static fl_status save_sorted(const char *path, const fl_write_tensor *const *sorted, int n,
+                             fl_err *err) {
     fl_text header = {0};
     fl_outfile *file = NULL;
     fl_status s = make_header(&header, sorted, n, err);
@@ -102,14 +108,16 @@ static fl_status save_sorted(const char *path, const fl_write_tensor *const *sor
         fwrite(&bytes, sizeof bytes, 1, fl_outfile_stream(file));
         fwrite(header.data, 1, header.n, fl_outfile_stream(file));
     }
-    for (int i = 0; s == FL_OK && i < n; i++) s = fl_write_tensor_data(sorted[i], fl_outfile_stream(file), err);
+    for (int i = 0; s == FL_OK && i < n; i++)
+        s = fl_write_tensor_data(sorted[i], fl_outfile_stream(file), err);
     fl_text_clear(&header);
     if (s == FL_OK) return fl_outfile_commit(file, err);
     fl_outfile_abort(file);
     return s;
 }
 
-fl_status fl_safetensors_save(const char *path, const fl_write_tensor *tensors, int n, fl_err *err) {
+fl_status fl_safetensors_save(const char *path, const fl_write_tensor *tensors, int n,
+                              fl_err *err) {
     const fl_write_tensor **sorted = fl_alloc(((size_t)n + 1) * sizeof *sorted);
     if (!sorted) return fl_fail(err, FL_ERR_NOMEM, "writing %s", path);
     for (int i = 0; i < n; i++) sorted[i] = &tensors[i];

@@ -16,8 +16,8 @@ enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
 
 struct fl_tfevents {
     FILE *file;
-    int   error;  // errno of the first write that failed
-    char  path[FL_PATH_MAX];
+    int error;  // errno of the first write that failed
+    char path[FL_PATH_MAX];
 };
 
 /* ---- bytes ---- */
@@ -38,8 +38,8 @@ static uint32_t masked(uint32_t crc) {
 
 typedef struct {
     uint8_t *out;
-    size_t   n, max;
-    bool     full;
+    size_t n, max;
+    bool full;
 } writer;
 
 static void put(writer *w, const void *bytes, size_t n) {
@@ -83,7 +83,8 @@ size_t fl_tfevents_encode_version(uint8_t *out, size_t max, double wall_time) {
     return written(&w);
 }
 
-size_t fl_tfevents_encode_scalar(uint8_t *out, size_t max, double wall_time, int64_t step, const char *tag, float v) {
+size_t fl_tfevents_encode_scalar(uint8_t *out, size_t max, double wall_time, int64_t step,
+                                 const char *tag, float v) {
     uint8_t value_room[TAG_MAX + 16], summary_room[TAG_MAX + 32];
     writer value = {value_room, 0, sizeof value_room, false};
     put_bytes(&value, 1, tag, strlen(tag));
@@ -104,9 +105,10 @@ size_t fl_tfevents_encode_scalar(uint8_t *out, size_t max, double wall_time, int
 size_t fl_tfevents_frame(uint8_t *out, size_t max, const void *bytes, size_t n) {
     writer w = {out, 0, max, false};
     uint64_t length = n;
-    uint8_t  length_bytes[sizeof length];
+    uint8_t length_bytes[sizeof length];
     memcpy(length_bytes, &length, sizeof length);
-    uint32_t length_crc = masked(crc32c(length_bytes, sizeof length)), crc = masked(crc32c(bytes, n));
+    uint32_t length_crc = masked(crc32c(length_bytes, sizeof length)),
+             crc = masked(crc32c(bytes, n));
     put(&w, length_bytes, sizeof length);
     put(&w, &length_crc, sizeof length_crc);
     put(&w, bytes, n);
@@ -124,7 +126,7 @@ static double wall_time(void) {
 
 static void append(fl_tfevents *ev, const uint8_t *event, size_t n) {
     uint8_t record[RECORD_MAX];
-    size_t  bytes = fl_tfevents_frame(record, sizeof record, event, n);
+    size_t bytes = fl_tfevents_frame(record, sizeof record, event, n);
     if (ev->error || !n || !bytes) return;
     bool good = fwrite(record, 1, bytes, ev->file) == bytes && fflush(ev->file) == 0;
     if (!good) ev->error = errno ? errno : EIO;
@@ -136,7 +138,8 @@ fl_status fl_tfevents_open(fl_tfevents **out, const char *dir, fl_err *err) {
     *ev = (fl_tfevents){0};
     char host[64] = "host", name[192];
     gethostname(host, sizeof host - 1);
-    snprintf(name, sizeof name, "events.out.tfevents.%lld.%s.%ld", (long long)time(NULL), host, (long)getpid());
+    snprintf(name, sizeof name, "events.out.tfevents.%lld.%s.%ld", (long long)time(NULL), host,
+             (long)getpid());
     fl_status s = fl_path_join(ev->path, dir, name, err);
     if (s == FL_OK && !(ev->file = fopen(ev->path, "wbe")))
         s = fl_fail(err, FL_ERR_IO, "%s: cannot create it: %s", ev->path, strerror(errno));
@@ -152,13 +155,18 @@ fl_status fl_tfevents_open(fl_tfevents **out, const char *dir, fl_err *err) {
 
 void fl_tfevents_scalar(fl_tfevents *ev, const char *tag, int64_t step, double value) {
     uint8_t event[RECORD_MAX - 16];
-    if (ev) append(ev, event, fl_tfevents_encode_scalar(event, sizeof event, wall_time(), step, tag, (float)value));
+    if (ev)
+        append(ev, event,
+               fl_tfevents_encode_scalar(event, sizeof event, wall_time(), step, tag,
+                                         (float)value));
 }
 
 fl_status fl_tfevents_close(fl_tfevents *ev, fl_err *err) {
     if (!ev) return FL_OK;
     int error = fclose(ev->file) != 0 && !ev->error ? errno : ev->error;
-    fl_status s = error ? fl_fail(err, FL_ERR_IO, "%s: writing failed: %s", ev->path, strerror(error)) : FL_OK;
+    fl_status s = error
+                      ? fl_fail(err, FL_ERR_IO, "%s: writing failed: %s", ev->path, strerror(error))
+                      : FL_OK;
     fl_dealloc(ev);
     return s;
 }

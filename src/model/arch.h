@@ -1,8 +1,10 @@
-/* arch.h - architectures as rows: what config.json calls things, what is fixed, and which weights there are.
+/* arch.h - architectures as rows: what config.json calls things, what is fixed, and which weights
+ * there are.
  *
- * A row holds facts only. What a network has is read from its weights: a row that lists q_norm normalises queries,
- * one that lists a gate has a gated feed-forward, one that lists a bias adds it. Shapes and roles belong to the slot, not
- * to the architecture. docs/add-a-model.md adds a row step by step. */
+ * A row holds facts only. What a network has is read from its weights: a row that lists q_norm
+ * normalises queries, one that lists a gate has a gated feed-forward, one that lists a bias adds
+ * it. Shapes and roles belong to the slot, not to the architecture. docs/add-a-model.md adds a row
+ * step by step. */
 #ifndef FL_MODEL_ARCH_H
 #define FL_MODEL_ARCH_H
 
@@ -12,61 +14,62 @@
 extern "C" {
 #endif
 
-/* X(ID, role, rows, cols, residual): the places a weight can have. Dimensions are letters: V vocabulary, C hidden size,
- * P positions, Q heads x head size, K key-value heads x head size, F feed-forward size, D head size, 1 none.
- * A residual output is scaled down at initialisation. From LAYER_FIRST on there is one per layer. */
-#define FL_SLOT_LIST(X)                  \
-    X(EMBED,     EMBEDDING, V, C, 0)     \
-    X(POSITION,  EMBEDDING, P, C, 0)     \
-    X(OUT_NORM,  NORM,      C, 1, 0)     \
-    X(OUT_NORM_B, BIAS,     C, 1, 0)     \
-    X(HEAD,      HEAD,      V, C, 0)     \
-    X(ATTN_NORM, NORM,      C, 1, 0)     \
-    X(ATTN_NORM_B, BIAS,    C, 1, 0)     \
-    X(Q,         MATRIX,    Q, C, 0)     \
-    X(K,         MATRIX,    K, C, 0)     \
-    X(V,         MATRIX,    K, C, 0)     \
-    X(Q_B,       BIAS,      Q, 1, 0)     \
-    X(K_B,       BIAS,      K, 1, 0)     \
-    X(V_B,       BIAS,      K, 1, 0)     \
-    X(Q_NORM,    NORM,      D, 1, 0)     \
-    X(K_NORM,    NORM,      D, 1, 0)     \
-    X(O,         MATRIX,    C, Q, 1)     \
-    X(O_B,       BIAS,      C, 1, 0)     \
-    X(FFN_NORM,  NORM,      C, 1, 0)     \
-    X(FFN_NORM_B, BIAS,     C, 1, 0)     \
-    X(GATE,      MATRIX,    F, C, 0)     \
-    X(UP,        MATRIX,    F, C, 0)     \
-    X(UP_B,      BIAS,      F, 1, 0)     \
-    X(DOWN,      MATRIX,    C, F, 1)     \
-    X(DOWN_B,    BIAS,      C, 1, 0)
+/* X(ID, role, rows, cols, residual): the places a weight can have. Dimensions are letters: V
+ * vocabulary, C hidden size, P positions, Q heads x head size, K key-value heads x head size, F
+ * feed-forward size, D head size, 1 none. A residual output is scaled down at initialisation. From
+ * LAYER_FIRST on there is one per layer. */
+#define FL_SLOT_LIST(X)             \
+    X(EMBED, EMBEDDING, V, C, 0)    \
+    X(POSITION, EMBEDDING, P, C, 0) \
+    X(OUT_NORM, NORM, C, 1, 0)      \
+    X(OUT_NORM_B, BIAS, C, 1, 0)    \
+    X(HEAD, HEAD, V, C, 0)          \
+    X(ATTN_NORM, NORM, C, 1, 0)     \
+    X(ATTN_NORM_B, BIAS, C, 1, 0)   \
+    X(Q, MATRIX, Q, C, 0)           \
+    X(K, MATRIX, K, C, 0)           \
+    X(V, MATRIX, K, C, 0)           \
+    X(Q_B, BIAS, Q, 1, 0)           \
+    X(K_B, BIAS, K, 1, 0)           \
+    X(V_B, BIAS, K, 1, 0)           \
+    X(Q_NORM, NORM, D, 1, 0)        \
+    X(K_NORM, NORM, D, 1, 0)        \
+    X(O, MATRIX, C, Q, 1)           \
+    X(O_B, BIAS, C, 1, 0)           \
+    X(FFN_NORM, NORM, C, 1, 0)      \
+    X(FFN_NORM_B, BIAS, C, 1, 0)    \
+    X(GATE, MATRIX, F, C, 0)        \
+    X(UP, MATRIX, F, C, 0)          \
+    X(UP_B, BIAS, F, 1, 0)          \
+    X(DOWN, MATRIX, C, F, 1)        \
+    X(DOWN_B, BIAS, C, 1, 0)
 
 typedef enum {
 #define X(id, role, rows, cols, residual) FL_SLOT_##id,
     FL_SLOT_LIST(X)
 #undef X
-    FL_SLOT_COUNT,
+        FL_SLOT_COUNT,
     FL_SLOT_LAYER_FIRST = FL_SLOT_ATTN_NORM
 } fl_slot;
 
-/* One weight. Names have %d where the layer's number goes. Rows that follow each other with the same `hf` up to '#'
- * are the parts of one tensor in the file, one below the other. */
+/* One weight. Names have %d where the layer's number goes. Rows that follow each other with the
+ * same `hf` up to '#' are the parts of one tensor in the file, one below the other. */
 typedef struct {
-    fl_slot     slot;
+    fl_slot slot;
     const char *hf;
     const char *gguf;
-    bool        transposed;    // the file has (in, out): GPT-2's Conv1D
-    bool        gguf_permute;  // GGUF wants the halves of each head interleaved: Llama's Q and K
-    bool        gguf_f32;      // a matrix that GGUF keeps in f32
+    bool transposed;    // the file has (in, out): GPT-2's Conv1D
+    bool gguf_permute;  // GGUF wants the halves of each head interleaved: Llama's Q and K
+    bool gguf_f32;      // a matrix that GGUF keeps in f32
 } fl_weight_row;
 
 /* One number of config.json. */
 typedef struct {
     const char *key;
-    size_t      offset;    // in fl_config
-    bool        real;      // double, else int64_t
-    bool        required;
-    double      fallback;  // when absent and not required; 0: derived from the others
+    size_t offset;  // in fl_config
+    bool real;      // double, else int64_t
+    bool required;
+    double fallback;  // when absent and not required; 0: derived from the others
 } fl_config_key;
 
 /* A field that must have one of these values (as JSON, separated by '|') wherever it is present. */
@@ -74,33 +77,43 @@ typedef struct {
     const char *key, *values;
 } fl_config_demand;
 
-typedef enum { FL_WINDOW_NONE, FL_WINDOW_ALL, FL_WINDOW_UPPER } fl_window_kind;  // UPPER: from max_window_layers on
+typedef enum {
+    FL_WINDOW_NONE,
+    FL_WINDOW_ALL,
+    FL_WINDOW_UPPER
+} fl_window_kind;  // UPPER: from max_window_layers on
 
 typedef struct fl_arch {
-    const char      *name;        // model_type, and the architecture's name in GGUF
-    const char      *hf_class;    // "Qwen3ForCausalLM"
-    const char      *hf_prefix;   // of the base model's tensors; files of the bare base model leave it out
-    fl_norm_kind     norm;
+    const char *name;      // model_type, and the architecture's name in GGUF
+    const char *hf_class;  // "Qwen3ForCausalLM"
+    const char
+        *hf_prefix;  // of the base model's tensors; files of the bare base model leave it out
+    fl_norm_kind norm;
     fl_position_kind position;
-    fl_unary         activation;
-    fl_window_kind   window;
-    bool             tied;        // tie_word_embeddings when config.json does not say
-    const char      *gguf_name;
-    const char      *constants;   // JSON merged into config.json as written
-    const fl_config_key    *keys;     // key NULL ends each list
+    fl_unary activation;
+    fl_window_kind window;
+    bool tied;  // tie_word_embeddings when config.json does not say
+    const char *gguf_name;
+    const char *constants;      // JSON merged into config.json as written
+    const fl_config_key *keys;  // key NULL ends each list
     const fl_config_demand *demands;
-    const fl_weight_row    *weights;  // hf NULL ends; outside, layers, outside
-    const char *const      *ignored;  // ends of names in files that carry nothing: masks, tables; NULL ends
+    const fl_weight_row *weights;  // hf NULL ends; outside, layers, outside
+    const char *const
+        *ignored;  // ends of names in files that carry nothing: masks, tables; NULL ends
 } fl_arch;
 
-extern const fl_arch *const fl_archs[];  // NULL last
+extern const fl_arch *const fl_archs[];         // NULL last
 const fl_arch *fl_arch_find(const char *name);  // by model_type; NULL if there is no such row
 
-/* Fill what is zero and can be derived (head_dim, num_key_value_heads, intermediate_size, ...), then check the rest. */
+/* Fill what is zero and can be derived (head_dim, num_key_value_heads, intermediate_size, ...),
+ * then check the rest. */
 FL_MUST_USE fl_status fl_config_complete(fl_config *c, fl_err *err);
-FL_MUST_USE fl_status fl_config_load(fl_config *out, const char *dir, fl_err *err);  // DIR/config.json
-FL_MUST_USE fl_status fl_config_parse(fl_config *out, const json_t *v, const char *where, fl_err *err);
-FL_MUST_USE fl_status fl_config_save(const fl_config *c, const char *dir, fl_dtype dtype, fl_err *err);
+FL_MUST_USE fl_status fl_config_load(fl_config *out, const char *dir,
+                                     fl_err *err);  // DIR/config.json
+FL_MUST_USE fl_status fl_config_parse(fl_config *out, const json_t *v, const char *where,
+                                      fl_err *err);
+FL_MUST_USE fl_status fl_config_save(const fl_config *c, const char *dir, fl_dtype dtype,
+                                     fl_err *err);
 FL_MUST_USE fl_status fl_generation_config_save(const fl_config *c, const char *dir, fl_err *err);
 void fl_config_clear(fl_config *c);  // frees rope_scaling
 
@@ -109,13 +122,14 @@ int64_t fl_config_window(const fl_config *c, int layer);  // keys a query of thi
 /* Shape of a slot's weight. Returns the rank. */
 int fl_slot_shape(fl_slot slot, const fl_config *c, int64_t dim[2]);
 fl_role fl_slot_role(fl_slot slot);
-bool    fl_slot_residual(fl_slot slot);
+bool fl_slot_residual(fl_slot slot);
 
-/* The weights of a model in their order: every row, once or once per layer. Ends when it returns false. Start from zero. */
+/* The weights of a model in their order: every row, once or once per layer. Ends when it returns
+ * false. Start from zero. */
 typedef struct {
     const fl_weight_row *row;
-    int                  layer;  // -1 outside the layers
-    int                  next_row, next_layer;
+    int layer;  // -1 outside the layers
+    int next_row, next_layer;
 } fl_weight_iter;
 bool fl_weight_next(const fl_config *c, fl_weight_iter *it);
 

@@ -1,7 +1,8 @@
 /* config - config.json: read by the rows of arch.c, completed, checked, written.
  *
- * Rotary settings have two dialects: rope_theta + rope_scaling at the top level (what most tools read, and what is
- * written here), and one object rope_parameters (transformers 5). Both are read. */
+ * Rotary settings have two dialects: rope_theta + rope_scaling at the top level (what most tools
+ * read, and what is written here), and one object rope_parameters (transformers 5). Both are read.
+ */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,15 +34,16 @@ static bool value_allowed(const char *values, const char *shown) {
     return false;
 }
 
-static fl_status check_demands(const fl_arch *arch, const json_t *v, const char *where, fl_err *err) {
+static fl_status check_demands(const fl_arch *arch, const json_t *v, const char *where,
+                               fl_err *err) {
     for (const fl_config_demand *d = arch->demands; d->key; d++) {
         const json_t *value = json_object_get(v, d->key);
         if (!value) continue;
         char *shown = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
         bool good = shown && value_allowed(d->values, shown);
         if (!good)
-            fl_fail(err, FL_ERR_UNSUPPORTED, "%s: %s is %.60s; for %s only %s is supported", where, d->key,
-                    shown ? shown : "?", arch->name, d->values);
+            fl_fail(err, FL_ERR_UNSUPPORTED, "%s: %s is %.60s; for %s only %s is supported", where,
+                    d->key, shown ? shown : "?", arch->name, d->values);
         free(shown);
         if (!good) return FL_ERR_UNSUPPORTED;
     }
@@ -54,7 +56,8 @@ static void *field(fl_config *c, const fl_config_key *key) {
     return (char *)c + key->offset;
 }
 
-static fl_status read_number(fl_config *c, const fl_config_key *k, const json_t *v, const char *where, fl_err *err) {
+static fl_status read_number(fl_config *c, const fl_config_key *k, const json_t *v,
+                             const char *where, fl_err *err) {
     void *out = field(c, k);
     if (k->real) return fl_json_real_or(v, k->key, k->fallback, out, where, err);
     if (k->required) return fl_json_int(v, k->key, out, where, err);
@@ -62,10 +65,12 @@ static fl_status read_number(fl_config *c, const fl_config_key *k, const json_t 
 }
 
 /* A token id, or the first of a list of them; null is none. */
-static fl_status read_token(const json_t *v, const char *key, int32_t *out, const char *where, fl_err *err) {
+static fl_status read_token(const json_t *v, const char *key, int32_t *out, const char *where,
+                            fl_err *err) {
     const json_t *id = json_object_get(v, key);
     if (json_is_array(id)) {
-        if (json_array_size(id) > 1) fl_note("%s: %s lists several tokens; the first is used", where, key);
+        if (json_array_size(id) > 1)
+            fl_note("%s: %s lists several tokens; the first is used", where, key);
         id = json_array_get(id, 0);
     }
     *out = -1;
@@ -103,19 +108,23 @@ static fl_status read_rope(fl_config *c, const json_t *v, const char *where, fl_
 
 /* ---- sliding window ---- */
 
-/* layer_types, where present, must say what max_window_layers says: full below it, sliding from it on. */
+/* layer_types, where present, must say what max_window_layers says: full below it, sliding from it
+ * on. */
 static fl_status check_layer_types(fl_config *c, const json_t *v, const char *where, fl_err *err) {
     const json_t *types = json_object_get(v, "layer_types");
     if (!types || json_is_null(types)) return FL_OK;
     if (!json_is_array(types) || (int64_t)json_array_size(types) != c->num_hidden_layers)
-        return fl_fail(err, FL_ERR_FORMAT, "%s: layer_types: expected one entry for each of %lld layers", where,
+        return fl_fail(err, FL_ERR_FORMAT,
+                       "%s: layer_types: expected one entry for each of %lld layers", where,
                        (long long)c->num_hidden_layers);
     for (size_t i = 0; i < json_array_size(types); i++) {
         const char *type = json_string_value(json_array_get(types, i));
         const char *want = fl_config_window(c, (int)i) ? "sliding_attention" : "full_attention";
         if (!type || strcmp(type, want) != 0)
-            return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: layer_types[%zu] is %.40s, but sliding_window and "
-                           "max_window_layers make it %s", where, i, type ? type : "not a string", want);
+            return fl_fail(err, FL_ERR_UNSUPPORTED,
+                           "%s: layer_types[%zu] is %.40s, but sliding_window and "
+                           "max_window_layers make it %s",
+                           where, i, type ? type : "not a string", want);
     }
     return FL_OK;
 }
@@ -136,16 +145,18 @@ static fl_status read_window(fl_config *c, const json_t *v, const char *where, f
 
 static fl_status parse_fields(fl_config *c, const json_t *v, const char *where, fl_err *err) {
     FL_TRY(check_demands(c->arch, v, where, err));
-    for (const fl_config_key *k = c->arch->keys; k->key; k++) FL_TRY(read_number(c, k, v, where, err));
-    FL_TRY(fl_json_bool_or(v, "tie_word_embeddings", c->arch->tied, &c->tie_word_embeddings, where, err));
+    for (const fl_config_key *k = c->arch->keys; k->key; k++)
+        FL_TRY(read_number(c, k, v, where, err));
+    FL_TRY(fl_json_bool_or(v, "tie_word_embeddings", c->arch->tied, &c->tie_word_embeddings, where,
+                           err));
     FL_TRY(read_token(v, "bos_token_id", &c->bos_token_id, where, err));
     FL_TRY(read_token(v, "eos_token_id", &c->eos_token_id, where, err));
     FL_TRY(fl_json_real_or(v, "final_logit_softcapping", 0, &c->logit_softcap, where, err));
     FL_TRY(fl_json_real_or(v, "attn_logit_softcapping", 0, &c->attn_softcap, where, err));
     if (c->arch->position == FL_POSITION_ROPE) FL_TRY(read_rope(c, v, where, err));
+    FL_TRY(read_window(c, v, where, err));
     fl_status s = fl_config_complete(c, err);
-    if (s != FL_OK) return fl_context(err, s, "%s", where);
-    return read_window(c, v, where, err);
+    return s == FL_OK ? s : fl_context(err, s, "%s", where);
 }
 
 static fl_status find_arch(const fl_arch **out, const json_t *v, const char *where, fl_err *err) {
@@ -157,7 +168,8 @@ static fl_status find_arch(const fl_arch **out, const json_t *v, const char *whe
         strncat(known, i ? ", " : "", sizeof known - strlen(known) - 1);
         strncat(known, fl_archs[i]->name, sizeof known - strlen(known) - 1);
     }
-    return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: model_type is \"%.40s\"; known are %s", where, name, known);
+    return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: model_type is \"%.40s\"; known are %s", where,
+                   name, known);
 }
 
 fl_status fl_config_parse(fl_config *out, const json_t *v, const char *where, fl_err *err) {
@@ -190,19 +202,21 @@ static void derive(fl_config *c) {
         double *real = field(c, k);
         int64_t *integer = field(c, k);
         if (k->real && *real == 0) *real = k->fallback;
-        /* head_dim comes from the row only where config.json leaves it out, not for a model being made. */
+        /* head_dim comes from the row only where config.json leaves it out, not for a model being
+         * made. */
         if (!k->real && *integer == 0 && integer != &c->head_dim) *integer = (int64_t)k->fallback;
     }
     if (!c->num_key_value_heads) c->num_key_value_heads = c->num_attention_heads;
     if (!c->intermediate_size) c->intermediate_size = 4 * c->hidden_size;
-    if (!c->head_dim && c->num_attention_heads > 0) c->head_dim = c->hidden_size / c->num_attention_heads;
+    if (!c->head_dim && c->num_attention_heads > 0)
+        c->head_dim = c->hidden_size / c->num_attention_heads;
     if (c->rope_theta == 0) c->rope_theta = 10000;
 }
 
 static fl_status check_sizes(const fl_config *c, fl_err *err) {
     const struct {
         const char *name;
-        int64_t     value, most;
+        int64_t value, most;
     } sizes[] = {
         {"vocab_size", c->vocab_size, INT32_MAX},
         {"hidden_size", c->hidden_size, 1 << 20},
@@ -215,8 +229,8 @@ static fl_status check_sizes(const fl_config *c, fl_err *err) {
     };
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         if (sizes[i].value < 1 || sizes[i].value > sizes[i].most)
-            return fl_fail(err, FL_ERR_ARG, "%s is %lld, expected 1 to %lld", sizes[i].name, (long long)sizes[i].value,
-                           (long long)sizes[i].most);
+            return fl_fail(err, FL_ERR_ARG, "%s is %lld, expected 1 to %lld", sizes[i].name,
+                           (long long)sizes[i].value, (long long)sizes[i].most);
     return FL_OK;
 }
 
@@ -225,17 +239,22 @@ fl_status fl_config_complete(fl_config *c, fl_err *err) {
     derive(c);
     FL_TRY(check_sizes(c, err));
     if (c->num_attention_heads % c->num_key_value_heads)
-        return fl_fail(err, FL_ERR_ARG, "num_attention_heads (%lld) is not a multiple of num_key_value_heads (%lld)",
+        return fl_fail(err, FL_ERR_ARG,
+                       "num_attention_heads (%lld) is not a multiple of num_key_value_heads (%lld)",
                        (long long)c->num_attention_heads, (long long)c->num_key_value_heads);
     bool rope = c->arch->position == FL_POSITION_ROPE;
     if (rope && c->head_dim % 2)
-        return fl_fail(err, FL_ERR_ARG, "head_dim is %lld; rotary positions turn pairs, so it must be even",
+        return fl_fail(err, FL_ERR_ARG,
+                       "head_dim is %lld; rotary positions turn pairs, so it must be even",
                        (long long)c->head_dim);
     if (!rope && c->num_attention_heads * c->head_dim != c->hidden_size)
-        return fl_fail(err, FL_ERR_ARG, "hidden_size (%lld) is not a multiple of the number of heads (%lld)",
+        return fl_fail(err, FL_ERR_ARG,
+                       "hidden_size (%lld) is not a multiple of the number of heads (%lld)",
                        (long long)c->hidden_size, (long long)c->num_attention_heads);
-    if (!(c->norm_eps > 0) || !(c->rope_theta > 0) || !(c->initializer_range > 0) || c->sliding_window < 0)
-        return fl_fail(err, FL_ERR_ARG, "the norm's epsilon, rope_theta and initializer_range must be above 0, "
+    if (!(c->norm_eps > 0) || !(c->rope_theta > 0) || !(c->initializer_range > 0) ||
+        c->sliding_window < 0)
+        return fl_fail(err, FL_ERR_ARG,
+                       "the norm's epsilon, rope_theta and initializer_range must be above 0, "
                        "sliding_window not below");
     if (!(c->logit_softcap >= 0) || !(c->attn_softcap >= 0))
         return fl_fail(err, FL_ERR_ARG, "soft caps must not be below 0");
@@ -250,33 +269,40 @@ static void put_token(json_t *v, const char *key, int32_t id) {
 
 static void put_window(json_t *v, const fl_config *c) {
     if (c->arch->window == FL_WINDOW_NONE) return;
-    json_object_set_new(v, "sliding_window", c->sliding_window ? json_integer(c->sliding_window) : json_null());
+    json_object_set_new(v, "sliding_window",
+                        c->sliding_window ? json_integer(c->sliding_window) : json_null());
     if (c->arch->window != FL_WINDOW_UPPER) return;
     json_object_set_new(v, "use_sliding_window", json_boolean(c->sliding_window > 0));
     json_object_set_new(v, "max_window_layers",
-                        json_integer(c->sliding_window ? c->max_window_layers : c->num_hidden_layers));
+                        json_integer(c->sliding_window ? c->max_window_layers
+                                                       : c->num_hidden_layers));
 }
 
 static void put_softcap(json_t *v, const fl_config *c, const char *key, double cap) {
     if (!cap) return;
     json_object_set_new(v, key, json_real(cap));
-    fl_warn("config.json: %s is written for Fledge; transformers' %s does not know it and would compute other logits",
-            key, c->arch->hf_class);
+    fl_warn(
+        "config.json: %s is written for Fledge; transformers' %s does not know it and would "
+        "compute other logits",
+        key, c->arch->hf_class);
 }
 
 static void put_fields(json_t *v, const fl_config *c, fl_dtype dtype) {
-    static const char *const dtype_name[FL_DTYPE_COUNT] = {
-        [FL_F32] = "float32", [FL_F16] = "float16", [FL_BF16] = "bfloat16"};
+    static const char *const dtype_name[FL_DTYPE_COUNT] =
+        {[FL_F32] = "float32", [FL_F16] = "float16", [FL_BF16] = "bfloat16"};
     const fl_arch *arch = c->arch;
     json_object_set_new(v, "architectures", json_pack("[s]", arch->hf_class));
     json_object_set_new(v, "model_type", json_string(arch->name));
     for (const fl_config_key *k = arch->keys; k->key; k++) {
         const void *at = (const char *)c + k->offset;
-        json_object_set_new(v, k->key, k->real ? json_real(*(const double *)at) : json_integer(*(const int64_t *)at));
+        json_object_set_new(v, k->key,
+                            k->real ? json_real(*(const double *)at)
+                                    : json_integer(*(const int64_t *)at));
     }
     if (arch->position == FL_POSITION_ROPE) {
         json_object_set_new(v, "rope_theta", json_real(c->rope_theta));
-        json_object_set_new(v, "rope_scaling", c->rope_scaling ? json_incref(c->rope_scaling) : json_null());
+        json_object_set_new(v, "rope_scaling",
+                            c->rope_scaling ? json_incref(c->rope_scaling) : json_null());
     }
     put_window(v, c);
     put_softcap(v, c, "final_logit_softcapping", c->logit_softcap);
@@ -284,7 +310,8 @@ static void put_fields(json_t *v, const fl_config *c, fl_dtype dtype) {
     json_object_set_new(v, "tie_word_embeddings", json_boolean(c->tie_word_embeddings));
     put_token(v, "bos_token_id", c->bos_token_id);
     put_token(v, "eos_token_id", c->eos_token_id);
-    json_object_set_new(v, "torch_dtype", json_string(dtype_name[dtype] ? dtype_name[dtype] : "float32"));
+    json_object_set_new(v, "torch_dtype",
+                        json_string(dtype_name[dtype] ? dtype_name[dtype] : "float32"));
 }
 
 fl_status fl_config_save(const fl_config *c, const char *dir, fl_dtype dtype, fl_err *err) {

@@ -1,4 +1,5 @@
-/* export_gguf - a model as one GGUF file: what it is as keys, its tokenizer as keys, its tensors by the rows of arch.c. */
+/* export_gguf - a model as one GGUF file: what it is as keys, its tokenizer as keys, its tensors by
+ * the rows of arch.c. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +11,8 @@
 #include "model/internal.h"
 #include "token/tokenizer.h"
 
-/* Where llama.cpp has no pre-tokenizer for a pattern, the nearest: it differs in how it splits long numbers. */
+/* Where llama.cpp has no pre-tokenizer for a pattern, the nearest: it differs in how it splits long
+ * numbers. */
 static const char nearest_pre[] = "llama-bpe";
 
 /* ---- what it is ---- */
@@ -19,13 +21,16 @@ static fl_status check_exportable(const fl_config *c, fl_err *err) {
     const char *type = json_string_value(json_object_get(c->rope_scaling, "rope_type"));
     bool factors = type && strcmp(type, "llama3") == 0;
     bool windowed = c->sliding_window && c->max_window_layers < c->num_hidden_layers;
-    const char *what = c->logit_softcap      ? "final_logit_softcapping"
-                       : c->attn_softcap     ? "attn_logit_softcapping"
-                       : factors && strcmp(c->arch->gguf_name, "llama") != 0 ? "rope_scaling of type llama3"
-                       : windowed && c->sliding_window < c->max_position_embeddings ? "sliding_window"
-                                             : NULL;
+    const char *what = c->logit_softcap  ? "final_logit_softcapping"
+                       : c->attn_softcap ? "attn_logit_softcapping"
+                       : factors && strcmp(c->arch->gguf_name, "llama") != 0
+                           ? "rope_scaling of type llama3"
+                       : windowed && c->sliding_window < c->max_position_embeddings
+                           ? "sliding_window"
+                           : NULL;
     if (!what) return FL_OK;
-    return fl_fail(err, FL_ERR_UNSUPPORTED, "llama.cpp's %s has no %s: it would compute something else", c->arch->gguf_name,
+    return fl_fail(err, FL_ERR_UNSUPPORTED,
+                   "llama.cpp's %s has no %s: it would compute something else", c->arch->gguf_name,
                    what);
 }
 
@@ -49,7 +54,8 @@ static void put_rope(fl_gguf *g, const fl_config *c) {
     char key[128];
     snprintf(key, sizeof key, "%s.rope.scaling.type", c->arch->gguf_name);
     fl_gguf_str(g, key, type);
-    put_real(g, c, "rope.scaling.factor", json_number_value(json_object_get(c->rope_scaling, "factor")));
+    put_real(g, c, "rope.scaling.factor",
+             json_number_value(json_object_get(c->rope_scaling, "factor")));
 }
 
 static void put_facts(fl_gguf *g, const fl_config *c, const char *name, fl_dtype dtype) {
@@ -68,13 +74,15 @@ static void put_facts(fl_gguf *g, const fl_config *c, const char *name, fl_dtype
     put_size(g, c, "attention.key_length", c->head_dim);
     put_size(g, c, "attention.value_length", c->head_dim);
     bool rms = c->arch->norm == FL_NORM_RMS;
-    put_real(g, c, rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon", c->norm_eps);
+    put_real(g, c, rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon",
+             c->norm_eps);
     if (c->arch->position == FL_POSITION_ROPE) put_rope(g, c);
 }
 
 /* ---- the tokenizer ---- */
 
-/* One entry per row of the embedding: rows the tokenizer has no token for are named and marked unused. */
+/* One entry per row of the embedding: rows the tokenizer has no token for are named and marked
+ * unused. */
 static fl_status put_tokens(fl_gguf *g, const fl_tokenizer *t, int64_t vocab_size, fl_err *err) {
     int32_t *kind = fl_alloc((size_t)vocab_size * sizeof *kind);
     if (!kind) return fl_fail(err, FL_ERR_NOMEM, "the vocabulary");
@@ -126,15 +134,19 @@ static fl_status put_tokenizer(fl_gguf *g, const fl_model *m, fl_err *err) {
     }
     const char *pre = fl_tokenizer_llama_cpp_pre(t);
     if (!pre)
-        fl_warn("llama.cpp has no pre-tokenizer for the pattern \"%.60s\"; \"%s\" is written, which may split numbers and "
-                "spaces otherwise: train the tokenizer with --pattern qwen2 or llama3 to avoid it",
-                fl_tokenizer_pattern(t) ? fl_tokenizer_pattern(t) : "(several)", nearest_pre);
+        fl_warn(
+            "llama.cpp has no pre-tokenizer for the pattern \"%.60s\"; \"%s\" is written, which "
+            "may split numbers and "
+            "spaces otherwise: train the tokenizer with --pattern qwen2 or llama3 to avoid it",
+            fl_tokenizer_pattern(t) ? fl_tokenizer_pattern(t) : "(several)", nearest_pre);
     fl_gguf_str(g, "tokenizer.ggml.model", "gpt2");
     fl_gguf_str(g, "tokenizer.ggml.pre", pre ? pre : nearest_pre);
     FL_TRY(put_tokens(g, t, m->config.vocab_size, err));
     FL_TRY(put_merges(g, t, err));
-    if (fl_tokenizer_bos(t) >= 0) fl_gguf_u32(g, "tokenizer.ggml.bos_token_id", (uint32_t)fl_tokenizer_bos(t));
-    if (fl_tokenizer_eos(t) >= 0) fl_gguf_u32(g, "tokenizer.ggml.eos_token_id", (uint32_t)fl_tokenizer_eos(t));
+    if (fl_tokenizer_bos(t) >= 0)
+        fl_gguf_u32(g, "tokenizer.ggml.bos_token_id", (uint32_t)fl_tokenizer_bos(t));
+    if (fl_tokenizer_eos(t) >= 0)
+        fl_gguf_u32(g, "tokenizer.ggml.eos_token_id", (uint32_t)fl_tokenizer_eos(t));
     fl_gguf_bool(g, "tokenizer.ggml.add_bos_token", fl_tokenizer_adds_bos(t));
     fl_gguf_bool(g, "tokenizer.ggml.add_eos_token", fl_tokenizer_adds_eos(t));
     if (m->chat_template) fl_gguf_str(g, "tokenizer.chat_template", m->chat_template);
@@ -143,7 +155,8 @@ static fl_status put_tokenizer(fl_gguf *g, const fl_model *m, fl_err *err) {
 
 /* ---- the tensors ---- */
 
-/* rope_freqs.weight: what each plain frequency is divided by. Only Llama 3.1's scaling needs the table. */
+/* rope_freqs.weight: what each plain frequency is divided by. Only Llama 3.1's scaling needs the
+ * table. */
 static fl_status rope_factors(const fl_model *m, float **out, fl_err *err) {
     const char *type = json_string_value(json_object_get(m->config.rope_scaling, "rope_type"));
     *out = NULL;
@@ -159,7 +172,8 @@ static fl_status rope_factors(const fl_model *m, float **out, fl_err *err) {
     return FL_OK;
 }
 
-static fl_status save_tensors(fl_gguf *g, const fl_model *m, const char *path, fl_dtype dtype, fl_err *err) {
+static fl_status save_tensors(fl_gguf *g, const fl_model *m, const char *path, fl_dtype dtype,
+                              fl_err *err) {
     fli_stored_list list;
     float *factors;
     FL_TRY(rope_factors(m, &factors, err));
@@ -170,7 +184,9 @@ static fl_status save_tensors(fl_gguf *g, const fl_model *m, const char *path, f
         int n = list.n;
         memcpy(w, list.w, (size_t)n * sizeof *w);
         if (factors)
-            w[n++] = (fl_write_tensor){.name = "rope_freqs.weight", .rank = 1, .dim = {m->config.head_dim / 2},
+            w[n++] = (fl_write_tensor){.name = "rope_freqs.weight",
+                                       .rank = 1,
+                                       .dim = {m->config.head_dim / 2},
                                        .source = factors};
         s = fl_gguf_save(g, path, w, n, err);
     }
@@ -180,7 +196,8 @@ static fl_status save_tensors(fl_gguf *g, const fl_model *m, const char *path, f
     return s;
 }
 
-fl_status fl_model_save_gguf(const fl_model *m, const char *path, const char *name, fl_dtype dtype, fl_err *err) {
+fl_status fl_model_save_gguf(const fl_model *m, const char *path, const char *name, fl_dtype dtype,
+                             fl_err *err) {
     FL_TRY(check_exportable(&m->config, err));
     fl_gguf *g = fl_gguf_new();
     if (!g) return fl_fail(err, FL_ERR_NOMEM, "writing %s", path);

@@ -5,21 +5,21 @@
  *               h += DOWN (f(GATE n) * UP n)  or  DOWN f(UP n)            n = norm(h)
  *   hidden = norm(h)
  *
- * With bf16 compute, norms read the f32 stream and write bf16, every product and the attention run in bf16, and the sums
- * return to f32: what accumulates over the layers keeps its precision. */
+ * With bf16 compute, norms read the f32 stream and write bf16, every product and the attention run
+ * in bf16, and the sums return to f32: what accumulates over the layers keeps its precision. */
 #include <stdio.h>
 
 #include "base/assert.h"
 #include "model/internal.h"
 
 typedef struct {
-    fl_model         *m;
-    fl_graph         *g;
+    fl_model *m;
+    fl_graph *g;
     const fl_forward *f;
-    const fl_config  *c;
-    int               layer;
-    int64_t           B, T;
-    fl_val            inv_freq;
+    const fl_config *c;
+    int layer;
+    int64_t B, T;
+    fl_val inv_freq;
 } builder;
 
 static fl_param *slot(const builder *b, fl_slot which) {
@@ -29,24 +29,30 @@ static fl_param *slot(const builder *b, fl_slot which) {
 static fl_val norm(const builder *b, fl_val x, fl_slot weight) {
     fl_param *w = slot(b, weight);
     float eps = (float)b->c->norm_eps;
-    if (b->c->arch->norm == FL_NORM_RMS) return fl_rms_norm(b->g, x, fl_model_value(b->m, b->g, w), eps, b->f->compute);
+    if (b->c->arch->norm == FL_NORM_RMS)
+        return fl_rms_norm(b->g, x, fl_model_value(b->m, b->g, w), eps, b->f->compute);
     fl_param *bias = slot(b, weight + 1);
-    return fl_layer_norm(b->g, x, fl_model_value(b->m, b->g, w), fl_model_value(b->m, b->g, bias), eps, b->f->compute);
+    return fl_layer_norm(b->g, x, fl_model_value(b->m, b->g, w), fl_model_value(b->m, b->g, bias),
+                         eps, b->f->compute);
 }
 
 static fl_val linear(const builder *b, fl_val x, fl_slot weight, fl_slot bias) {
     return fl_model_linear(b->m, b->g, x, slot(b, weight), slot(b, bias), b->f->compute);
 }
 
-/* (B, T, heads x D) -> (B, T, heads, D), normalised per head and rotated where the architecture does. */
+/* (B, T, heads x D) -> (B, T, heads, D), normalised per head and rotated where the architecture
+ * does. */
 static fl_val heads(const builder *b, fl_val x, int64_t n_heads) {
     return fl_reshape(b->g, x, 4, (int64_t[]){b->B, b->T, n_heads, b->c->head_dim});
 }
 
 static fl_val query_or_key(const builder *b, fl_val x, fl_slot head_norm) {
     fl_param *w = slot(b, head_norm);
-    if (w) x = fl_rms_norm(b->g, x, fl_model_value(b->m, b->g, w), (float)b->c->norm_eps, b->f->compute);
-    if (b->c->arch->position == FL_POSITION_ROPE) x = fl_rope(b->g, x, b->f->position, b->inv_freq, false);
+    if (w)
+        x = fl_rms_norm(b->g, x, fl_model_value(b->m, b->g, w), (float)b->c->norm_eps,
+                        b->f->compute);
+    if (b->c->arch->position == FL_POSITION_ROPE)
+        x = fl_rope(b->g, x, b->f->position, b->inv_freq, false);
     return x;
 }
 
@@ -81,9 +87,10 @@ static fl_val feed_forward(const builder *b, fl_val n) {
     fl_unary act = b->c->arch->activation;
     fl_val up = linear(b, n, FL_SLOT_UP, FL_SLOT_UP_B), x;
     if (slot(b, FL_SLOT_GATE))
-        x = fl_gated(b->g, act, fl_model_linear(b->m, b->g, n, slot(b, FL_SLOT_GATE), NULL, b->f->compute), up);
-    else
-        x = fl_unary_of(b->g, act, up);
+        x = fl_gated(b->g, act,
+                     fl_model_linear(b->m, b->g, n, slot(b, FL_SLOT_GATE), NULL, b->f->compute),
+                     up);
+    else x = fl_unary_of(b->g, act, up);
     return linear(b, x, FL_SLOT_DOWN, FL_SLOT_DOWN_B);
 }
 
@@ -97,17 +104,20 @@ static fl_val block(const builder *b, fl_val h) {
 
 static fl_val embed(const builder *b) {
     fl_graph_scope(b->g, "embed");
-    fl_val h = fl_embedding(b->g, b->f->tokens, fl_model_value(b->m, b->g, slot(b, FL_SLOT_EMBED)), FL_F32);
+    fl_val h = fl_embedding(b->g, b->f->tokens, fl_model_value(b->m, b->g, slot(b, FL_SLOT_EMBED)),
+                            FL_F32);
     fl_param *p = slot(b, FL_SLOT_POSITION);
     if (!p) return h;
-    return fl_add(b->g, h, fl_embedding(b->g, b->f->position, fl_model_value(b->m, b->g, p), FL_F32));
+    return fl_add(b->g, h,
+                  fl_embedding(b->g, b->f->position, fl_model_value(b->m, b->g, p), FL_F32));
 }
 
 /* The frequencies as a constant of the graph. */
 static fl_val frequencies(const builder *b) {
     float *table = b->m->memory->inv_freq;
     if (!table) return FL_NONE;
-    return fl_extern(b->g, "inv_freq", fl_tensor_of(table, FL_F32, 1, (int64_t[]){b->c->head_dim / 2}), false);
+    return fl_extern(b->g, "inv_freq",
+                     fl_tensor_of(table, FL_F32, 1, (int64_t[]){b->c->head_dim / 2}), false);
 }
 
 fl_val fl_model_hidden(fl_model *m, fl_graph *g, const fl_forward *f) {

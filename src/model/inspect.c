@@ -17,12 +17,15 @@ const char *fl_model_part_name(fl_model_part p) {
 static fl_model_part part_of(fl_slot slot) {
     switch (fl_slot_role(slot)) {
     case FL_ROLE_EMBEDDING: return FL_MODEL_PART_EMBEDDING;
-    case FL_ROLE_HEAD:      return FL_MODEL_PART_HEAD;
-    case FL_ROLE_NORM:      return FL_MODEL_PART_NORM;
-    default:                break;
+    case FL_ROLE_HEAD: return FL_MODEL_PART_HEAD;
+    case FL_ROLE_NORM: return FL_MODEL_PART_NORM;
+    default: break;
     }
-    bool of_norm = slot == FL_SLOT_OUT_NORM_B || slot == FL_SLOT_ATTN_NORM_B || slot == FL_SLOT_FFN_NORM_B;
-    return of_norm ? FL_MODEL_PART_NORM : slot < FL_SLOT_FFN_NORM ? FL_MODEL_PART_ATTENTION : FL_MODEL_PART_FEED_FORWARD;
+    bool of_norm = slot == FL_SLOT_OUT_NORM_B || slot == FL_SLOT_ATTN_NORM_B ||
+                   slot == FL_SLOT_FFN_NORM_B;
+    return of_norm                   ? FL_MODEL_PART_NORM
+           : slot < FL_SLOT_FFN_NORM ? FL_MODEL_PART_ATTENTION
+                                     : FL_MODEL_PART_FEED_FORWARD;
 }
 
 static void add(fl_model_part_size *to, const fl_tensor *t) {

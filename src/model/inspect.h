@@ -1,4 +1,5 @@
-/* inspect.h - what is inside a model: parameters by part and by format, and whether the numbers are numbers. */
+/* inspect.h - what is inside a model: parameters by part and by format, and whether the numbers are
+ * numbers. */
 #ifndef FL_MODEL_INSPECT_H
 #define FL_MODEL_INSPECT_H
 
@@ -9,13 +10,14 @@ extern "C" {
 #endif
 
 #define FL_MODEL_PART_LIST(X) \
-    X(EMBEDDING, "embedding") X(ATTENTION, "attention") X(FEED_FORWARD, "feed-forward") X(NORM, "norms") X(HEAD, "head")
+    X(EMBEDDING, "embedding") \
+    X(ATTENTION, "attention") X(FEED_FORWARD, "feed-forward") X(NORM, "norms") X(HEAD, "head")
 
 typedef enum {
 #define X(id, name) FL_MODEL_PART_##id,
     FL_MODEL_PART_LIST(X)
 #undef X
-    FL_MODEL_PART_COUNT
+        FL_MODEL_PART_COUNT
 } fl_model_part;
 const char *fl_model_part_name(fl_model_part p);
 
@@ -27,8 +29,8 @@ typedef struct {
 typedef struct {
     fl_model_part_size part[FL_MODEL_PART_COUNT], format[FL_DTYPE_COUNT];
     int64_t n_nan, n_inf;
-    const fl_param *first_bad;      // the first parameter with either; NULL: all are finite
-    int64_t         zero_matrices;  // matrices of nothing but zeros
+    const fl_param *first_bad;  // the first parameter with either; NULL: all are finite
+    int64_t zero_matrices;      // matrices of nothing but zeros
 } fl_model_report;
 
 /* Reads every weight once. */

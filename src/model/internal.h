@@ -8,52 +8,61 @@
 
 /* Behind a model: who owns the bytes, and where the builder finds each weight. */
 struct fl_model_memory {
-    fl_buffer      *weights, *grads;
-    void          **added;       // bytes of parameters that transforms added
-    int             n_added;
-    fl_safetensors *mapped;      // weights used as they lie in the file; NULL: none
-    float          *inv_freq;    // (D / 2); NULL without rotary positions
-    int             room_params; // fl_model.param never moves
-    int             n_base;      // parameters of the architecture, in the order of fl_weight_next
-    fl_param      **slot;        // (1 + layers, FL_SLOT_COUNT); row 0 is outside the layers
+    fl_buffer *weights, *grads;
+    void **added;  // bytes of parameters that transforms added
+    int n_added;
+    fl_safetensors *mapped;  // weights used as they lie in the file; NULL: none
+    float *inv_freq;         // (D / 2); NULL without rotary positions
+    int room_params;         // fl_model.param never moves
+    int n_base;              // parameters of the architecture, in the order of fl_weight_next
+    fl_param **slot;         // (1 + layers, FL_SLOT_COUNT); row 0 is outside the layers
 };
 
-/* A tensor of a file: the parameters it is made of, one below the other, perhaps transposed or with permuted heads. */
+/* A tensor of a file: the parameters it is made of, one below the other, perhaps transposed or with
+ * permuted heads. */
 enum { FLI_PARTS_MAX = 4 };
 typedef struct {
-    char      name[128];
+    char name[128];
     fl_param *part[FLI_PARTS_MAX];
-    int       n_parts;
-    bool      transposed;
-    int64_t   permute_heads;  // 0: rows stay in place
+    int n_parts;
+    bool transposed;
+    int64_t permute_heads;  // 0: rows stay in place
 } fli_stored;
 
-/* The tensors of a model's file, in order: item[i] says what w[i], which a writer takes, is made of. */
+/* The tensors of a model's file, in order: item[i] says what w[i], which a writer takes, is made
+ * of. */
 typedef struct {
-    fli_stored      *item;
+    fli_stored *item;
     fl_write_tensor *w;
-    int              n;
+    int n;
 } fli_stored_list;
-FL_MUST_USE fl_status fli_stored_hf(fli_stored_list *out, const fl_model *m, fl_dtype dtype, fl_err *err);
-FL_MUST_USE fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fl_dtype dtype, fl_err *err);
+FL_MUST_USE fl_status fli_stored_hf(fli_stored_list *out, const fl_model *m, fl_dtype dtype,
+                                    fl_err *err);
+FL_MUST_USE fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fl_dtype dtype,
+                                      fl_err *err);
 void fli_stored_clear(fli_stored_list *l);
 
 /* Write tensor `w` of the parts of `s`; `s` must stay where it is while w is used. */
 void fli_stored_describe(fli_stored *s, fl_dtype dtype, fl_write_tensor *w);
-bool fli_same_tensor(const char *a, const char *b);  // two parameters' names: parts of one tensor in the file?
+bool fli_same_tensor(const char *a,
+                     const char *b);  // two parameters' names: parts of one tensor in the file?
 void fli_file_name(char out[128], const char *param);  // without "#q"
 
-void fli_stored_load(const fli_stored *s, const fl_tensor *file);  // same shape; converts to the parameters' formats
+void fli_stored_load(const fli_stored *s,
+                     const fl_tensor *file);  // same shape; converts to the parameters' formats
 bool fli_stored_mappable(const fli_stored *s, const fl_tensor *file);
 
 /* A model with its table of parameters, but no bytes behind them. */
 FL_MUST_USE fl_status fli_model_shell(fl_model **out, const fl_config *config, fl_err *err);
 /* Bytes for every parameter that has no data yet; each has its dtype set. */
 FL_MUST_USE fl_status fli_model_allocate(fl_model *m, fl_err *err);
-fl_param *fli_model_slot(const fl_model *m, int layer, fl_slot slot);  // NULL: this architecture has none
-void fli_name_weight(char *out, size_t room, const char *pattern, int layer);  // %d becomes the layer
+fl_param *fli_model_slot(const fl_model *m, int layer,
+                         fl_slot slot);  // NULL: this architecture has none
+void fli_name_weight(char *out, size_t room, const char *pattern,
+                     int layer);  // %d becomes the layer
 
-FL_MUST_USE fl_status fli_rope_check(const fl_config *c, fl_err *err);  // rope_scaling is one we know
+FL_MUST_USE fl_status fli_rope_check(const fl_config *c,
+                                     fl_err *err);  // rope_scaling is one we know
 FL_MUST_USE fl_status fli_rope_new(float **inv_freq, const fl_config *c, fl_err *err);
 
 /* What a linear layer multiplies by. */

@@ -1,7 +1,8 @@
 /* load - from a folder to a model.
  *
- * config.json gives the table of parameters; the table gives the names and shapes that the file must have. Every
- * tensor of the file is used, or known to carry nothing, or an error; so is every parameter without a tensor. */
+ * config.json gives the table of parameters; the table gives the names and shapes that the file
+ * must have. Every tensor of the file is used, or known to carry nothing, or an error; so is every
+ * parameter without a tensor. */
 #include <stdio.h>
 #include <string.h>
 
@@ -27,7 +28,8 @@ fl_status fl_model_folder(char out[FL_PATH_MAX], const char *path, fl_err *err) 
     bool found;
     if (!fl_path_exists(path)) return fl_fail(err, FL_ERR_IO, "%s: there is no such folder", path);
     if (!fl_path_is_dir(path))
-        return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: expected a folder with config.json and model.safetensors", path);
+        return fl_fail(err, FL_ERR_UNSUPPORTED,
+                       "%s: expected a folder with config.json and model.safetensors", path);
     FL_TRY(has_config(path, &found, err));
     if (found) {
         snprintf(out, FL_PATH_MAX, "%s", path);
@@ -37,8 +39,11 @@ fl_status fl_model_folder(char out[FL_PATH_MAX], const char *path, fl_err *err) 
     FL_TRY(fl_path_join(latest, path, "latest", err));
     FL_TRY(has_config(latest, &found, err));
     if (!found)
-        return fl_fail(err, FL_ERR_IO, "%s: neither a model folder (no config.json) nor a run with a checkpoint (no "
-                       "latest/config.json)", path);
+        return fl_fail(err, FL_ERR_IO,
+                       "%s: neither a model folder (no config.json) nor a run with a checkpoint "
+                       "(no "
+                       "latest/config.json)",
+                       path);
     memcpy(out, latest, sizeof latest);
     return FL_OK;
 }
@@ -46,12 +51,12 @@ fl_status fl_model_folder(char out[FL_PATH_MAX], const char *path, fl_err *err) 
 /* ---- weights ---- */
 
 typedef struct {
-    fl_model            *m;
-    fl_safetensors      *file;
+    fl_model *m;
+    fl_safetensors *file;
     const fl_model_opts *opts;
-    fli_stored_list      list;
+    fli_stored_list list;
     const fl_stored_tensor **found;  // one per item of the list
-    size_t               strip;      // bytes of the architecture's prefix that this file leaves out
+    size_t strip;                    // bytes of the architecture's prefix that this file leaves out
 } loading;
 
 static bool starts_with(const char *s, const char *prefix) {
@@ -81,12 +86,13 @@ static fl_status find_tensor(loading *l, int i, fl_err *err) {
     fl_tensor shape = fl_tensor_of(NULL, want->dtype, want->rank, want->dim);
     if (!fl_tensor_same_shape(&t->t, &shape)) {
         char have[FL_SHAPE_TEXT], need[FL_SHAPE_TEXT];
-        return fl_fail(err, FL_ERR_SHAPE, "%s: tensor %s is %s; config.json makes it %s", fl_path_base(t->file), t->name,
-                       fl_tensor_shape_text(&t->t, have), fl_tensor_shape_text(&shape, need));
+        return fl_fail(err, FL_ERR_SHAPE, "%s: tensor %s is %s; config.json makes it %s",
+                       fl_path_base(t->file), t->name, fl_tensor_shape_text(&t->t, have),
+                       fl_tensor_shape_text(&shape, need));
     }
     if (!is_float(t->t.dtype))
-        return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: tensor %s is %s, expected a float format", fl_path_base(t->file),
-                       t->name, fl_dtype_name(t->t.dtype));
+        return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: tensor %s is %s, expected a float format",
+                       fl_path_base(t->file), t->name, fl_dtype_name(t->t.dtype));
     l->found[i] = t;
     return FL_OK;
 }
@@ -94,7 +100,8 @@ static fl_status find_tensor(loading *l, int i, fl_err *err) {
 static bool carries_nothing(const fl_config *c, const char *name) {
     for (const char *const *end = c->arch->ignored; *end; end++)
         if (fl_path_has_suffix(name, *end)) return true;
-    return c->tie_word_embeddings && strcmp(name, "lm_head.weight") == 0;  // a second copy of the embedding
+    return c->tie_word_embeddings &&
+           strcmp(name, "lm_head.weight") == 0;  // a second copy of the embedding
 }
 
 static fl_status check_extra(const loading *l, fl_err *err) {
@@ -104,13 +111,15 @@ static fl_status check_extra(const loading *l, fl_err *err) {
         bool wanted = false;
         for (int k = 0; k < l->list.n && !wanted; k++) wanted = l->found[k] == t;
         if (!wanted && !carries_nothing(&l->m->config, t->name))
-            return fl_fail(err, FL_ERR_FORMAT, "%s: tensor %s has no place in a %s of this config.json",
+            return fl_fail(err, FL_ERR_FORMAT,
+                           "%s: tensor %s has no place in a %s of this config.json",
                            fl_path_base(t->file), t->name, l->m->config.arch->name);
     }
     return FL_OK;
 }
 
-/* The format each parameter has in memory. Vectors are always f32: they are few, and kernels want them so. */
+/* The format each parameter has in memory. Vectors are always f32: they are few, and kernels want
+ * them so. */
 static fl_dtype memory_format(const loading *l, const fl_param *p, const fl_tensor *file) {
     if (p->data.rank == 1) return FL_F32;
     fl_dtype stored = file->dtype == FL_F64 ? FL_F32 : file->dtype;
@@ -139,13 +148,15 @@ static fl_status load_tensors(loading *l, fl_err *err) {
     FL_TRY(fli_model_allocate(l->m, err));
     for (int i = 0; i < l->list.n; i++) {
         const fl_tensor *file = &l->found[i]->t;
-        if (l->list.item[i].part[0]->data.data != file->data) fli_stored_load(&l->list.item[i], file);
+        if (l->list.item[i].part[0]->data.data != file->data)
+            fli_stored_load(&l->list.item[i], file);
     }
     return FL_OK;
 }
 
 /* The mapping stays open with the model when weights are used from it. */
-static fl_status load_weights(fl_model *m, const char *dir, const fl_model_opts *opts, fl_err *err) {
+static fl_status load_weights(fl_model *m, const char *dir, const fl_model_opts *opts,
+                              fl_err *err) {
     loading l = {.m = m, .opts = opts};
     FL_TRY(fl_safetensors_open(&l.file, dir, err));
     fl_status s = fli_stored_hf(&l.list, m, FL_F32, err);
@@ -154,10 +165,8 @@ static fl_status load_weights(fl_model *m, const char *dir, const fl_model_opts 
     if (s == FL_OK) s = load_tensors(&l, err);
     fl_dealloc(l.found);
     fli_stored_clear(&l.list);
-    if (opts->as_stored)
-        m->memory->mapped = l.file;
-    else
-        fl_safetensors_close(l.file);
+    if (opts->as_stored) m->memory->mapped = l.file;
+    else fl_safetensors_close(l.file);
     return s;
 }
 
@@ -167,7 +176,8 @@ static fl_status load_template_file(fl_model *m, const char *dir, fl_err *err) {
     char path[FL_PATH_MAX];
     size_t n;
     FL_TRY(fl_path_join(path, dir, "chat_template.jinja", err));
-    return fl_path_exists(path) ? fl_file_read(path, TEMPLATE_MAX, &m->chat_template, &n, err) : FL_OK;
+    return fl_path_exists(path) ? fl_file_read(path, TEMPLATE_MAX, &m->chat_template, &n, err)
+                                : FL_OK;
 }
 
 static fl_status has_tokenizer(const char *dir, bool *out, fl_err *err) {
@@ -192,8 +202,10 @@ static fl_status load_tokenizer(fl_model *m, const char *dir, fl_err *err) {
     FL_TRY(fl_tokenizer_load(&m->tokenizer, dir, err));
     int32_t size = fl_tokenizer_size(m->tokenizer);
     if (size > m->config.vocab_size)
-        return fl_fail(err, FL_ERR_FORMAT, "%s: the tokenizer has %d tokens, config.json's vocab_size is %lld: not the "
-                       "tokenizer of this model", dir, size, (long long)m->config.vocab_size);
+        return fl_fail(err, FL_ERR_FORMAT,
+                       "%s: the tokenizer has %d tokens, config.json's vocab_size is %lld: not the "
+                       "tokenizer of this model",
+                       dir, size, (long long)m->config.vocab_size);
     const char *template = fl_tokenizer_chat_template(m->tokenizer);
     if (m->chat_template || !template) return FL_OK;
     m->chat_template = fl_strdup(template);

@@ -1,9 +1,10 @@
 /* lora - low-rank adaptation as a weight transform: y = W x + s B (A x), W frozen.
  *
- * Hu et al., "LoRA", 2021. A (r, in) starts kaiming-uniform (a = sqrt 5: uniform in +-1/sqrt(in)), B (out, r) at zero, so
- * that training starts from the base model; s = alpha / r, or alpha / sqrt(r) for rsLoRA. Names, matching of targets
- * and the saved folder are PEFT's. Where a file's tensor is several parameters (GPT-2's c_attn), PEFT adapts
- * the whole: the parts share A, and each has its rows of B. */
+ * Hu et al., "LoRA", 2021. A (r, in) starts kaiming-uniform (a = sqrt 5: uniform in +-1/sqrt(in)),
+ * B (out, r) at zero, so that training starts from the base model; s = alpha / r, or alpha /
+ * sqrt(r) for rsLoRA. Names, matching of targets and the saved folder are PEFT's. Where a file's
+ * tensor is several parameters (GPT-2's c_attn), PEFT adapts the whole: the parts share A, and each
+ * has its rows of B. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,14 +22,15 @@ typedef struct {
 
 typedef struct {
     fl_lora_config config;
-    char          *base_model;  // owned copy behind config.base_model
-    adapted       *at;
-    int            n;
+    char *base_model;  // owned copy behind config.base_model
+    adapted *at;
+    int n;
 } lora;
 
 /* ---- names ---- */
 
-/* "model.layers.0.self_attn.q_proj" of a weight's name; false if it is not the weight of a module. */
+/* "model.layers.0.self_attn.q_proj" of a weight's name; false if it is not the weight of a module.
+ */
 static bool module_of(char out[128], const char *param) {
     static const char end[] = ".weight";
     fli_file_name(out, param);
@@ -37,14 +39,17 @@ static bool module_of(char out[128], const char *param) {
     return true;
 }
 
-static fl_status name_factor(char out[128], const char *module, char factor, const char *part, fl_err *err) {
+static fl_status name_factor(char out[128], const char *module, char factor, const char *part,
+                             fl_err *err) {
     int n = snprintf(out, 128, FL_PEFT_PREFIX "%s.lora_%c.weight%s", module, factor, part);
-    return n < 128 ? FL_OK : fl_fail(err, FL_ERR_UNSUPPORTED, "%s: name too long for an adapter", module);
+    return n < 128 ? FL_OK
+                   : fl_fail(err, FL_ERR_UNSUPPORTED, "%s: name too long for an adapter", module);
 }
 
 static bool is_target(const lora *l, const fl_param *p) {
     char module[128];
-    return p->role == FL_ROLE_MATRIX && module_of(module, p->name) && fl_lora_targets(&l->config, module);
+    return p->role == FL_ROLE_MATRIX && module_of(module, p->name) &&
+           fl_lora_targets(&l->config, module);
 }
 
 /* ---- attaching ---- */
@@ -53,7 +58,8 @@ static void init_a(fl_param *a, uint64_t seed) {
     fl_rng rng = {.seed = seed, .stream = fl_rng_stream(a->name)};
     float *out = a->data.data;
     double bound = 1 / sqrt((double)a->data.dim[1]);
-    for (int64_t i = 0; i < fl_tensor_count(&a->data); i++) out[i] = (float)(bound * (2 * fl_rng_double(&rng) - 1));
+    for (int64_t i = 0; i < fl_tensor_count(&a->data); i++)
+        out[i] = (float)(bound * (2 * fl_rng_double(&rng) - 1));
 }
 
 /* Parts of one file tensor find the A that the first of them added. */
@@ -65,11 +71,13 @@ static fl_status add_factors(lora *l, fl_model *m, fl_param *w, uint64_t seed, f
     FL_TRY(name_factor(name, module, 'A', "", err));
     at->a = fl_model_param(m, name);
     if (!at->a) {
-        FL_TRY(fl_model_add_param(m, name, FL_ROLE_ADAPTER, 2, (int64_t[]){l->config.r, w->data.dim[1]}, &at->a, err));
+        FL_TRY(fl_model_add_param(m, name, FL_ROLE_ADAPTER, 2,
+                                  (int64_t[]){l->config.r, w->data.dim[1]}, &at->a, err));
         init_a(at->a, seed);
     }
     FL_TRY(name_factor(name, module, 'B', w->name + strcspn(w->name, "#"), err));
-    FL_TRY(fl_model_add_param(m, name, FL_ROLE_ADAPTER, 2, (int64_t[]){w->data.dim[0], l->config.r}, &at->b, err));
+    FL_TRY(fl_model_add_param(m, name, FL_ROLE_ADAPTER, 2, (int64_t[]){w->data.dim[0], l->config.r},
+                              &at->b, err));
     at->a->layer = at->b->layer = w->layer;
     l->n++;
     return FL_OK;
@@ -82,7 +90,8 @@ static fl_status add_all(lora *l, fl_model *m, uint64_t seed, fl_err *err) {
     for (int i = 0; i < n; i++)
         if (is_target(l, &m->param[i])) FL_TRY(add_factors(l, m, &m->param[i], seed, err));
     if (!l->n)
-        return fl_fail(err, FL_ERR_ARG, "target_modules match no matrix of this %s; try \"all-linear\"",
+        return fl_fail(err, FL_ERR_ARG,
+                       "target_modules match no matrix of this %s; try \"all-linear\"",
                        m->config.arch->name);
     return FL_OK;
 }
@@ -99,7 +108,8 @@ static fl_status check_names(const lora *l, const fl_model *m, fl_err *err) {
         }
         fl_lora_config_clear(&one);
         if (!found)
-            return fl_fail(err, FL_ERR_ARG, "target_modules: \"%.60s\" matches no matrix of this %s",
+            return fl_fail(err, FL_ERR_ARG,
+                           "target_modules: \"%.60s\" matches no matrix of this %s",
                            json_string_value(json_array_get(names, k)), m->config.arch->name);
     }
     return FL_OK;
@@ -120,7 +130,8 @@ static void drop_params(fl_model *m, int n) {
     for (; m->n_params > n; m->n_params--) fl_dealloc(mem->added[--mem->n_added]);
 }
 
-static fl_status lora_attach(fl_model *m, const json_t *config, uint64_t seed, void **state, fl_err *err) {
+static fl_status lora_attach(fl_model *m, const json_t *config, uint64_t seed, void **state,
+                             fl_err *err) {
     lora *l = fl_alloc(sizeof *l);
     if (!l) return fl_fail(err, FL_ERR_NOMEM, "lora");
     *l = (lora){0};
@@ -149,7 +160,8 @@ static const adapted *find_adapted(const lora *l, const fl_param *w) {
     return NULL;
 }
 
-static fl_val lora_linear(void *state, fl_model *m, fl_graph *g, fl_val x, fl_param *w, fl_val inner, fl_dtype dt) {
+static fl_val lora_linear(void *state, fl_model *m, fl_graph *g, fl_val x, fl_param *w,
+                          fl_val inner, fl_dtype dt) {
     const lora *l = state;
     const adapted *at = find_adapted(l, w);
     if (!at) return inner;
@@ -165,7 +177,8 @@ static void fold_row(const adapted *at, int64_t row, double scale, double *sum) 
     int64_t r = at->a->data.dim[0], cols = at->a->data.dim[1];
     for (int64_t j = 0; j < cols; j++) sum[j] = 0;
     for (int64_t k = 0; k < r; k++)
-        for (int64_t j = 0; j < cols; j++) sum[j] += (double)b[row * r + k] * (double)a[k * cols + j];
+        for (int64_t j = 0; j < cols; j++)
+            sum[j] += (double)b[row * r + k] * (double)a[k * cols + j];
     for (int64_t j = 0; j < cols; j++) {
         int64_t i = row * cols + j;
         fl_tensor_set(&at->w->data, i, fl_tensor_get(&at->w->data, i) + scale * sum[j]);
@@ -176,7 +189,8 @@ static fl_status lora_merge(void *state, fl_model *m, fl_err *err) {
     const lora *l = state;
     int64_t widest = 0;
     if (m->memory->mapped)
-        return fl_fail(err, FL_ERR_UNSUPPORTED, "weights mapped from a file cannot be changed: load them as f32");
+        return fl_fail(err, FL_ERR_UNSUPPORTED,
+                       "weights mapped from a file cannot be changed: load them as f32");
     for (int i = 0; i < l->n; i++) {
         int64_t cols = l->at[i].w->data.dim[1];
         widest = cols > widest ? cols : widest;
@@ -210,10 +224,10 @@ static int describe(const lora *l, fli_stored *out) {
 }
 
 typedef struct {
-    char             path[FL_PATH_MAX];
-    fli_stored      *item;
+    char path[FL_PATH_MAX];
+    fli_stored *item;
     fl_write_tensor *w;
-    int              n;
+    int n;
 } folder;
 
 static fl_status folder_open(folder *f, const lora *l, const char *dir, fl_err *err) {
@@ -256,8 +270,9 @@ static fl_status load_tensor(const folder *f, int i, const fl_safetensors *file,
     fl_tensor shape = fl_tensor_of(NULL, FL_F32, w->rank, w->dim);
     char have[FL_SHAPE_TEXT], need[FL_SHAPE_TEXT];
     if (!fl_tensor_same_shape(&t->t, &shape))
-        return fl_fail(err, FL_ERR_SHAPE, "%s: tensor %s is %s, this model needs %s", f->path, w->name,
-                       fl_tensor_shape_text(&t->t, have), fl_tensor_shape_text(&shape, need));
+        return fl_fail(err, FL_ERR_SHAPE, "%s: tensor %s is %s, this model needs %s", f->path,
+                       w->name, fl_tensor_shape_text(&t->t, have),
+                       fl_tensor_shape_text(&shape, need));
     return FL_OK;
 }
 
@@ -268,9 +283,12 @@ static fl_status load_all(const folder *f, const fl_safetensors *file, fl_err *e
         const char *name = fl_safetensors_at(file, i)->name;
         bool known = false;
         for (int k = 0; k < f->n && !known; k++) known = strcmp(f->w[k].name, name) == 0;
-        if (!known) return fl_fail(err, FL_ERR_FORMAT, "%s: tensor %s has no place in this model", f->path, name);
+        if (!known)
+            return fl_fail(err, FL_ERR_FORMAT, "%s: tensor %s has no place in this model", f->path,
+                           name);
     }
-    for (int i = 0; i < f->n; i++) fli_stored_load(&f->item[i], &fl_safetensors_find(file, f->w[i].name)->t);
+    for (int i = 0; i < f->n; i++)
+        fli_stored_load(&f->item[i], &fl_safetensors_find(file, f->w[i].name)->t);
     return FL_OK;
 }
 
@@ -287,6 +305,11 @@ static fl_status lora_load(void *state, fl_model *m, const char *dir, fl_err *er
 }
 
 const fl_transform fl_transform_lora = {
-    .name = "lora", .attach = lora_attach, .linear = lora_linear, .save = lora_save, .load = lora_load,
-    .merge = lora_merge, .free = lora_free,
+    .name = "lora",
+    .attach = lora_attach,
+    .linear = lora_linear,
+    .save = lora_save,
+    .load = lora_load,
+    .merge = lora_merge,
+    .free = lora_free,
 };

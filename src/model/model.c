@@ -1,7 +1,8 @@
-/* model - the table of parameters: made from the architecture's rows, given bytes, initialised, found by name.
+/* model - the table of parameters: made from the architecture's rows, given bytes, initialised,
+ * found by name.
  *
- * Weights share one buffer, gradients another; each parameter begins on a cache line. The table has room for what
- * transforms will add, so that pointers into it stay good. */
+ * Weights share one buffer, gradients another; each parameter begins on a cache line. The table has
+ * room for what transforms will add, so that pointers into it stay good. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,10 +30,8 @@ static int count_weights(const fl_config *c) {
 
 void fli_name_weight(char *out, size_t room, const char *pattern, int layer) {
     const char *at = layer < 0 ? NULL : strstr(pattern, "%d");
-    if (at)
-        snprintf(out, room, "%.*s%d%s", (int)(at - pattern), pattern, layer, at + 2);
-    else
-        snprintf(out, room, "%s", pattern);
+    if (at) snprintf(out, room, "%.*s%d%s", (int)(at - pattern), pattern, layer, at + 2);
+    else snprintf(out, room, "%s", pattern);
 }
 
 static fl_param **slot_at(const struct fl_model_memory *mem, int layer, fl_slot slot) {
@@ -57,7 +56,8 @@ static fl_status reserve_table(fl_model *m, fl_err *err) {
     if (!mem) return no_memory(err);
     *mem = (struct fl_model_memory){.n_base = count_weights(&m->config)};
     mem->room_params = ROOM_FACTOR * mem->n_base + ROOM_MORE;
-    size_t room = (size_t)mem->room_params, slots = (size_t)(m->config.num_hidden_layers + 1) * FL_SLOT_COUNT;
+    size_t room = (size_t)mem->room_params,
+           slots = (size_t)(m->config.num_hidden_layers + 1) * FL_SLOT_COUNT;
     m->param = fl_alloc(room * sizeof *m->param);
     mem->added = fl_alloc(room * sizeof *mem->added);
     mem->slot = fl_alloc(slots * sizeof *mem->slot);
@@ -72,7 +72,8 @@ fl_status fli_model_shell(fl_model **out, const fl_config *config, fl_err *err) 
     *m = (fl_model){.config = *config};
     m->config.rope_scaling = json_incref(config->rope_scaling);
     fl_status s = reserve_table(m, err);
-    if (s == FL_OK && config->arch->position == FL_POSITION_ROPE) s = fli_rope_new(&m->memory->inv_freq, config, err);
+    if (s == FL_OK && config->arch->position == FL_POSITION_ROPE)
+        s = fli_rope_new(&m->memory->inv_freq, config, err);
     if (s != FL_OK) {
         fl_model_free(m);
         return s;
@@ -128,7 +129,8 @@ fl_status fli_model_allocate(fl_model *m, fl_err *err) {
 fl_status fl_model_grads_new(fl_model *m, fl_err *err) {
     size_t bytes = 0;
     for (int i = 0; i < m->n_params; i++)
-        if (m->param[i].trainable) bytes += on_line((size_t)fl_tensor_count(&m->param[i].data) * sizeof(float));
+        if (m->param[i].trainable)
+            bytes += on_line((size_t)fl_tensor_count(&m->param[i].data) * sizeof(float));
     fl_buffer *grads = NULL;
     if (bytes) FL_TRY(fl_buffer_new(&grads, bytes, err));
     fl_buffer_unref(m->memory->grads);
@@ -142,13 +144,19 @@ fl_status fl_model_grads_new(fl_model *m, fl_err *err) {
     return FL_OK;
 }
 
-fl_status fl_model_add_param(fl_model *m, const char *name, fl_role role, int rank, const int64_t *dim,
-                             fl_param **out, fl_err *err) {
-    fl_param p = {.role = role, .layer = -1, .trainable = true, .data = fl_tensor_of(NULL, FL_F32, rank, dim)};
-    if (strlen(name) >= sizeof p.name) return fl_fail(err, FL_ERR_ARG, "%s: longer than %zu", name, sizeof p.name - 1);
-    if (fl_model_param(m, name)) return fl_fail(err, FL_ERR_ARG, "%s: the model has it already", name);
+fl_status fl_model_add_param(fl_model *m, const char *name, fl_role role, int rank,
+                             const int64_t *dim, fl_param **out, fl_err *err) {
+    fl_param p = {.role = role,
+                  .layer = -1,
+                  .trainable = true,
+                  .data = fl_tensor_of(NULL, FL_F32, rank, dim)};
+    if (strlen(name) >= sizeof p.name)
+        return fl_fail(err, FL_ERR_ARG, "%s: longer than %zu", name, sizeof p.name - 1);
+    if (fl_model_param(m, name))
+        return fl_fail(err, FL_ERR_ARG, "%s: the model has it already", name);
     if (m->n_params == m->memory->room_params)
-        return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: more than %d parameters; attach fewer transforms", name,
+        return fl_fail(err, FL_ERR_UNSUPPORTED,
+                       "%s: more than %d parameters; attach fewer transforms", name,
                        m->memory->room_params);
     p.data.data = fl_alloc(fl_tensor_bytes(&p.data));
     if (!p.data.data) return fl_fail(err, FL_ERR_NOMEM, "parameter %s", name);
@@ -163,20 +171,22 @@ fl_status fl_model_add_param(fl_model *m, const char *name, fl_role role, int ra
 /* ---- initialisation ---- */
 
 typedef struct {
-    float   *out;
-    int64_t  n;
-    double   deviation;
+    float *out;
+    int64_t n;
+    double deviation;
     uint64_t seed, stream;
 } init_job;
 
 enum { INIT_CHUNK = 1 << 14 };
 
-/* Element i takes number i % 4 of block i / 4: any task can start anywhere. Box-Muller, two normals from two words. */
+/* Element i takes number i % 4 of block i / 4: any task can start anywhere. Box-Muller, two normals
+ * from two words. */
 static void normal_block(const init_job *job, uint64_t block, double out[4]) {
     uint32_t word[4];
     fl_philox(job->seed, job->stream, block, word);
     for (int k = 0; k < 4; k += 2) {
-        double u = ((double)word[k] + 0.5) * 0x1p-32, turn = (double)word[k + 1] * 0x1p-32 * 6.283185307179586;
+        double u = ((double)word[k] + 0.5) * 0x1p-32,
+               turn = (double)word[k + 1] * 0x1p-32 * 6.283185307179586;
         double radius = job->deviation * sqrt(-2 * log(u));
         out[k] = radius * cos(turn);
         out[k + 1] = radius * sin(turn);
@@ -195,7 +205,8 @@ static void init_task(void *ctx, int64_t begin, int64_t end, int worker) {
 }
 
 static void init_normal(fl_param *p, double deviation, uint64_t seed) {
-    init_job job = {p->data.data, fl_tensor_count(&p->data), deviation, seed, fl_rng_stream(p->name)};
+    init_job job = {p->data.data, fl_tensor_count(&p->data), deviation, seed,
+                    fl_rng_stream(p->name)};
     fl_pool_run(fl_pool_default(), (job.n + INIT_CHUNK - 1) / INIT_CHUNK, 0, init_task, &job);
 }
 
@@ -209,10 +220,10 @@ static void init_weights(fl_model *m, uint64_t seed) {
     double shrink = 1 / sqrt(2 * (double)c->num_hidden_layers);
     fl_param *p = m->param;
     for (fl_weight_iter it = {0}; fl_weight_next(c, &it); p++) {
-        if (p->role == FL_ROLE_NORM)
-            init_ones(p);
+        if (p->role == FL_ROLE_NORM) init_ones(p);
         else if (p->role != FL_ROLE_BIAS)
-            init_normal(p, c->initializer_range * (fl_slot_residual(it.row->slot) ? shrink : 1), seed);
+            init_normal(p, c->initializer_range * (fl_slot_residual(it.row->slot) ? shrink : 1),
+                        seed);
     }
 }
 

@@ -1,4 +1,5 @@
-/* model.h - a model: facts about its architecture, its weights by name, and the one builder of its forward graph.
+/* model.h - a model: facts about its architecture, its weights by name, and the one builder of its
+ * forward graph.
  *
  *     fl_model *m;
  *     if (fl_model_load(&m, "runs/tales", &(fl_model_opts){0}, &err) != FL_OK) ...
@@ -7,11 +8,13 @@
  *     fl_val h = fl_model_hidden(m, g, &f);                      // (B, T, C)
  *     fl_val nll = fl_linear_ce(g, h, fl_model_head(m, g), targets, m->config.logit_softcap);
  *
- * An architecture is a row of facts (fl_arch) read by one builder; a family that only differs in numbers is a
- * row, not a function. Weights are named as Hugging Face names them. A weight transform (transform.h) may
- * change what a weight is when the graph asks for it: the builder asks fl_model_linear, never fl_linear.
+ * An architecture is a row of facts (fl_arch) read by one builder; a family that only differs in
+ * numbers is a row, not a function. Weights are named as Hugging Face names them. A weight
+ * transform (transform.h) may change what a weight is when the graph asks for it: the builder asks
+ * fl_model_linear, never fl_linear.
  *
- * A model owns its weights. While it is not being trained it is immutable and may be shared between threads. */
+ * A model owns its weights. While it is not being trained it is immutable and may be shared between
+ * threads. */
 #ifndef FL_MODEL_MODEL_H
 #define FL_MODEL_MODEL_H
 
@@ -32,87 +35,108 @@ typedef struct {
     int64_t vocab_size, hidden_size, intermediate_size, num_hidden_layers;
     int64_t num_attention_heads, num_key_value_heads, head_dim;
     int64_t max_position_embeddings;
-    int64_t sliding_window;         // 0: all keys
-    int64_t max_window_layers;      // layers below this one see all keys even so
-    double  rope_theta, norm_eps;
-    double  logit_softcap, attn_softcap;  // 0: none
-    bool    tie_word_embeddings;
-    int32_t bos_token_id, eos_token_id;   // -1: none
-    json_t *rope_scaling;           // as in config.json, or NULL; owned by the model
-    double  initializer_range;      // 0: 0.02
+    int64_t sliding_window;     // 0: all keys
+    int64_t max_window_layers;  // layers below this one see all keys even so
+    double rope_theta, norm_eps;
+    double logit_softcap, attn_softcap;  // 0: none
+    bool tie_word_embeddings;
+    int32_t bos_token_id, eos_token_id;  // -1: none
+    json_t *rope_scaling;                // as in config.json, or NULL; owned by the model
+    double initializer_range;            // 0: 0.02
 } fl_config;
 
 /* What a weight is for: decides initialisation, weight decay, and which optimizer takes it. */
-typedef enum { FL_ROLE_MATRIX, FL_ROLE_EMBEDDING, FL_ROLE_HEAD, FL_ROLE_NORM, FL_ROLE_BIAS, FL_ROLE_ADAPTER } fl_role;
+typedef enum {
+    FL_ROLE_MATRIX,
+    FL_ROLE_EMBEDDING,
+    FL_ROLE_HEAD,
+    FL_ROLE_NORM,
+    FL_ROLE_BIAS,
+    FL_ROLE_ADAPTER
+} fl_role;
 
 typedef struct {
-    char      name[128];  // "model.layers.3.self_attn.q_proj.weight"; parts of a fused file tensor add "#q"
-    fl_role   role;
-    int       layer;      // -1 outside the layers
-    fl_tensor data;       // f32 while trainable; as stored otherwise
-    float    *grad;       // f32, same count; NULL until fl_model_grads_new
-    bool      trainable;
+    char name[128];  // "model.layers.3.self_attn.q_proj.weight"; parts of a fused file tensor add
+                     // "#q"
+    fl_role role;
+    int layer;       // -1 outside the layers
+    fl_tensor data;  // f32 while trainable; as stored otherwise
+    float *grad;     // f32, same count; NULL until fl_model_grads_new
+    bool trainable;
 } fl_param;
 
 typedef struct fl_transform_link fl_transform_link;  // transform.h
 
 typedef struct fl_model {
-    fl_config           config;
-    fl_param           *param;
-    int                 n_params;
-    fl_transform_link  *transforms;  // outermost first; NULL: weights are parameters
+    fl_config config;
+    fl_param *param;
+    int n_params;
+    fl_transform_link *transforms;   // outermost first; NULL: weights are parameters
     struct fl_tokenizer *tokenizer;  // NULL if the folder has none; owned
-    char               *chat_template;  // NULL if none
-    struct fl_model_memory *memory;     // buffers behind the weights
+    char *chat_template;             // NULL if none
+    struct fl_model_memory *memory;  // buffers behind the weights
 } fl_model;
 
 typedef struct {
-    fl_dtype dtype;       // wanted in memory: FL_F32 or FL_BF16; with `as_stored` unset and 0 = FL_F32
-    bool     as_stored;   // keep (map) the file's own format: inference
-    bool     no_tokenizer;
+    fl_dtype dtype;  // wanted in memory: FL_F32 or FL_BF16; with `as_stored` unset and 0 = FL_F32
+    bool as_stored;  // keep (map) the file's own format: inference
+    bool no_tokenizer;
 } fl_model_opts;
 
 /* A Hugging Face folder, a run folder (its latest checkpoint), or a checkpoint folder. */
-FL_MUST_USE fl_status fl_model_load(fl_model **out, const char *path, const fl_model_opts *opts, fl_err *err);
+FL_MUST_USE fl_status fl_model_load(fl_model **out, const char *path, const fl_model_opts *opts,
+                                    fl_err *err);
 
 /* The folder fl_model_load would read: `path` itself, or the latest checkpoint of a run. */
 FL_MUST_USE fl_status fl_model_folder(char out[FL_PATH_MAX], const char *path, fl_err *err);
 
-/* Fresh weights: normal(0, initializer_range), residual outputs scaled by 1/sqrt(2 layers); norms 1, biases 0. */
-FL_MUST_USE fl_status fl_model_new(fl_model **out, const fl_config *config, uint64_t seed, fl_err *err);
+/* Fresh weights: normal(0, initializer_range), residual outputs scaled by 1/sqrt(2 layers); norms
+ * 1, biases 0. */
+FL_MUST_USE fl_status fl_model_new(fl_model **out, const fl_config *config, uint64_t seed,
+                                   fl_err *err);
 void fl_model_free(fl_model *m);  // NULL is allowed
 
-/* Write a folder transformers opens: config.json, model.safetensors (in `dtype`), generation_config.json, and the
- * tokenizer's files when there is one. Each file is replaced atomically, config.json last. */
-FL_MUST_USE fl_status fl_model_save(const fl_model *m, const char *dir, fl_dtype dtype, fl_err *err);
+/* Write a folder transformers opens: config.json, model.safetensors (in `dtype`),
+ * generation_config.json, and the tokenizer's files when there is one. Each file is replaced
+ * atomically, config.json last. */
+FL_MUST_USE fl_status fl_model_save(const fl_model *m, const char *dir, fl_dtype dtype,
+                                    fl_err *err);
 
-/* Write one GGUF file for llama.cpp: matrices in `dtype` (f32, f16 or bf16), vectors in f32, the tokenizer inside. What
- * llama.cpp cannot compute the same way (a sliding window, soft caps) is an error. */
-FL_MUST_USE fl_status fl_model_save_gguf(const fl_model *m, const char *path, const char *name, fl_dtype dtype, fl_err *err);
+/* Write one GGUF file for llama.cpp: matrices in `dtype` (f32, f16 or bf16), vectors in f32, the
+ * tokenizer inside. What llama.cpp cannot compute the same way (a sliding window, soft caps) is an
+ * error. */
+FL_MUST_USE fl_status fl_model_save_gguf(const fl_model *m, const char *path, const char *name,
+                                         fl_dtype dtype, fl_err *err);
 
-FL_MUST_USE fl_status fl_model_grads_new(fl_model *m, fl_err *err);  // one f32 block for all trainable parameters
-fl_param *fl_model_param(const fl_model *m, const char *name);       // NULL if there is none
-int64_t   fl_model_count(const fl_model *m, bool trainable_only);    // parameters
-double    fl_config_flops_per_token(const fl_config *c, int64_t seq_len);  // forward + backward: 6 N + 12 L d T
-int64_t   fl_config_count(const fl_config *c);
+FL_MUST_USE fl_status
+fl_model_grads_new(fl_model *m, fl_err *err);  // one f32 block for all trainable parameters
+fl_param *fl_model_param(const fl_model *m, const char *name);   // NULL if there is none
+int64_t fl_model_count(const fl_model *m, bool trainable_only);  // parameters
+double fl_config_flops_per_token(const fl_config *c,
+                                 int64_t seq_len);  // forward + backward: 6 N + 12 L d T
+int64_t fl_config_count(const fl_config *c);
 
 /* The forward graph. Absent inputs are FL_NONE. */
 typedef struct {
-    fl_val   tokens;    // i32 (B, T)
-    fl_val   position;  // i32 (B, T); within the document when packed, else 0..T-1
-    fl_val   segment;   // i32 (B, T): documents do not attend across; or none
-    fl_val   start;     // i32 (B): tokens already in the caches; or none (then no caches)
-    fl_val  *k_cache, *v_cache;  // one per layer, (B, S, K, D); NULL without caches
-    fl_dtype compute;   // format of matrix products and most activations: FL_F32 or FL_BF16
+    fl_val tokens;              // i32 (B, T)
+    fl_val position;            // i32 (B, T); within the document when packed, else 0..T-1
+    fl_val segment;             // i32 (B, T): documents do not attend across; or none
+    fl_val start;               // i32 (B): tokens already in the caches; or none (then no caches)
+    fl_val *k_cache, *v_cache;  // one per layer, (B, S, K, D); NULL without caches
+    fl_dtype compute;           // format of matrix products and most activations: FL_F32 or FL_BF16
 } fl_forward;
 
-fl_val fl_model_hidden(fl_model *m, fl_graph *g, const fl_forward *f);  // after the last norm, (B, T, C)
-fl_val fl_model_head(fl_model *m, fl_graph *g);                         // (V, C); the embedding when tied
-fl_val fl_model_logits(fl_model *m, fl_graph *g, fl_val hidden);        // (.., V) f32, soft-capped as the facts say
+fl_val fl_model_hidden(fl_model *m, fl_graph *g,
+                       const fl_forward *f);     // after the last norm, (B, T, C)
+fl_val fl_model_head(fl_model *m, fl_graph *g);  // (V, C); the embedding when tied
+fl_val fl_model_logits(fl_model *m, fl_graph *g,
+                       fl_val hidden);  // (.., V) f32, soft-capped as the facts say
 
 /* The same two things the builder uses; for hooks and transforms. `bias` may be NULL. */
-fl_val fl_model_linear(fl_model *m, fl_graph *g, fl_val x, fl_param *w, fl_param *bias, fl_dtype dt);
-fl_val fl_model_value(fl_model *m, fl_graph *g, fl_param *p);  // the parameter as a graph value (one per graph)
+fl_val fl_model_linear(fl_model *m, fl_graph *g, fl_val x, fl_param *w, fl_param *bias,
+                       fl_dtype dt);
+fl_val fl_model_value(fl_model *m, fl_graph *g,
+                      fl_param *p);  // the parameter as a graph value (one per graph)
 
 #ifdef __cplusplus
 }

@@ -1,7 +1,9 @@
-/* rope - the frequencies of rotary positions (Su et al., "RoFormer", 2021), plain, linear or as Llama 3.1 scales them.
+/* rope - the frequencies of rotary positions (Su et al., "RoFormer", 2021), plain, linear or as
+ * Llama 3.1 scales them.
  *
- * inv_freq[i] = theta^(-2i/D). linear: divided by factor. llama3: wave lengths above original / low_freq_factor are
- * divided by factor, those below original / high_freq_factor stay, and between them the two are mixed. */
+ * inv_freq[i] = theta^(-2i/D). linear: divided by factor. llama3: wave lengths above original /
+ * low_freq_factor are divided by factor, those below original / high_freq_factor stay, and between
+ * them the two are mixed. */
 #include <math.h>
 #include <string.h>
 
@@ -22,7 +24,8 @@ static fl_status read_llama3(const json_t *v, scaling *s, fl_err *err) {
     FL_TRY(fl_json_real(v, "high_freq_factor", &s->high, "rope_scaling", err));
     FL_TRY(fl_json_real(v, "original_max_position_embeddings", &s->original, "rope_scaling", err));
     if (!(s->low > 0) || !(s->high > s->low) || !(s->original > 0))
-        return fl_fail(err, FL_ERR_ARG, "rope_scaling: expected 0 < low_freq_factor < high_freq_factor and "
+        return fl_fail(err, FL_ERR_ARG,
+                       "rope_scaling: expected 0 < low_freq_factor < high_freq_factor and "
                        "original_max_position_embeddings > 0");
     return FL_OK;
 }
@@ -42,7 +45,7 @@ static double scale_llama3(double freq, const scaling *s) {
 static const struct kind {
     const char *name;
     fl_status (*read)(const json_t *v, scaling *s, fl_err *err);
-    double    (*scale)(double freq, const scaling *s);
+    double (*scale)(double freq, const scaling *s);
 } kinds[] = {
     {"linear", read_linear, scale_linear},
     {"llama3", read_llama3, scale_llama3},
@@ -57,7 +60,8 @@ static fl_status find_kind(const fl_config *c, const struct kind **out, scaling 
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(kinds[i].name, type) == 0) *out = &kinds[i];
     if (!*out)
-        return fl_fail(err, FL_ERR_UNSUPPORTED, "rope_scaling: rope_type is \"%.40s\"; known are default, linear and llama3",
+        return fl_fail(err, FL_ERR_UNSUPPORTED,
+                       "rope_scaling: rope_type is \"%.40s\"; known are default, linear and llama3",
                        type);
     FL_TRY((*out)->read(c->rope_scaling, s, err));
     if (!(s->factor > 0)) return fl_fail(err, FL_ERR_ARG, "rope_scaling: factor must be above 0");

@@ -1,5 +1,5 @@
-/* save - from a model to a folder that transformers opens. config.json is written last: a folder without it is not
- * taken for a model. */
+/* save - from a model to a folder that transformers opens. config.json is written last: a folder
+ * without it is not taken for a model. */
 #include <string.h>
 
 #include "base/file.h"
@@ -20,7 +20,8 @@ static fl_status save_weights(const fl_model *m, const char *dir, fl_dtype dtype
 static fl_status save_template(const fl_model *m, const char *dir, fl_err *err) {
     char path[FL_PATH_MAX];
     const char *with_tokenizer = m->tokenizer ? fl_tokenizer_chat_template(m->tokenizer) : NULL;
-    if (!m->chat_template || (with_tokenizer && strcmp(with_tokenizer, m->chat_template) == 0)) return FL_OK;
+    if (!m->chat_template || (with_tokenizer && strcmp(with_tokenizer, m->chat_template) == 0))
+        return FL_OK;
     FL_TRY(fl_path_join(path, dir, "chat_template.jinja", err));
     return fl_file_write(path, m->chat_template, strlen(m->chat_template), err);
 }

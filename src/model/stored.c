@@ -1,8 +1,9 @@
 /* stored - how parameters lie in files.
  *
- * A file's tensor is one parameter, or several one below the other (GPT-2's c_attn holds q, k and v), as rows (out, in)
- * or transposed (in, out), and in GGUF the rows of Llama's Q and K are permuted: there a rotated pair is two
- * neighbours (2i, 2i+1), here it is (i, i + D/2). One description serves reading and writing in both formats. */
+ * A file's tensor is one parameter, or several one below the other (GPT-2's c_attn holds q, k and
+ * v), as rows (out, in) or transposed (in, out), and in GGUF the rows of Llama's Q and K are
+ * permuted: there a rotated pair is two neighbours (2i, 2i+1), here it is (i, i + D/2). One
+ * description serves reading and writing in both formats. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -54,7 +55,10 @@ void fli_stored_describe(fli_stored *s, fl_dtype dtype, fl_write_tensor *w) {
     const fl_tensor *t = &s->part[0]->data;
     int64_t rows = part_rows(s) * s->n_parts;
     bool plain = s->n_parts == 1 && !s->transposed && !s->permute_heads;
-    *w = (fl_write_tensor){.name = s->name, .dtype = dtype, .rank = t->rank, .source_dtype = t->dtype};
+    *w = (fl_write_tensor){.name = s->name,
+                           .dtype = dtype,
+                           .rank = t->rank,
+                           .source_dtype = t->dtype};
     w->dim[0] = s->transposed ? part_cols(s) : rows;
     w->dim[1] = s->transposed ? rows : part_cols(s);
     w->source = plain ? t->data : (const void *)s;
@@ -82,7 +86,8 @@ void fli_stored_clear(fli_stored_list *l) {
 
 static fl_status list_new(fli_stored_list *l, const fl_model *m, fl_err *err) {
     size_t room = (size_t)m->memory->n_base;
-    *l = (fli_stored_list){.item = fl_alloc(room * sizeof *l->item), .w = fl_alloc(room * sizeof *l->w)};
+    *l = (fli_stored_list){.item = fl_alloc(room * sizeof *l->item),
+                           .w = fl_alloc(room * sizeof *l->w)};
     if (l->item && l->w) return FL_OK;
     fli_stored_clear(l);
     return fl_fail(err, FL_ERR_NOMEM, "the list of a model's tensors");
@@ -125,7 +130,8 @@ fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fl_dtype dtyp
         fli_name_weight(s->name, sizeof s->name, it.row->gguf, it.layer);
         out->w[out->n - 1].dtype = p->data.rank == 1 || it.row->gguf_f32 ? FL_F32 : dtype;
     }
-    for (int i = 0; i < out->n; i++) fli_stored_describe(&out->item[i], out->w[i].dtype, &out->w[i]);
+    for (int i = 0; i < out->n; i++)
+        fli_stored_describe(&out->item[i], out->w[i].dtype, &out->w[i]);
     return FL_OK;
 }
 
@@ -143,12 +149,15 @@ static int64_t least(int64_t a, int64_t b) {
 }
 
 /* Rows [i0, i0 + n) of columns [j0, j0 + k), turned: column j is row j of the parts. */
-static void turn_tile(const fli_stored *s, const fl_tensor *file, int64_t i0, int64_t n, int64_t j0, int64_t k) {
+static void turn_tile(const fli_stored *s, const fl_tensor *file, int64_t i0, int64_t n, int64_t j0,
+                      int64_t k) {
     float tile[TILE][TILE];
     const char *from = file->data;
     for (int64_t i = 0; i < n; i++) {
         float row[TILE];
-        fl_convert(row, FL_F32, from + (size_t)((i0 + i) * file->dim[1] + j0) * fl_dtype_bytes(file->dtype), file->dtype, k);
+        fl_convert(row, FL_F32,
+                   from + (size_t)((i0 + i) * file->dim[1] + j0) * fl_dtype_bytes(file->dtype),
+                   file->dtype, k);
         for (int64_t j = 0; j < k; j++) tile[j][i] = row[j];
     }
     for (int64_t j = 0; j < k; j++) {

@@ -1,4 +1,5 @@
-/* transform - the stack of weight transforms, and the two functions through which the builder reaches weights. */
+/* transform - the stack of weight transforms, and the two functions through which the builder
+ * reaches weights. */
 #include "model/transform.h"
 
 #include "base/alloc.h"
@@ -23,17 +24,20 @@ static fl_val plain(fl_model *m, fl_graph *g, fl_val x, const fli_weight *w, fl_
 }
 
 /* Innermost first, so that each transform sees the product with everything below it. */
-static fl_val through(fl_model *m, const fl_transform_link *link, fl_graph *g, fl_val x, const fli_weight *w, fl_dtype dt) {
+static fl_val through(fl_model *m, const fl_transform_link *link, fl_graph *g, fl_val x,
+                      const fli_weight *w, fl_dtype dt) {
     if (!link) return plain(m, g, x, w, dt);
     fl_val inner = through(m, link->inner, g, x, w, dt);
     return link->row->linear ? link->row->linear(link->state, m, g, x, w->w, inner, dt) : inner;
 }
 
-fl_val fl_model_linear(fl_model *m, fl_graph *g, fl_val x, fl_param *w, fl_param *bias, fl_dtype dt) {
+fl_val fl_model_linear(fl_model *m, fl_graph *g, fl_val x, fl_param *w, fl_param *bias,
+                       fl_dtype dt) {
     return through(m, m->transforms, g, x, &(fli_weight){w, bias}, dt);
 }
 
-fl_status fl_model_attach(fl_model *m, const fl_transform *row, const json_t *config, uint64_t seed, fl_err *err) {
+fl_status fl_model_attach(fl_model *m, const fl_transform *row, const json_t *config, uint64_t seed,
+                          fl_err *err) {
     fl_transform_link *link = fl_alloc(sizeof *link);
     if (!link) return fl_fail(err, FL_ERR_NOMEM, "attaching %s", row->name);
     *link = (fl_transform_link){.row = row, .inner = m->transforms};
@@ -60,7 +64,8 @@ fl_status fl_model_merge(fl_model *m, fl_err *err) {
         while ((*at)->inner) at = &(*at)->inner;
         fl_transform_link *link = *at;
         if (!link->row->merge)
-            return fl_fail(err, FL_ERR_UNSUPPORTED, "%s cannot be folded into the weights", link->row->name);
+            return fl_fail(err, FL_ERR_UNSUPPORTED, "%s cannot be folded into the weights",
+                           link->row->name);
         FL_TRY(link->row->merge(link->state, m, err));
         *at = NULL;
         if (link->row->free) link->row->free(link->state);

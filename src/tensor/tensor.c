@@ -173,7 +173,7 @@ static double load(const void *data, fl_dtype type, int64_t i) {
     case FL_U8: return (double)((const uint8_t *)data)[i];
     case FL_DTYPE_COUNT: break;
     }
-    FL_ASSERT(!"dtype");
+    FL_ASSERT(false && "dtype");
     return 0;
 }
 
@@ -189,7 +189,7 @@ static void store(void *data, fl_dtype type, int64_t i, double v) {
     case FL_U8: ((uint8_t *)data)[i] = (uint8_t)v; return;
     case FL_DTYPE_COUNT: break;
     }
-    FL_ASSERT(!"dtype");
+    FL_ASSERT(false && "dtype");
 }
 
 /* Where row-major element i lies, in elements from data. */
