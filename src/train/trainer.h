@@ -53,7 +53,7 @@ typedef struct {
     double              roof_flops;  // of this machine in this format; 0: unknown
 
     /* Let the model write something; NULL: no samples. */
-    fl_status (*sample)(void *ctx, const fl_model *m, fl_text *out, fl_err *err);
+    fl_status (*sample)(void *ctx, fl_model *m, fl_text *out, fl_err *err);
     void *sample_ctx;
 } fl_train_job;
 
