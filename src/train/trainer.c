@@ -23,6 +23,7 @@ typedef struct {
     const fl_train_opts *o;
     fl_stepper          *stepper;
     fl_batch             batch;
+    json_t              *val_start;  // position of the held-out text's first row
     fl_guard             guard;
     fl_pace              pace;
     json_t              *replans;  // changes of plan of the run that is being resumed, still ahead
@@ -109,7 +110,14 @@ static bool due(const trainer *t, int64_t every) {
 
 static fl_status validate(trainer *t, fl_val_score *v, fl_err *err) {
     const double start = fl_now();
-    FL_TRY(fl_validate(t->stepper, t->job->objective, t->job->val, &t->batch, t->o->eval_tokens, v, err));
+    const bool last = t->step == t->pace.steps;
+    const fl_validation pass = {.stepper = t->stepper,
+                                .objective = t->job->objective,
+                                .val = t->job->val,
+                                .start = t->val_start,
+                                .batch = &t->batch,
+                                .most_tokens = last ? 0 : t->o->eval_tokens};
+    FL_TRY(fl_validate(&pass, v, err));
     fl_cost_note(&t->costs.eval, fl_now() - start);
     t->r.val_loss = isfinite(v->nll) ? v->nll : v->loss;
     t->r.val_bpb = v->bits_per_byte;
@@ -351,6 +359,8 @@ static fl_status begin(trainer *t, fl_err *err) {
                                 .pool = t->job->pool};
     FL_TRY(fl_dir_make(t->job->dir, err));
     FL_TRY(fl_batch_new(&t->batch, o->batch_size, o->seq_len, err));
+    if (t->job->val && !(t->val_start = t->job->val->row->position(t->job->val)))
+        return fl_fail(err, FL_ERR_NOMEM, "the position of the held-out text");
     FL_TRY(fl_stepper_new(&t->stepper, &so, err));
     FL_TRY(find_start(t, err));
     FL_TRY(open_logs(t, err));
@@ -368,6 +378,7 @@ static fl_status end(trainer *t, fl_status s, fl_err *err) {
     fl_lines_close(t->samples);
     fl_lines_close(t->plans);
     json_decref(t->replans);
+    json_decref(t->val_start);
     fl_stepper_free(t->stepper);
     fl_batch_clear(&t->batch);
     return s;

@@ -34,7 +34,7 @@ typedef struct {
     int64_t           spike_most;           // skipped steps in a row before giving up
     int64_t           eval_every, save_every, sample_every;  // steps; 0: never. All happen at the end too
     int64_t           keep;                 // checkpoints; 0: all
-    double            eval_tokens;          // of one validation; 0: all
+    double            eval_tokens;          // of a validation along the way; 0: all. The last one takes all
     double            stop_at_val_loss;     // 0: never
     double            seconds;              // the run must end then, counted from `started`; 0: as long as it takes
     bool              resume;               // continue what `dir` holds
@@ -68,15 +68,22 @@ typedef struct {
 
 FL_MUST_USE fl_status fl_train(const fl_train_job *job, fl_train_result *out, fl_err *err);
 
-/* One pass of `val`, or at least `most_tokens` of it if that is not 0, with the stepper's weights. */
+/* One pass of `val` from `start` on, or at least `most_tokens` of it if that is not 0, with the stepper's weights. */
+typedef struct {
+    fl_stepper         *stepper;
+    const fl_objective *objective;
+    fl_source          *val;
+    const json_t       *start;  // position of the first row
+    fl_batch           *batch;  // to work in
+    double              most_tokens;
+} fl_validation;
 typedef struct {
     double loss;           // the objective, per what it counts
     double nll;            // nats per target; NaN when the objective has none
     double bits_per_byte;  // NaN without nll or bytes
     double n_targets, n_bytes;
 } fl_val_score;
-FL_MUST_USE fl_status fl_validate(fl_stepper *s, const fl_objective *objective, fl_source *val, fl_batch *b,
-                                  double most_tokens, fl_val_score *out, fl_err *err);
+FL_MUST_USE fl_status fl_validate(const fl_validation *v, fl_val_score *out, fl_err *err);
 
 #ifdef __cplusplus
 }
