@@ -40,7 +40,7 @@ expect 2 "--threads 0: expected an integer, 1 to 1024" version --threads 0
 expect 2 "--threads 2x: expected an integer" version --threads=2x
 expect 2 "--threads: expected N after it" version --threads
 expect 2 "--json maybe: expected no value" version --json=maybe
-expect 2 "something is missing; usage: fledge train TEXT..." train
+expect 2 "no text to learn from" train
 expect 2 "'extra' was not expected" version extra
 expect 2 "expected bash, zsh or fish" completion tcsh
 expect 0 "fledge 0." version --threads 2 -q --seed=7 --no-verbose --

@@ -1,12 +1,39 @@
 /* cmd_train - fledge train: from a folder of text to a language model. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "app/command.h"
 #include "app/recipe_flags.h"
 #include "app/terminal.h"
 #include "base/json.h"
+#include "infer/generate.h"
 #include "train/run.h"
+
+/* ---- samples along the way ---- */
+
+static bool append(void *ctx, const fl_generated *g) {
+    fl_text_append(ctx, g->text, g->n);
+    return true;
+}
+
+static fl_status write_sample(void *ctx, fl_model *m, fl_text *out, fl_err *err) {
+    const fl_recipe *r = ctx;
+    const char *prompt = r->sample_prompt ? r->sample_prompt : "";
+    const fl_generate_opts o = {
+        .max_tokens = r->sample_tokens,
+        .sampler = {.temperature = 0.8, .top_p = 0.95, .seed = (uint64_t)r->seed},
+        .slide = true,
+        .emit = append,
+        .ctx = out};
+    fl_session *s;
+    fl_generate_result result;
+    fl_text_puts(out, prompt);
+    FL_TRY(fl_session_new(&s, m, &(fl_session_opts){0}, err));
+    const fl_status st = fl_generate(s, prompt, strlen(prompt), &o, &result, err);
+    fl_session_free(s);
+    return st;
+}
 
 /* ---- the result ---- */
 
@@ -49,7 +76,7 @@ static fl_status run(const app_args *a, fl_err *err) {
     fl_run_result result;
     const double started = fl_now();
     FL_TRY(app_recipe(&r, a, err));
-    const fl_run_job job = {.recipe = r, .progress = &progress, .started = started};
+    const fl_run_job job = {.recipe = r, .progress = &progress, .started = started, .sample = write_sample, .sample_ctx = r};
     const fl_status s = fl_run(&job, &result, err);
     fl_recipe_free(r);
     if (s != FL_OK) return s;
