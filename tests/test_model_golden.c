@@ -354,7 +354,26 @@ static void check_adapter(const char *name, const char *base, const fl_backend *
     end(&c);
 }
 
-int main(void) {
+/* For tests/peers/model_adapters.py: each adapter as Fledge saves it. */
+static void write_adapters(const char *dir) {
+    for (size_t i = 0; i < sizeof adapters / sizeof adapters[0]; i++) {
+        test_case c = {.backend = NULL};
+        char path[FL_PATH_MAX];
+        fl_err err = {0};
+        fl_model_opts opts = {.no_tokenizer = true};
+        bool good = begin(&c, adapters[i].adapter, adapters[i].base, &opts) && attach(&c) &&
+                    fl_path_join(path, dir, adapters[i].adapter, &err) == FL_OK;
+        fl_transform_link *lora = good ? c.m->transforms : NULL;
+        CHECKF(lora && lora->row->save(lora->state, c.m, path, &err) == FL_OK, "%s", err.msg);
+        end(&c);
+    }
+}
+
+int main(int argc, char **argv) {
+    if (argc == 2) {
+        write_adapters(argv[1]);
+        return check_report();
+    }
     folder_make();
     for (int b = 0; fl_backends[b]; b++) {
         if (!fl_backends[b]->available()) {

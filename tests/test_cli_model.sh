@@ -1,0 +1,86 @@
+#!/bin/sh
+# test_cli_model - fledge inspect and fledge convert: good folders, and what is said about broken ones.
+# Usage: test_cli_model.sh FLEDGE SOURCES
+fledge=$1 golden=$2/tests/data/golden checks=0 failed=0
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+
+# expect CODE TEXT ARGUMENTS...: it exits with CODE and TEXT is somewhere in what it says.
+expect() {
+    code=$1 text=$2
+    shift 2
+    checks=$((checks + 1))
+    "$fledge" "$@" >"$work/said" 2>&1 </dev/null
+    got=$?
+    if [ $got -ne "$code" ] || ! grep -qF -- "$text" "$work/said"; then
+        failed=$((failed + 1))
+        echo "FAIL fledge $*: exit $got, want $code and '$text'; said:"
+        head -5 "$work/said"
+    fi
+}
+
+same() {
+    checks=$((checks + 1))
+    cmp "$1" "$2" || failed=$((failed + 1))
+}
+
+# broken NAME: a fresh copy of a good folder, to be spoilt.
+broken() {
+    rm -rf "$work/$1"
+    cp -r "$golden/qwen3" "$work/$1"
+}
+
+expect 0 "qwen3 (Qwen3ForCausalLM)" inspect "$golden/qwen3"
+expect 0 '"architecture": "gpt2"' inspect "$golden/gpt2" --json
+expect 0 "6 keys from layer 1 on" inspect "$golden/qwen3_window"
+expect 0 "no tokenizer.json" inspect "$golden/qwen3"
+expect 1 "there is no such folder" inspect "$work/none"
+expect 2 "usage: fledge inspect MODEL" inspect
+
+broken truncated
+head -c 3000 "$golden/qwen3/model.safetensors" >"$work/truncated/model.safetensors"
+expect 1 "truncated" inspect "$work/truncated"
+expect 1 "truncated" convert "$work/truncated" --out "$work/out"
+[ -e "$work/out" ] && { failed=$((failed + 1)); echo "FAIL a failed convert left $work/out"; }
+
+broken empty
+: >"$work/empty/model.safetensors"
+expect 1 "too short for a safetensors file" inspect "$work/empty"
+
+broken garbage
+head -c 4096 "$fledge" >"$work/garbage/model.safetensors"
+expect 1 "header" inspect "$work/garbage"
+
+broken noweights
+rm "$work/noweights/model.safetensors"
+expect 1 "neither model.safetensors nor model.safetensors.index.json is there" inspect "$work/noweights"
+
+broken noconfig
+rm "$work/noconfig/config.json"
+expect 1 "neither a model folder (no config.json) nor a run" inspect "$work/noconfig"
+
+broken mismatch
+cp "$golden/llama/config.json" "$work/mismatch/config.json"
+expect 1 "config.json makes it" inspect "$work/mismatch"
+
+broken nan
+# The last two bytes are a bf16 weight; 0x7fc0 is not a number.
+size=$(wc -c <"$work/nan/model.safetensors")
+printf '\300\177' | dd of="$work/nan/model.safetensors" bs=1 seek=$((size - 2)) conv=notrunc 2>/dev/null
+expect 1 "1 NaN and 0 infinite weights" inspect "$work/nan"
+
+expect 2 "--out PATH" convert "$golden/qwen3"
+expect 2 "--dtype q4" convert "$golden/qwen3" --dtype q4 --out "$work/x"
+expect 1 "llama.cpp's qwen3 has no sliding_window" convert "$golden/qwen3_window" --to gguf --out "$work/x"
+expect 0 "Hugging Face folder, bf16" convert "$golden/gpt2" --out "$work/hf"
+same "$work/hf/model.safetensors" "$golden/gpt2/model.safetensors"
+expect 0 "GGUF, f16" convert "$golden/gpt2" --dtype f16 --out "$work/tiny.gguf"
+expect 0 '"format": "gguf"' convert "$golden/gpt2" --to gguf --json --out "$work/again"
+# Over itself: weights are mapped from the file that is replaced.
+broken itself
+expect 0 "Hugging Face folder, f32" convert "$work/itself" --dtype f32 --out "$work/itself"
+expect 0 "Hugging Face folder, bf16" convert "$work/itself" --dtype bf16 --out "$work/itself"
+same "$work/itself/model.safetensors" "$golden/qwen3/model.safetensors"
+
+echo "$checks checks, $failed failed"
+[ $failed -eq 0 ]
