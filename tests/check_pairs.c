@@ -84,7 +84,7 @@ static void check_packing(bool padded) {
     fl_batch b, c;
     CHECK(fl_batch_new(&b, 1, T, NULL) == FL_OK && fl_batch_new(&c, 1, T, NULL) == FL_OK);
     int32_t first_row[2][T];
-    double targets = 0, slots = 0;
+    double targets = 0;
     for (int pass = 0; pass < 2; pass++) {
         int begun = 0, ended = 0;
         for (int64_t r = 0; r < rows; r++) {
@@ -102,7 +102,6 @@ static void check_packing(bool padded) {
                 CHECK(i == 0 || b.position[i] == 0 || b.position[i] == b.position[i - 1] + 1);
             }
             targets += b.n_targets;
-            slots += T;
         }
         CHECKF(begun == N && ended == N, "%d begun, %d ended", begun, ended);
     }

@@ -279,7 +279,7 @@ static void put_window(json_t *v, const fl_config *c) {
 }
 
 static void put_softcap(json_t *v, const fl_config *c, const char *key, double cap) {
-    if (!cap) return;
+    if (cap == 0) return;
     json_object_set_new(v, key, json_real(cap));
     fl_warn(
         "config.json: %s is written for Fledge; transformers' %s does not know it and would "

@@ -21,8 +21,8 @@ static fl_status check_exportable(const fl_config *c, fl_err *err) {
     const char *type = json_string_value(json_object_get(c->rope_scaling, "rope_type"));
     bool factors = type && strcmp(type, "llama3") == 0;
     bool windowed = c->sliding_window && c->max_window_layers < c->num_hidden_layers;
-    const char *what = c->logit_softcap  ? "final_logit_softcapping"
-                       : c->attn_softcap ? "attn_logit_softcapping"
+    const char *what = c->logit_softcap > 0  ? "final_logit_softcapping"
+                       : c->attn_softcap > 0 ? "attn_logit_softcapping"
                        : factors && strcmp(c->arch->gguf_name, "llama") != 0
                            ? "rope_scaling of type llama3"
                        : windowed && c->sliding_window < c->max_position_embeddings

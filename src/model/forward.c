@@ -141,5 +141,6 @@ fl_val fl_model_head(fl_model *m, fl_graph *g) {
 
 fl_val fl_model_logits(fl_model *m, fl_graph *g, fl_val hidden) {
     fl_val logits = fl_model_linear(m, g, hidden, head_param(m), NULL, FL_F32);
-    return m->config.logit_softcap ? fl_softcap(g, logits, (float)m->config.logit_softcap) : logits;
+    if (m->config.logit_softcap == 0) return logits;
+    return fl_softcap(g, logits, (float)m->config.logit_softcap);
 }
