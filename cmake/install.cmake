@@ -4,10 +4,13 @@
 # <fledge/NOUN.h>, with their includes of each other rewritten; fledge/fledge.h includes them all. A header belongs
 # to the API by being listed here, and may include only headers that are.
 set(PUBLIC_HEADERS
-    base/version.h base/err.h base/file.h base/json.h base/log.h base/progress.h base/rng.h base/text.h base/thread.h
+    base/version.h base/err.h base/alloc.h base/arena.h base/file.h base/json.h base/log.h base/progress.h base/rng.h
+    base/text.h base/thread.h
     tensor/tensor.h graph/ops.def graph/op.h graph/graph.h backend/backend.h backend/program.h
     token/tokenizer.h model/model.h model/transform.h model/inspect.h
-    data/batch.h data/corpus.h data/dataset.h data/pairs.h train/objective.h
+    data/batch.h data/corpus.h data/dataset.h data/pairs.h
+    train/objective.h train/settings.def train/recipe.h train/schedule.h train/optimizer.h train/stepper.h train/trainer.h
+    train/run.h
     infer/session.h infer/sampler.h infer/generate.h infer/perplexity.h)
 
 set(include_dir ${CMAKE_BINARY_DIR}/include/fledge)
