@@ -6,7 +6,6 @@
  * running maximum, sum and unnormalised output (all transposed, see attention.h) between key blocks.
  * Blocks outside the causal triangle, the window or the segment are skipped in steps of STEP keys. */
 #include "backend/cpu/isa/attention_tools.h"
-#include "backend/cpu/isa/math.h"
 
 enum { KEYS = 128, STEP = FLI_PAD, LANES = 32, CHUNK = 512, VECTORS = LANES / FL_LANES };
 

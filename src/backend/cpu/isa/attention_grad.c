@@ -9,7 +9,6 @@
  * are several stripes, each with a dq of its own in the workspace; a second phase adds those in order. The number of
  * stripes depends on the shape alone. */
 #include "backend/cpu/isa/attention_tools.h"
-#include "backend/cpu/isa/math.h"
 
 enum { SIDE = 64, ENOUGH_TASKS = 8, VECTORS = SIDE / FL_LANES };  // keys and queries of a block
 

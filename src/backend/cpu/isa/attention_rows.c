@@ -4,7 +4,6 @@
  * G * T queries that share a key head. A task takes SPLIT keys of one key head and leaves, for each query, the
  * maximum, the sum and the unnormalised output over them in the workspace; the second phase joins the splits in order. */
 #include "backend/cpu/isa/attention_tools.h"
-#include "backend/cpu/isa/math.h"
 
 enum { SPLIT = 256, FEW = 16, MAX_D = 512 };
 

@@ -4,6 +4,7 @@
 
 #include "backend/cpu/isa/attention.h"
 #include "backend/cpu/isa/flow.h"
+#include "backend/cpu/isa/math.h"
 
 /* bf16 engines exist where there is an instruction for them. */
 #if defined(__AVX512BF16__)
@@ -88,32 +89,6 @@ FL_INLINE vf hide_unseen(const fli_attention *p, int64_t b, viewers who, int64_t
     if (p->window) score = v_select(v_lti(who.position, v_seti(s + (int32_t)p->window)), score, none);
     if (p->segment) score = v_select(v_eqi(who.segment, v_seti(p->segment[b * p->T + s])), score, none);
     return score;
-}
-
-/* ---- arithmetic ---- */
-
-/* 2^x: to 5e-6, which is ample for what becomes bf16, or to 2e-7. Very negative x gives 0. */
-FL_INLINE vf v_exp2(vf x, const bool rough) {
-#if !defined(__AVX512F__)
-    vm gone = v_lt(x, v_set(-126.0f));
-    x = v_max(v_set(-126.0f), x);
-#endif
-    vf n = v_round(x), r = x - n, p;
-    if (rough) {
-        p = v_fma(v_set(0.009676042372f), r, v_set(0.05583833277f));
-        p = v_fma(p, r, v_set(0.2402216765f));
-        p = v_fma(p, r, v_set(0.6931367277f));
-    } else {
-        p = v_fma(v_set(0.001340043608f), r, v_set(0.009666372954f));
-        p = v_fma(p, r, v_set(0.05550333182f));
-        p = v_fma(p, r, v_set(0.2402234895f));
-        p = v_fma(p, r, v_set(0.6931471955f));
-    }
-    p = v_scalef(v_fma(p, r, v_set(1.0f)), n);
-#if !defined(__AVX512F__)
-    p = v_select(gone, v_set(0.0f), p);
-#endif
-    return p;
 }
 
 /* ---- layouts ---- */

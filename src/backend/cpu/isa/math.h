@@ -39,7 +39,35 @@ FL_INLINE vf v_log(vf x) {
     return v_select(v_lt(v_abs(x), v_set(1e-45f)), v_set(-INFINITY), p + (x - x));
 }
 
-FL_INLINE vf v_sigmoid(vf x) { return 1.0f / (1.0f + v_exp(-x)); }
+/* 2^x: to 5e-6, which is ample for what becomes bf16, or to 2e-7. Very negative x gives 0. */
+FL_INLINE vf v_exp2(vf x, const bool rough) {
+#if !defined(__AVX512F__)
+    vm gone = v_lt(x, v_set(-126.0f));
+    x = v_max(v_set(-126.0f), x);
+#endif
+    vf n = v_round(x), r = x - n, p;
+    if (rough) {
+        p = v_fma(v_set(0.009676042372f), r, v_set(0.05583833277f));
+        p = v_fma(p, r, v_set(0.2402216765f));
+        p = v_fma(p, r, v_set(0.6931367277f));
+    } else {
+        p = v_fma(v_set(0.001340043608f), r, v_set(0.009666372954f));
+        p = v_fma(p, r, v_set(0.05550333182f));
+        p = v_fma(p, r, v_set(0.2402234895f));
+        p = v_fma(p, r, v_set(0.6931471955f));
+    }
+    p = v_scalef(v_fma(p, r, v_set(1.0f)), n);
+#if !defined(__AVX512F__)
+    p = v_select(gone, v_set(0.0f), p);
+#endif
+    return p;
+}
+
+/* 1 / (1 + 2^-t), t = x / ln 2: absolute error 2e-7. Clamped to where 2^t is a float. */
+FL_INLINE vf v_sigmoid(vf x) {
+    vf t = v_min(v_set(120.0f), v_max(v_set(-120.0f), -1.44269504f * x));
+    return v_recip(1.0f + v_exp2(t, false));
+}
 
 /* A polynomial near zero, where 1 - 2 / (e^2x + 1) would cancel. */
 FL_INLINE vf v_tanh(vf x) {
@@ -50,14 +78,14 @@ FL_INLINE vf v_tanh(vf x) {
     p = v_fma(p, z, v_set(0.1333279456f));
     p = v_fma(p, z, v_set(-0.3333332925f));
     p = v_fma(p * z, x, x);
-    vf far = 1.0f - 2.0f / (v_exp(a + a) + 1.0f);
+    vf far = v_fma(v_set(-2.0f), v_recip(v_exp(v_min(v_set(30.0f), a + a)) + 1.0f), v_set(1.0f));
     far = v_select(v_lt(x, v_set(0.0f)), -far, far);
     return v_select(v_lt(a, v_set(0.625f)), p, far);
 }
 
 /* erfc(x) for x >= 0: t exp(-x^2 + P(t)), t = 1 / (1 + x / 2). Relative error 2e-7 wherever it is not tiny. */
 FL_INLINE vf v_erfc_positive(vf x) {
-    vf t = 1.0f / v_fma(x, v_set(0.5f), v_set(1.0f));
+    vf t = v_recip(v_fma(v_min(v_set(1e6f), x), v_set(0.5f), v_set(1.0f)));
     vf p = v_set(0.1539512673f);
     p = v_fma(p, t, v_set(-0.7301441621f));
     p = v_fma(p, t, v_set(1.273261896f));

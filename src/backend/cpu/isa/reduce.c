@@ -13,15 +13,17 @@ static void total_run(const fl_call *c, int64_t begin, int64_t end, float *room,
     const fl_tensor *x = &c->in[0];
     double *part = c->workspace;
     for (int64_t task = begin; task < end; task++) {
-        vd sum = {0};
+        vd low = {0}, high = {0};
         FL_EACH_CHUNK(at, n, task, task + 1, fl_tensor_count(x)) {
             const float *p = flow_in(x, at, n, room);
             FL_EACH(i, n) {
-                vd v = v_to_double(v_get(p, i, n));
-                sum += square ? v * v : v;
+                vf v = v_get(p, i, n);
+                vd a = v_low_double(v), b = v_high_double(v);
+                low += square ? a * a : a;
+                high += square ? b * b : b;
             }
         }
-        part[task] = v_sum_double(sum);
+        part[task] = v_sum_double(low + high);
     }
 }
 
