@@ -66,7 +66,7 @@ const fl_backend fl_backend_ref = {
             WITH(LINEAR, fli_ref_linear, fli_ref_product_scratch),
             WITH(LINEAR_DX, fli_ref_linear_dx, fli_ref_product_scratch),
             WITH(LINEAR_DW, fli_ref_linear_dw, fli_ref_product_scratch),
-            ONE(MATMUL, fli_ref_matmul),
+            WITH(MATMUL, fli_ref_matmul, fli_ref_matmul_scratch),
             WITH(ATTENTION, fli_ref_attention, fli_ref_attention_scratch),
             WITH(ATTENTION_GRAD, fli_ref_attention_grad, fli_ref_attention_grad_scratch),
             ONE(CACHE_APPEND, fli_ref_cache_append),

@@ -17,8 +17,9 @@ fli_ref_run fli_ref_sum_squares, fli_ref_adamw, fli_ref_muon_momentum, fli_ref_m
     fli_ref_rsqrt_scale;
 
 fli_ref_bytes fli_ref_sum_to_scratch, fli_ref_embedding_grad_scratch, fli_ref_norm_scratch,
-    fli_ref_product_scratch, fli_ref_attention_scratch, fli_ref_attention_grad_scratch,
-    fli_ref_linear_ce_scratch, fli_ref_linear_ce_grad_scratch, fli_ref_softmax_scratch;
+    fli_ref_product_scratch, fli_ref_matmul_scratch, fli_ref_attention_scratch,
+    fli_ref_attention_grad_scratch, fli_ref_linear_ce_scratch, fli_ref_linear_ce_grad_scratch,
+    fli_ref_softmax_scratch;
 
 /* Row `r` of t as doubles, each rounded to `as` first when that is a 16-bit format: an operand of a
  * product takes the format of in[0]. */

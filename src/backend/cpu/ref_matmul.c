@@ -62,17 +62,22 @@ void fli_ref_linear_dw(const fl_call *c, int64_t begin, int64_t end, void *scrat
     }
 }
 
+size_t fli_ref_matmul_scratch(const fl_call *c) {
+    return (size_t)(fl_tensor_count(&c->in[0]) + fl_tensor_count(&c->in[1])) * sizeof(double);
+}
+
 void fli_ref_matmul(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
     UNUSED(begin, end, scratch);
-    const fl_tensor *a = &c->in[0], *b = &c->in[1];
     const bool ta = c->attr.trans_a, tb = c->attr.trans_b;
-    const int64_t m = c->out[0].dim[0], n = c->out[0].dim[1], k = a->dim[ta ? 0 : 1];
+    const int64_t m = c->out[0].dim[0], n = c->out[0].dim[1], k = c->in[0].dim[ta ? 0 : 1];
+    double *a = scratch, *b = a + m * k;
+    load(&c->in[0], FL_F64, a);
+    load(&c->in[1], c->in[0].dtype, b);
     for (int64_t i = 0; i < m; i++) {
         for (int64_t j = 0; j < n; j++) {
             double sum = 0;
             for (int64_t l = 0; l < k; l++) {
-                sum += fl_tensor_get(a, ta ? l * m + i : i * k + l) *
-                       fl_tensor_get(b, tb ? j * k + l : l * n + j);
+                sum += a[ta ? l * m + i : i * k + l] * b[tb ? j * k + l : l * n + j];
             }
             fl_tensor_set(&c->out[0], i * n + j, (double)c->attr.alpha * sum);
         }

@@ -22,6 +22,7 @@ static bool binary_sample(int i, fl_sample *s) {
         {FLI_T(FL_F32, 67), FLI_T(FL_F32, 1)},
         {FLI_T(FL_F32, 3, 1000), FLI_T(FL_F32, 3, 1000)},
         {FLI_T(FL_F32, 40, 64), FLI_T(FL_F32, 64)},
+        {FLI_T(FL_F32, 3, 7001), FLI_T(FL_F32, 7001)},
     };
     if (i >= FLI_COUNT(pairs)) return false;
     *s = (fl_sample){.call = {.n_in = 2, .in = {pairs[i][0], pairs[i][1]}}};

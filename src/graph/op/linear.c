@@ -41,8 +41,8 @@ static void linear_grad(fl_grad *d) {
 
 /* M, N, K around tile and vector sizes, one row included. */
 static const int64_t product[][3] = {
-    {1, 1, 1},    {1, 5, 7},     {3, 2, 33},   {17, 18, 19},  {64, 48, 32},
-    {1, 96, 128}, {33, 65, 130}, {8, 130, 64}, {130, 67, 96},
+    {1, 1, 1},     {1, 5, 7},    {3, 2, 33},    {17, 18, 19},  {64, 48, 32},   {1, 96, 128},
+    {33, 65, 130}, {8, 130, 64}, {130, 67, 96}, {5, 40, 1700}, {20, 300, 800}, {900, 20, 33},
 };
 
 static bool linear_sample(int i, fl_sample *s) {

@@ -32,11 +32,8 @@ static void linear_ce_grad(fl_grad *d) {
 }
 
 static bool linear_ce_sample(int i, fl_sample *s) {
-    static const int64_t dims[][3] = {{1, 2, 1},
-                                      {3, 7, 5},
-                                      {17, 33, 19},
-                                      {70, 130, 48},
-                                      {5, 700, 64}};
+    static const int64_t dims[][3] = {{1, 2, 1},     {3, 7, 5},    {17, 33, 19},
+                                      {70, 130, 48}, {5, 700, 64}, {300, 261, 40}};
     if (i >= 2 * FLI_COUNT(dims)) return false;
     const int64_t *n = dims[i / 2];
     *s = (fl_sample){.call = {.n_in = 3,

@@ -19,7 +19,7 @@ static fl_status step_shape(fl_call *c, int n, const char *op, fl_err *err) {
 }
 
 static bool step_sample(int i, int n, fl_sample *s) {
-    const fl_tensor x[] = {FLI_T(FL_F32, 1), FLI_T(FL_F32, 37), FLI_T(FL_F32, 70, 129)};
+    const fl_tensor x[] = {FLI_T(FL_F32, 1), FLI_T(FL_F32, 37), FLI_T(FL_F32, 170, 129)};
     if (i >= FLI_COUNT(x)) return false;
     *s = (fl_sample){.call = {.n_in = n + 1, .attr = {.scale = 0.2f}}};
     for (int k = 0; k < n; k++) s->call.in[k] = x[i];

@@ -13,11 +13,14 @@ static fl_status like_shape(fl_call *c, const char *op, int n_out, fl_err *err) 
     return FL_OK;
 }
 
-/* Every function at two lengths, one of them no multiple of a vector. */
+/* Every function at two lengths, neither a multiple of a vector; one function at many tasks. */
 static bool function_sample(int i, int n_in, fl_sample *s) {
-    if (i >= 2 * FL_UNARY_COUNT) return false;
-    const fl_unary f = (fl_unary)(i / 2);
-    const fl_tensor x = i % 2 ? FLI_T(FL_F32, 3, 77) : FLI_T(FL_F32, 5);
+    if (i > 2 * FL_UNARY_COUNT) return false;
+    const bool many = i == 2 * FL_UNARY_COUNT;
+    const fl_unary f = many ? FL_UNARY_SILU : (fl_unary)(i / 2);
+    const fl_tensor x = many    ? FLI_T(FL_F32, 40009)
+                        : i % 2 ? FLI_T(FL_F32, 3, 77)
+                                : FLI_T(FL_F32, 5);
     *s = (fl_sample){.call = {.n_in = n_in, .in = {x, x, x}, .attr = {.unary = f}}};
     if (f == FL_UNARY_SOFTCAP) s->call.attr.softcap = 1.5f;
     s->positive[0] = f == FL_UNARY_LOG;
