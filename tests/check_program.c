@@ -300,6 +300,26 @@ static void check_in_place(void) {
     fl_graph_free(g);
 }
 
+/* Ids come from files: one that is no row of the table is an error, before anything is read. */
+static void check_values(void) {
+    trainer t;
+    CHECK(open_trainer(&t, &weights, FL_F32, NULL) == FL_OK);
+    feed(&t, 1);
+    int32_t *tokens = fl_program_tensor(t.p, t.m.tokens).data;
+    int32_t *targets = fl_program_tensor(t.p, t.m.targets).data;
+    tokens[5] = SMALL_V;
+    CHECK(fl_program_run(t.p, false, &t.err) == FL_ERR_ARG);
+    CHECKF(strcmp(t.err.msg, "embedding: in[0] element 5 is 13, outside [0, 13)") == 0, "%s",
+           t.err.msg);
+    tokens[5] = -1;
+    CHECK(fl_program_run(t.p, false, &t.err) == FL_ERR_ARG);
+    tokens[5] = 0, targets[0] = SMALL_V;
+    CHECK(fl_program_run(t.p, false, &t.err) == FL_ERR_ARG && strstr(t.err.msg, "linear_ce"));
+    targets[0] = -100;
+    CHECKF(fl_program_run(t.p, false, &t.err) == FL_OK, "%s", t.err.msg);
+    close_trainer(&t);
+}
+
 static void check_nothing_to_do(void) {
     fl_graph *g = fl_graph_new();
     fl_program *p = NULL;
@@ -335,6 +355,7 @@ int main(void) {
     check_validation();
     check_profile();
     check_in_place();
+    check_values();
     check_nothing_to_do();
     check_out_of_memory();
     return check_report();

@@ -68,6 +68,7 @@ fl_status fli_choose(fli_plan *p, const fl_backend *from, fl_err *err) {
         s->call.attr.accumulate |= s->head;
         s->backend = fli_backend_for(from, n->op, &s->call);
         s->kernel = s->backend->kernel[n->op];
+        s->values = op->values;
         if (is_packed(p, s))
             s->call.packed = &p->slot[s->in[1]];  // any address: asked before there is one
         s->cost = fl_call_cost(n->op, &s->call);

@@ -35,6 +35,7 @@ typedef struct {
 
     const fl_backend *backend;
     const fl_kernel *kernel;  // NULL for a view
+    fl_status (*values)(const fl_call *call, fl_err *err);  // of the operation's row, or NULL
     int64_t tasks[FL_MAX_PHASES];
     bool inline_;  // too little work to wake the pool for
     fl_cost cost;

@@ -198,6 +198,7 @@ fl_status fl_program_run(fl_program *p, bool accumulate, fl_err *err) {
     for (int i = 0; i < p->plan.n_steps; i++) {
         fli_step *s = &p->plan.step[i];
         if (!s->kernel) continue;
+        if (s->values) FL_TRY(s->values(&s->call, err));
         if (p->validate) FL_TRY(fli_run_validated(p, s, err));
         else if (p->profile) run_profiled(p, s);
         else fli_run_step(p, s);

@@ -152,6 +152,10 @@ static fl_status describe_call(const fl_graph *g, fl_op_id op, const fl_attr *at
     return row->shape(c, err);
 }
 
+#ifndef NDEBUG
+static fl_status check_node(const fl_graph *g, int i, fl_err *err);
+#endif
+
 static fl_val append_node(fl_graph *g, fl_op_id op, const fl_attr *attr, const fl_call *c,
                           const fl_val *in) {
     fl_node *n = append(g, &g->nodes, sizeof *n);
@@ -173,6 +177,7 @@ static fl_val append_node(fl_graph *g, fl_op_id op, const fl_attr *attr, const f
         fli_value(g, n->out[k])->node = g->nodes.count - 1;
         fli_value(g, n->out[k])->out_index = (int8_t)k;
     }
+    FL_ASSERT(check_node(g, g->nodes.count - 1, NULL) == FL_OK);
     return n->out[0];
 }
 

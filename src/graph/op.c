@@ -57,6 +57,17 @@ fl_status fli_check_dtypes(const fl_call *c, unsigned ints, const char *op, fl_e
     return FL_OK;
 }
 
+fl_status fli_check_range(const fl_call *c, int i, int64_t least, int64_t below, const char *op,
+                          fl_err *err) {
+    const int32_t *p = c->in[i].data;
+    for (int64_t k = 0, n = fl_tensor_count(&c->in[i]); k < n; k++) {
+        if (p[k] >= least && p[k] < below) continue;
+        return fl_fail(err, FL_ERR_ARG, "%s: in[%d] element %lld is %d, outside [%lld, %lld)", op,
+                       i, (long long)k, p[k], (long long)least, (long long)below);
+    }
+    return FL_OK;
+}
+
 void fli_out(fl_call *c, int k, fl_dtype dtype, int rank, const int64_t *dim) {
     c->out[k] = fl_tensor_of(NULL, dtype, rank, dim);
 }

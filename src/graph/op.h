@@ -23,11 +23,11 @@ typedef enum {
 } fl_op_id;
 
 /* X(ID, name): the elementwise functions of FL_OP_UNARY and FL_OP_GATED. */
-#define FL_UNARY_LIST(X)                                                                      \
-    X(GELU_TANH, "gelu_tanh")                                                                 \
-    X(GELU_ERF, "gelu_erf") X(SILU, "silu") X(RELU, "relu") X(RELU2, "relu2") X(TANH, "tanh") \
-        X(SIGMOID, "sigmoid") X(EXP, "exp") X(LOG, "log") X(LOG_SIGMOID, "log_sigmoid")       \
-            X(SOFTCAP, "softcap")
+#define FL_UNARY_LIST(X)                                                                    \
+    X(GELU_TANH, "gelu_tanh")                                                               \
+    X(GELU_ERF, "gelu_erf")                                                                 \
+    X(SILU, "silu") X(RELU, "relu") X(RELU2, "relu2") X(TANH, "tanh") X(SIGMOID, "sigmoid") \
+        X(EXP, "exp") X(LOG, "log") X(LOG_SIGMOID, "log_sigmoid") X(SOFTCAP, "softcap")
 
 typedef enum {
 #define X(id, name) FL_UNARY_##id,
@@ -105,6 +105,10 @@ typedef struct {
     /* Check the inputs (shape and dtype) and set dtype, rank and dim of every out. Touches no data.
      */
     fl_status (*shape)(fl_call *call, fl_err *err);
+
+    /* Check what a shape cannot promise: that ids are rows of the table, that a cache has room. Run
+     * before the kernel each time, so that a kernel never fails. NULL: nothing to check. */
+    fl_status (*values)(const fl_call *call, fl_err *err);
 
     /* Append the nodes that compute the gradients of the inputs from dout[0]: further outputs
      * (statistics) carry no gradient. NULL: not differentiable. */

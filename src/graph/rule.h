@@ -30,6 +30,10 @@ fl_status fli_check_dtypes(const fl_call *c, unsigned ints, const char *op, fl_e
         if (!(cond)) return fli_reject((c), (err), (op), (why)); \
     } while (0)
 
+/* in[i] (i32) lies in [least, below) everywhere: the body of a `values` rule. */
+fl_status fli_check_range(const fl_call *c, int i, int64_t least, int64_t below, const char *op,
+                          fl_err *err);
+
 void fli_out(fl_call *c, int k, fl_dtype dtype, int rank, const int64_t *dim);
 void fli_out_like(fl_call *c, int k, const fl_tensor *t, fl_dtype dtype);
 

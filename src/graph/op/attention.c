@@ -38,6 +38,11 @@ static fl_status attention_shape(fl_call *c, fl_err *err) {
     return FL_OK;
 }
 
+static fl_status attention_values(const fl_call *c, fl_err *err) {
+    if (!fli_present(c, START)) return FL_OK;
+    return fli_check_range(c, START, 0, c->in[K].dim[1] - c->in[Q].dim[1] + 1, "attention", err);
+}
+
 static void attention_grad(fl_grad *d) {
     if (d->n_in > START && d->in[START].id >= 0) return;  // a cache is for inference
     const fl_val segment = d->n_in > SEGMENT ? d->in[SEGMENT] : FL_NONE;
@@ -120,6 +125,7 @@ const fl_op fl_op_attention = {
     .max_in = 5,
     .n_out = 2,
     .shape = attention_shape,
+    .values = attention_values,
     .grad = attention_grad,
     .sample = attention_sample,
     .cost = attention_cost,
@@ -194,6 +200,10 @@ static fl_status cache_append_shape(fl_call *c, fl_err *err) {
     return FL_OK;
 }
 
+static fl_status cache_append_values(const fl_call *c, fl_err *err) {
+    return fli_check_range(c, 2, 0, c->in[0].dim[1] - c->in[1].dim[1] + 1, "cache_append", err);
+}
+
 static bool cache_append_sample(int i, fl_sample *s) {
     static const int64_t rows[] = {1, 3, 6};
     if (i >= FLI_COUNT(rows)) return false;
@@ -215,6 +225,7 @@ const fl_op fl_op_cache_append = {
     .max_in = 3,
     .n_out = 1,
     .shape = cache_append_shape,
+    .values = cache_append_values,
     .sample = cache_append_sample,
     .cost = cache_append_cost,
     .alias = {1},

@@ -14,6 +14,10 @@ static fl_status embedding_shape(fl_call *c, fl_err *err) {
     return FL_OK;
 }
 
+static fl_status embedding_values(const fl_call *c, fl_err *err) {
+    return fli_check_range(c, 0, 0, c->in[1].dim[0], "embedding", err);
+}
+
 static void embedding_grad(fl_grad *d) {
     const fl_val in[] = {d->in[0], d->dout[0], d->in[1]};
     if (d->want[1]) d->din[1] = fl_apply(d->g, FL_OP_EMBEDDING_GRAD, &(fl_attr){0}, 3, in);
@@ -39,6 +43,7 @@ const fl_op fl_op_embedding = {
     .max_in = 2,
     .n_out = 1,
     .shape = embedding_shape,
+    .values = embedding_values,
     .grad = embedding_grad,
     .sample = embedding_sample,
     .cost = embedding_cost,
@@ -56,6 +61,10 @@ static fl_status embedding_grad_shape(fl_call *c, fl_err *err) {
     return FL_OK;
 }
 
+static fl_status embedding_grad_values(const fl_call *c, fl_err *err) {
+    return fli_check_range(c, 0, 0, c->in[2].dim[0], "embedding_grad", err);
+}
+
 static bool embedding_grad_sample(int i, fl_sample *s) {
     if (!embedding_sample(i, s)) return false;
     const fl_tensor w = s->call.in[1];
@@ -71,6 +80,7 @@ const fl_op fl_op_embedding_grad = {
     .max_in = 3,
     .n_out = 1,
     .shape = embedding_grad_shape,
+    .values = embedding_grad_values,
     .sample = embedding_grad_sample,
     .accumulates = {true},
     .mix = {{2, false}, {6, false}},

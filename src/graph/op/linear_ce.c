@@ -23,6 +23,10 @@ static fl_status linear_ce_shape(fl_call *c, fl_err *err) {
     return FL_OK;
 }
 
+static fl_status head_values(const fl_call *c, fl_err *err) {
+    return fli_check_range(c, 2, INT32_MIN, c->in[1].dim[0], "linear_ce", err);
+}
+
 static void linear_ce_grad(fl_grad *d) {
     const fl_val in[] = {d->in[0], d->in[1], d->in[2], d->dout[0]};
     const fl_val all = fl_apply(d->g, FL_OP_LINEAR_CE_GRAD, d->attr, 4, in);
@@ -56,6 +60,7 @@ const fl_op fl_op_linear_ce = {
     .max_in = 3,
     .n_out = 1,
     .shape = linear_ce_shape,
+    .values = head_values,
     .grad = linear_ce_grad,
     .sample = linear_ce_sample,
     .cost = linear_ce_cost,
@@ -93,6 +98,7 @@ const fl_op fl_op_linear_ce_grad = {
     .max_in = 4,
     .n_out = 3,
     .shape = linear_ce_grad_shape,
+    .values = head_values,
     .sample = linear_ce_grad_sample,
     .cost = linear_ce_grad_cost,
     .accumulates = {false, true},
