@@ -39,6 +39,11 @@ static fl_status make_plan_within(fl_program *p, size_t limit, fl_err *err) {
                    fl_human_bytes((double)least, need), fl_human_bytes((double)limit, have));
 }
 
+static void count_tasks(fli_step *s) {
+    for (int f = 0; f < FL_MAX_PHASES && s->kernel && s->kernel->phase[f].run; f++)
+        s->tasks[f] = s->kernel->phase[f].tasks ? s->kernel->phase[f].tasks(&s->call) : 1;
+}
+
 static void set_data(fl_program *p) {
     fli_plan *plan = &p->plan;
     char *base = fl_buffer_data(p->values);
@@ -57,9 +62,7 @@ static void set_data(fl_program *p) {
             if (s->call.out[k].rank) s->call.out[k].data = plan->slot[s->out[k]].t.data;
         }
         if (s->workspace >= 0) s->call.workspace = plan->slot[s->workspace].t.data;
-        for (int f = 0; f < FL_MAX_PHASES && s->kernel && s->kernel->phase[f].run; f++) {
-            s->tasks[f] = s->kernel->phase[f].tasks ? s->kernel->phase[f].tasks(&s->call) : 1;
-        }
+        count_tasks(s);
     }
 }
 
@@ -178,9 +181,13 @@ static void refresh_packs(fl_program *p) {
     p->packs_epoch = now;
 }
 
+/* A kernel may have other tasks when it adds than when it replaces: nothing to zero, for one. */
 static void set_accumulate(fl_program *p, bool accumulate) {
     for (int i = 0; i < p->plan.n_steps; i++) {
-        if (p->plan.step[i].head) p->plan.step[i].call.attr.accumulate = accumulate;
+        fli_step *s = &p->plan.step[i];
+        if (!s->head || s->call.attr.accumulate == accumulate) continue;
+        s->call.attr.accumulate = accumulate;
+        count_tasks(s);
     }
     p->accumulate = accumulate;
 }

@@ -161,15 +161,28 @@ static fl_status log_step(trainer *t, const step_report *s, const fl_val_score *
     return fl_lines_add(t->metrics, line, err);
 }
 
+/* A young model writes bytes that are no characters; JSON wants U+FFFD for them. NUL ends a JSON string in C. */
+static void put_valid(fl_text *out, const fl_text *in) {
+    const uint8_t *s = (const uint8_t *)in->data;
+    for (size_t i = 0; i < in->n;) {
+        int len;
+        const bool good = fl_utf8_decode(s + i, in->n - i, &len) > 0;
+        fl_text_append(out, good ? (const char *)s + i : "\xef\xbf\xbd", good ? (size_t)len : 3);
+        i += (size_t)len;
+    }
+}
+
 static fl_status write_sample(trainer *t, fl_err *err) {
     const double start = fl_now();
     fl_text text = {0};
     fl_status s = t->job->sample(t->job->sample_ctx, t->job->model, &text, err);
     if (s == FL_OK) s = fl_text_ok(&text, err);
     if (s == FL_OK) {
-        json_t *line = json_pack("{sIss%}", "step", (json_int_t)t->step, "text", fl_text_str(&text), text.n);
-        if (line) s = fl_lines_add(t->samples, line, err);
-        else fl_warn("step %lld: the sample is not valid UTF-8 and was left out", (long long)t->step);
+        fl_text clean = {0};
+        put_valid(&clean, &text);
+        s = fl_lines_add(t->samples,
+                         json_pack("{sIss}", "step", (json_int_t)t->step, "text", fl_text_str(&clean)), err);
+        fl_text_clear(&clean);
     }
     fl_text_clear(&text);
     fl_cost_note(&t->costs.sample, fl_now() - start);
