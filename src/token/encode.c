@@ -16,9 +16,10 @@
 enum {
     KEY_BYTES = 15,        // longest piece that is remembered; the 16th byte is its length
     ENTRY_IDS = 3,         // ids kept in the entry; more go to the pool
-    CACHE_BITS = 15,       // lines: 2 MiB, as much as the second level holds of it
+    CACHE_BITS = 16,       // lines: 4 MiB; the words in use sit in the second level by themselves
     POOL_IDS = 1 << 18,
     PAST_END = 4,          // ids that may be written behind the last
+    AHEAD = 32,            // pieces cut before the first of them is looked up
 };
 
 typedef struct {
@@ -89,7 +90,7 @@ void fl_ids_clear(fl_ids *ids) {
     *ids = (fl_ids){0};
 }
 
-static fl_status reserve(fl_ids *out, size_t more, fl_err *err) {
+static inline fl_status reserve(fl_ids *out, size_t more, fl_err *err) {
     if (out->cap - out->n >= more + PAST_END) return FL_OK;
     if (fli_grow((void **)&out->id, &out->cap, out->n + more + PAST_END, sizeof *out->id))
         return FL_OK;
@@ -135,8 +136,12 @@ static inline piece_key key_of(const uint8_t *s, size_t n, size_t readable) {
     static const uint64_t keep[9] = {0, 0xff, 0xffff, 0xffffff, 0xffffffff, 0xffffffffff,
                                      0xffffffffffff, 0xffffffffffffff, UINT64_MAX};
     piece_key k = {0, 0};
-    if (readable >= sizeof k) memcpy(&k, s, sizeof k);
-    else memcpy(&k, s, n);
+    if (readable >= sizeof k) {
+        memcpy(&k.lo, s, sizeof k.lo);
+        memcpy(&k.hi, s + sizeof k.lo, sizeof k.hi);
+    } else {
+        memcpy(&k, s, n);
+    }
     k.lo &= keep[n < 8 ? n : 8];
     k.hi &= keep[n < 8 ? 0 : n - 8];
     k.hi |= (uint64_t)n << 56;
@@ -149,7 +154,7 @@ static inline line *line_of(fl_encoder *e, piece_key k) {
 }
 
 static inline bool holds(const entry *x, piece_key k) {
-    return x->key.lo == k.lo && x->key.hi == k.hi;
+    return ((x->key.lo ^ k.lo) | (x->key.hi ^ k.hi)) == 0;
 }
 
 /* `out` has room for KEY_BYTES ids. */
@@ -177,38 +182,59 @@ static void remember(fl_encoder *e, line *at, piece_key k, const int32_t *id, si
     at->way[0] = x;
 }
 
-static inline fl_status encode_piece(fl_encoder *e, const uint8_t *s, size_t n, size_t readable,
-                                     fl_ids *out, fl_err *err) {
-    FL_TRY(reserve(out, n < KEY_BYTES ? KEY_BYTES : n, err));
-    if (n > KEY_BYTES || !e->cache) return merge_piece(e, s, n, out, err);
-    piece_key k = key_of(s, n, readable);
-    line *at = line_of(e, k);
-    if (holds(at->way, k)) {
-        recall(e, at->way, out);
-    } else if (holds(at->way + 1, k)) {
-        recall(e, at->way + 1, out);
-    } else {
-        size_t first = out->n;
-        FL_TRY(merge_piece(e, s, n, out, err));
-        remember(e, at, k, out->id + first, out->n - first);
+/* A piece that was cut and waits for its ids. */
+typedef struct {
+    piece_key key;
+    line     *at;  // NULL: too long to be remembered
+    size_t    begin, n;
+} waiting;
+
+static fl_status encode_waiting(fl_encoder *e, const uint8_t *s, const waiting *w, fl_ids *out,
+                                fl_err *err) {
+    FL_TRY(reserve(out, w->n < KEY_BYTES ? KEY_BYTES : w->n, err));
+    if (!w->at) return merge_piece(e, s + w->begin, w->n, out, err);
+    bool first = holds(w->at->way, w->key), second = holds(w->at->way + 1, w->key);
+    if (first | second) {  // which of the two is not worth a guess: select, don't branch
+        recall(e, w->at->way + second, out);
+        return FL_OK;
     }
+    size_t begin = out->n;
+    FL_TRY(merge_piece(e, s + w->begin, w->n, out, err));
+    remember(e, w->at, w->key, out->id + begin, out->n - begin);
     return FL_OK;
 }
 
 /* ---- a text ---- */
 
-static fl_status encode_pieces(fl_encoder *e, const uint8_t *s, size_t n, fl_ids *out, fl_err *err) {
-    if (e->known) {
-        for (size_t i = 0, end; i < n; i = end) {
-            end = fli_scan(e->known, s, i, n);
-            FL_TRY(encode_piece(e, s + i, end - i, n - i, out, err));
-        }
-        return FL_OK;
+/* Cut the next pieces from *pos on and fetch their cache lines. Cutting mispredicts at every other word; doing
+ * many cuts first lets the memory work meanwhile. */
+static fl_status cut_pieces(fl_encoder *e, const uint8_t *s, size_t n, size_t *pos, waiting *w,
+                            int *n_waiting, fl_err *err) {
+    size_t i = *pos;
+    int k = 0;
+    for (size_t end; i < n && k < AHEAD; i = end, k++) {
+        if (e->known) end = fli_scan(e->known, s, i, n);
+        else FL_TRY(fli_walk_next(&e->walk, i, &end, err));
+        w[k].begin = i;
+        w[k].n = end - i;
+        w[k].at = NULL;
+        if (end - i > KEY_BYTES || !e->cache) continue;
+        w[k].key = key_of(s + i, end - i, n - i);
+        w[k].at = line_of(e, w[k].key);
+        __builtin_prefetch(w[k].at);
     }
-    fli_walk_begin(&e->walk, s, n);
-    for (size_t i = 0, end; i < n; i = end) {
-        FL_TRY(fli_walk_next(&e->walk, i, &end, err));
-        FL_TRY(encode_piece(e, s + i, end - i, n - i, out, err));
+    *pos = i;
+    *n_waiting = k;
+    return FL_OK;
+}
+
+static fl_status encode_pieces(fl_encoder *e, const uint8_t *s, size_t n, fl_ids *out, fl_err *err) {
+    waiting w[AHEAD];
+    if (!e->known) fli_walk_begin(&e->walk, s, n);
+    for (size_t i = 0; i < n;) {
+        int n_waiting;
+        FL_TRY(cut_pieces(e, s, n, &i, w, &n_waiting, err));
+        for (int k = 0; k < n_waiting; k++) FL_TRY(encode_waiting(e, s, w + k, out, err));
     }
     return FL_OK;
 }

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Tokenizer speed beside Hugging Face tokenizers, tiktoken and SentencePiece: one thread, one run.
+
+    python3 tests/peers/token_speed.py encode BENCH_TOKEN TOK_DIR DOCUMENTS...
+    python3 tests/peers/token_speed.py train BENCH_TOKEN DOCUMENTS [SIZE]
+DOCUMENTS is a JSONL file (field text; its first 20 MB) or a folder of C files (10 MB). Encoding is with the GPT-2
+vocabulary, document by document, three interleaved rounds; the median of each is printed.
+"""
+import os
+os.environ.update(RAYON_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", OMP_NUM_THREADS="1")
+import json, pathlib, random, re, statistics, struct, subprocess, sys, tempfile, time
+
+
+def documents(path):
+    path, docs, n = pathlib.Path(path), [], 0
+    if path.is_dir():
+        files = sorted(path.rglob("*.c"))
+        random.Random(1).shuffle(files)
+        texts, limit = (f.read_text("utf-8", errors="ignore") for f in files), 10e6
+    else:
+        texts, limit = (json.loads(line)["text"] for line in path.open(encoding="utf-8")), 20e6
+    for t in texts:
+        docs.append(t)
+        n += len(t.encode())
+        if n > limit:
+            break
+    return docs, n
+
+
+def pack(docs, path):
+    with open(path, "wb") as f:
+        for d in docs:
+            b = d.encode()
+            f.write(struct.pack("<I", len(b)) + b)
+
+
+def seconds(work):
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def encode(program, tok, paths):
+    import tiktoken, tokenizers
+    from tiktoken.load import data_gym_to_mergeable_bpe_ranks
+    tok = pathlib.Path(tok) / "tiktoken"
+    files = str(tok / "encoder.json"), str(tok / "vocab.bpe")
+    hf = tokenizers.ByteLevelBPETokenizer(*files)
+    tk = tiktoken.Encoding("gpt2", pat_str=r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s""",
+                           mergeable_ranks=data_gym_to_mergeable_bpe_ranks(files[1], files[0]), special_tokens={})
+    for path in paths:
+        docs, n = documents(path)
+        took = {"HF tokenizers": [], "tiktoken": [], "fledge": []}
+        with tempfile.NamedTemporaryFile() as f:
+            pack(docs, f.name)
+            for _ in range(3):
+                s, ids = seconds(lambda: sum(len(hf.encode(d).ids) for d in docs))
+                took["HF tokenizers"].append(s)
+                s, ids_tk = seconds(lambda: sum(len(tk.encode_ordinary(d)) for d in docs))
+                took["tiktoken"].append(s)
+                said = subprocess.run([program, "encode", files[0], f.name], check=True, capture_output=True, text=True).stdout
+                took["fledge"].append(n / 1e6 / float(re.search(r"([\d.]+) MB/s", said)[1]))
+                assert f"\t{ids} tokens" in said and ids == ids_tk, "the counts differ"
+        rate = {k: n / 1e6 / statistics.median(v) for k, v in took.items()}
+        for k, v in rate.items():
+            print(f"encode\t{pathlib.Path(path).name}\t{n} bytes\t{k}\t{v:.1f} MB/s\tfledge is {rate['fledge'] / v:.1f}x", flush=True)
+
+
+def train(program, path, size):
+    import sentencepiece, tokenizers
+    from tokenizers import models, pre_tokenizers, trainers
+    docs, n = documents(path)
+    took = {}
+    with tempfile.TemporaryDirectory() as d:
+        pack(docs, f"{d}/docs")
+        said = subprocess.run([program, "train", f"{d}/docs", str(size), "gpt2", f"{d}/out"], check=True, capture_output=True, text=True).stdout
+        took["fledge"] = float(re.search(r"([\d.]+) s\t", said)[1])
+        t = tokenizers.Tokenizer(models.BPE())
+        t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+        took["HF tokenizers"], _ = seconds(lambda: t.train_from_iterator(docs, trainer))
+        lines = pathlib.Path(d, "lines.txt")
+        lines.write_text("\n".join(docs))
+        took["SentencePiece"], _ = seconds(lambda: sentencepiece.SentencePieceTrainer.train(
+            input=str(lines), model_prefix=f"{d}/sp", vocab_size=size, model_type="bpe", num_threads=1, minloglevel=2,
+            character_coverage=1.0, input_sentence_size=0, max_sentence_length=1 << 20))
+    for k, v in took.items():
+        print(f"train {size}\t{n} bytes\t{k}\t{v:.2f} s\tfledge is {v / took['fledge']:.1f}x", flush=True)
+
+
+if sys.argv[1] == "encode":
+    encode(sys.argv[2], sys.argv[3], sys.argv[4:])
+else:
+    train(sys.argv[2], sys.argv[3], int(sys.argv[4]) if len(sys.argv) > 4 else 32000)
