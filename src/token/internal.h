@@ -108,6 +108,10 @@ void fli_guess_ends(fl_tokenizer *t);
 FL_MUST_USE fl_status fli_read_hf(fl_tokenizer **out, const char *json, const char *config, fl_err *err);
 FL_MUST_USE fl_status fli_read_gpt2(fl_tokenizer **out, const char *vocab, const char *merges, fl_err *err);
 FL_MUST_USE fl_status fli_read_tiktoken(fl_tokenizer **out, const char *path, const char *pattern, fl_err *err);
+/* The same from memory. */
+FL_MUST_USE fl_status fli_make_hf(fl_tokenizer **out, const json_t *root, fl_err *err);
+FL_MUST_USE fl_status fli_parse_tiktoken(fl_tokenizer **out, const char *text, size_t n, const char *pattern,
+                                         fl_err *err);
 
 /* Room for `need` elements of `size` bytes in *p, which holds *cap; what is there is kept. */
 FL_MUST_USE bool fli_grow(void **p, size_t *cap, size_t need, size_t size);

@@ -257,15 +257,26 @@ static fl_status read_config(fl_tokenizer *t, const char *path, fl_err *err) {
     return short_of_memory ? fl_fail(err, FL_ERR_NOMEM, "%s: chat_template", path) : FL_OK;
 }
 
+fl_status fli_make_hf(fl_tokenizer **out, const json_t *root, fl_err *err) {
+    fl_tokenizer *t;
+    FL_TRY(fli_tokenizer_new(&t, err));
+    fl_status st = build(t, root, err);
+    if (st != FL_OK) {
+        fl_tokenizer_free(t);
+        return st;
+    }
+    *out = t;
+    return FL_OK;
+}
+
 fl_status fli_read_hf(fl_tokenizer **out, const char *path, const char *config, fl_err *err) {
-    fl_tokenizer *t = NULL;
+    fl_tokenizer *t;
     json_t *root;
     FL_TRY(fl_json_load(&root, path, err));
-    fl_status st = fli_tokenizer_new(&t, err);
-    if (st == FL_OK) st = build(t, root, err);
-    if (st != FL_OK) fl_context(err, st, "%s", path);
+    fl_status st = fli_make_hf(&t, root, err);
     json_decref(root);
-    if (st == FL_OK) st = read_config(t, config, err);
+    if (st != FL_OK) return fl_context(err, st, "%s", path);
+    st = read_config(t, config, err);
     if (st != FL_OK) {
         fl_tokenizer_free(t);
         return st;

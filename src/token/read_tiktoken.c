@@ -147,18 +147,24 @@ static fl_status build(fl_tokenizer *t, const char *text, size_t n, const char *
     return fli_tokenizer_finish(t, err);
 }
 
-fl_status fli_read_tiktoken(fl_tokenizer **out, const char *path, const char *pattern, fl_err *err) {
-    fl_tokenizer *t = NULL;
-    char *text;
-    size_t n;
-    FL_TRY(fl_file_read(path, FILE_MAX_BYTES, &text, &n, err));
-    fl_status st = fli_tokenizer_new(&t, err);
-    if (st == FL_OK) st = build(t, text, n, pattern, err);
-    fl_dealloc(text);
+fl_status fli_parse_tiktoken(fl_tokenizer **out, const char *text, size_t n, const char *pattern,
+                             fl_err *err) {
+    fl_tokenizer *t;
+    FL_TRY(fli_tokenizer_new(&t, err));
+    fl_status st = build(t, text, n, pattern, err);
     if (st != FL_OK) {
         fl_tokenizer_free(t);
-        return fl_context(err, st, "%s", path);
+        return st;
     }
     *out = t;
     return FL_OK;
+}
+
+fl_status fli_read_tiktoken(fl_tokenizer **out, const char *path, const char *pattern, fl_err *err) {
+    char *text;
+    size_t n;
+    FL_TRY(fl_file_read(path, FILE_MAX_BYTES, &text, &n, err));
+    fl_status st = fli_parse_tiktoken(out, text, n, pattern, err);
+    fl_dealloc(text);
+    return st == FL_OK ? st : fl_context(err, st, "%s", path);
 }

@@ -12,14 +12,29 @@
 #include "base/text.h"
 #include "token/unicode.h"
 
-enum { REGEX_MAX = 64 << 10 };
+enum {
+    REGEX_MAX = 64 << 10,
+    MATCH_LIMIT = 1000000,  // steps of one match: a pattern that explodes is stopped within a second
+    STACK_FIRST = 32 << 10,
+    STACK_MAX = 16 << 20,   // of the JIT: long matches of groups
+};
 
-static fl_status compile(fli_stage *stage, fl_err *err) {
+static void *take(PCRE2_SIZE n, void *ctx) {
+    (void)ctx;
+    return fl_alloc_small(n);
+}
+
+static void give(void *p, void *ctx) {
+    (void)ctx;
+    fl_dealloc(p);
+}
+
+static fl_status compile_with(fli_stage *stage, pcre2_compile_context *how, fl_err *err) {
     int code;
     PCRE2_SIZE at;
     uint32_t flags = PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF;
     pcre2_code *re =
-        pcre2_compile((PCRE2_SPTR)stage->regex, strlen(stage->regex), flags, &code, &at, NULL);
+        pcre2_compile((PCRE2_SPTR)stage->regex, strlen(stage->regex), flags, &code, &at, how);
     if (!re) {
         PCRE2_UCHAR why[160];
         pcre2_get_error_message(code, why, sizeof why);
@@ -30,6 +45,15 @@ static fl_status compile(fli_stage *stage, fl_err *err) {
     (void)pcre2_jit_compile(re, PCRE2_JIT_COMPLETE);
     stage->code = re;
     return FL_OK;
+}
+
+static fl_status compile(fli_stage *stage, fl_err *err) {
+    pcre2_general_context *memory = pcre2_general_context_create(take, give, NULL);
+    pcre2_compile_context *how = memory ? pcre2_compile_context_create(memory) : NULL;
+    fl_status st = how ? compile_with(stage, how, err) : fl_fail(err, FL_ERR_NOMEM, "a pattern");
+    pcre2_compile_context_free(how);
+    pcre2_general_context_free(memory);
+    return st;
 }
 
 fl_status fli_splitter_add(fli_splitter *s, const char *pattern, fl_err *err) {
@@ -69,21 +93,37 @@ const char *fli_splitter_llama_cpp(const fli_splitter *s) {
     return digits_first && then_gpt2 ? "smollm" : NULL;
 }
 
+/* What a thread needs to match: the limits and the JIT's stack, made with the first pattern. */
+static bool make_limits(fli_walk *w) {
+    pcre2_general_context *memory = pcre2_general_context_create(take, give, NULL);
+    if (!memory) return false;
+    w->limits = pcre2_match_context_create(memory);
+    w->stack = pcre2_jit_stack_create(STACK_FIRST, STACK_MAX, memory);
+    pcre2_general_context_free(memory);
+    if (!w->limits) return false;
+    pcre2_set_match_limit(w->limits, MATCH_LIMIT);
+    if (w->stack) pcre2_jit_stack_assign(w->limits, NULL, w->stack);  // without a JIT there is none
+    return true;
+}
+
 fl_status fli_walk_init(fli_walk *w, const fli_splitter *split, fl_err *err) {
     *w = (fli_walk){.split = split};
-    for (int k = 0; k < split->n; k++) {
+    bool ok = true;
+    for (int k = 0; k < split->n && ok; k++) {
         if (split->stage[k].known) continue;
-        w->found[k] = pcre2_match_data_create(1, NULL);
-        if (!w->found[k]) {
-            fli_walk_clear(w);
-            return fl_fail(err, FL_ERR_NOMEM, "a pre-tokenizer");
-        }
+        ok = w->limits || make_limits(w);
+        if (ok) w->found[k] = pcre2_match_data_create_from_pattern(split->stage[k].code, NULL);
+        ok = ok && w->found[k];
     }
-    return FL_OK;
+    if (ok) return FL_OK;
+    fli_walk_clear(w);
+    return fl_fail(err, FL_ERR_NOMEM, "a pre-tokenizer");
 }
 
 void fli_walk_clear(fli_walk *w) {
     for (int k = 0; k < FLI_STAGES; k++) pcre2_match_data_free(w->found[k]);
+    pcre2_jit_stack_free(w->stack);
+    pcre2_match_context_free(w->limits);
     *w = (fli_walk){0};
 }
 
@@ -104,7 +144,7 @@ static fl_status next_match(fli_walk *w, int k, size_t base, size_t limit, fl_er
     }
     // Matches of nothing are no pieces: NOTEMPTY.
     int rc = pcre2_match(w->split->stage[k].code, w->s + base, limit - base, pos - base,
-                         PCRE2_NOTEMPTY, w->found[k], NULL);
+                         PCRE2_NOTEMPTY, w->found[k], w->limits);
     if (rc == PCRE2_ERROR_NOMATCH) {
         w->end[k] = limit;
         return FL_OK;

@@ -38,6 +38,7 @@ typedef struct {
     size_t begin[FLI_STAGES], end[FLI_STAGES];  // the piece each stage is in
     size_t match[FLI_STAGES];                   // end of the match that starts at end[], if it is known
     void  *found[FLI_STAGES];                   // pcre2_match_data
+    void  *limits, *stack;                      // pcre2_match_context, pcre2_jit_stack
 } fli_walk;
 
 FL_MUST_USE fl_status fli_walk_init(fli_walk *w, const fli_splitter *split, fl_err *err);
