@@ -17,6 +17,7 @@ typedef struct {
     const fl_generate_opts *o;
     fl_generate_result r;
     fl_sampler *sampler;
+    int64_t     V;       // ids that may be picked
     fl_decoder *decoder;
     fl_candidate *top;   // o->logprobs of them
     fl_text     held;
@@ -163,7 +164,9 @@ static fl_status prompt_read(run *r, const int32_t *id, int64_t n, fl_err *err) 
     r->r.n_reused = same;
     fl_session_rewind(r->session, same);
     FL_TRY(fl_session_feed(r->session, id + same, n - same, err));
-    for (int64_t i = 0; i < n; i++) FL_TRY(fl_sampler_accept(r->sampler, id[i], err));
+    for (int64_t i = 0; i < n; i++) {
+        if (id[i] < r->V) FL_TRY(fl_sampler_accept(r->sampler, id[i], err));
+    }
     return FL_OK;
 }
 
@@ -174,7 +177,9 @@ static fl_status run_init(run *r, fl_err *err) {
         return fl_fail(err, FL_ERR_ARG, "%lld alternatives a token; the vocabulary has %lld",
                        (long long)r->o->logprobs, (long long)m->config.vocab_size);
     }
-    FL_TRY(fl_sampler_new(&r->sampler, m->config.vocab_size, &r->o->sampler, err));
+    int64_t named = fl_tokenizer_size(m->tokenizer);  // a head padded to a round size has rows that name no token
+    r->V = named < m->config.vocab_size ? named : m->config.vocab_size;
+    FL_TRY(fl_sampler_new(&r->sampler, r->V, &r->o->sampler, err));
     FL_TRY(fl_decoder_new(&r->decoder, m->tokenizer, r->o->keep_special, err));
     if (!r->o->logprobs) return FL_OK;
     r->top = fl_alloc((size_t)r->o->logprobs * sizeof *r->top);

@@ -1,0 +1,224 @@
+/* check_generate - text out of a model: stops, streams, seeds, limits. The model has random weights, so it writes
+ * nonsense that no rule of text could guess.
+ *
+ * Caught by it (each tried): a stop string missed when it begins inside one token and ends in another; text held back
+ * and never given; a second text that reads the first one's cache; logprobs after the filters instead of before. */
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/text.h"
+#include "check.h"
+#include "infer/generate.h"
+#include "token/tokenizer.h"
+
+typedef struct {
+    fl_text text;
+    int32_t id[600];
+    double  logprob[600];
+    int     n, calls, stop_after;
+    bool    top_is_best, cut_character;
+} heard;
+
+static fl_model *model;
+
+static bool hear(void *ctx, const fl_generated *g) {
+    heard *h = ctx;
+    fl_text_append(&h->text, g->text, g->n);
+    if (g->n && ((unsigned char)g->text[0] & 0xC0) == 0x80) h->cut_character = true;
+    if (g->id >= 0) {
+        h->logprob[h->n] = g->logprob;
+        h->id[h->n++] = g->id;
+    }
+    for (int64_t i = 0; i < g->n_top; i++) {
+        if (g->top[i].p > g->top[0].p || (g->top[i].id == g->id && g->top[i].p != g->logprob)) h->top_is_best = false;
+    }
+    return ++h->calls != h->stop_after;
+}
+
+static heard generate(fl_session *s, const char *prompt, fl_generate_opts o, fl_generate_result *r) {
+    heard h = {.top_is_best = true, .stop_after = o.ctx ? *(int *)o.ctx : 0};
+    fl_generate_result local;
+    fl_err err = {0};
+    o.emit = hear;
+    o.ctx = &h;
+    fl_status st = fl_generate(s, prompt, strlen(prompt), &o, r ? r : &local, &err);
+    CHECKF(st == FL_OK, "%s", err.msg);
+    return h;
+}
+
+static fl_session *session(int64_t context) {
+    fl_session *s = NULL;
+    CHECK(fl_session_new(&s, model, &(fl_session_opts){.context = context, .compute = FL_COMPUTE_F32}, NULL) == FL_OK);
+    return s;
+}
+
+static const fl_generate_opts warm = {.max_tokens = 60, .sampler = {.temperature = 1, .seed = 3}, .ignore_eos = true};
+
+/* The pieces are the decoded ids, and never begin inside a character. */
+static void check_stream(void) {
+    fl_session *s = session(0);
+    fl_generate_result r;
+    fl_generate_opts o = warm;
+    o.want_logprobs = true;
+    o.logprobs = 7;
+    heard h = generate(s, "The King", o, &r);
+    CHECK(h.n == 60 && r.n_generated == 60 && r.finish == FL_FINISH_LENGTH && h.top_is_best);
+    char *text;
+    size_t n;
+    CHECK(fl_decode(model->tokenizer, h.id, (size_t)h.n, false, &text, &n, NULL) == FL_OK);
+    CHECK(n == h.text.n && memcmp(text, h.text.data, n) == 0);
+    fl_dealloc(text);
+
+    fl_session *again = session(0);  // what the model itself gives each token
+    fl_ids prompt = {0};
+    CHECK(fl_encode(model->tokenizer, "The King", 8, &(fl_encode_opts){.add_special = true}, &prompt, NULL) == FL_OK);
+    CHECK((int64_t)prompt.n == r.n_prompt && fl_session_feed(again, prompt.id, r.n_prompt, NULL) == FL_OK);
+    for (int i = 0; i < h.n; i++) {
+        double want = fl_logprob(fl_session_logits(again), model->config.vocab_size, h.id[i]);
+        CHECK(fabs(want - h.logprob[i]) < 1e-6);
+        CHECK(fl_session_feed(again, &h.id[i], 1, NULL) == FL_OK);
+    }
+    fl_ids_clear(&prompt);
+    fl_session_free(again);
+    fl_text_clear(&h.text);
+    fl_session_free(s);
+}
+
+/* Every piece of the text as a stop string: the text ends before its first occurrence, wherever tokens end. */
+static void check_stops(void) {
+    fl_session *s = session(0);
+    heard whole = generate(s, "Thou art", warm, NULL);
+    const char *text = fl_text_str(&whole.text);
+    int inside = 0;
+    for (size_t at = 0; at + 6 < whole.text.n; at += 3) {
+        for (size_t n = 1; n < 6; n += 2) {
+            char stop[8] = {0};
+            memcpy(stop, text + at, n);
+            if (strlen(stop) != n) continue;
+            const char *stops[] = {"never there", stop};
+            fl_generate_opts o = warm;
+            o.stop = stops;
+            o.n_stop = 2;
+            fl_generate_result r;
+            heard h = generate(s, "Thou art", o, &r);
+            size_t want = (size_t)(strstr(text, stop) - text);
+            CHECKF(h.text.n == want && memcmp(h.text.data ? h.text.data : "", text, want) == 0, "stop at %zu, %zu long",
+                   at, n);
+            CHECK(r.finish == FL_FINISH_STOP && r.n_generated == h.n);
+            inside += h.text.n > 0;
+            fl_text_clear(&h.text);
+        }
+    }
+    CHECK(inside > 20);
+    const char *half[] = {"\x01\x02"};  // held back to the end, then given
+    fl_generate_opts o = warm;
+    o.stop = half;
+    o.n_stop = 1;
+    heard h = generate(s, "Thou art", o, NULL);
+    CHECK(h.text.n == whole.text.n && memcmp(h.text.data, text, h.text.n) == 0);
+    fl_text_clear(&h.text);
+    fl_text_clear(&whole.text);
+    fl_session_free(s);
+}
+
+/* The same seed writes the same, whatever the session did before; streams and seeds differ; the prompt is kept. */
+static void check_repeat(void) {
+    fl_session *s = session(0);
+    fl_generate_opts o = warm;
+    fl_generate_result r;
+    heard first = generate(s, "Once upon a time", o, &r);
+    CHECK(r.n_reused == 0);
+    heard h = generate(s, "Something else", o, NULL);
+    fl_text_clear(&h.text);
+    for (int k = 0; k < 4; k++) {
+        o.sampler.stream = k == 1;
+        o.sampler.seed = k == 2 ? 4 : 3;
+        h = generate(s, "Once upon a time", o, &r);
+        bool same = h.n == first.n && memcmp(h.id, first.id, (size_t)h.n * 4) == 0;
+        CHECKF(same == (k == 0 || k == 3), "%d", k);
+        CHECK(k == 0 || r.n_reused == r.n_prompt - 1);
+        fl_text_clear(&h.text);
+    }
+    fl_text_clear(&first.text);
+    fl_session_free(s);
+}
+
+/* The end token ends it, unless it is ignored. */
+static void check_eos(void) {
+    fl_session *s = session(0);
+    fl_generate_opts o = {.max_tokens = 200, .sampler = {.temperature = 3}};
+    fl_generate_result r;
+    int ended = 0;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        o.sampler.seed = seed;
+        o.ignore_eos = false;
+        heard h = generate(s, "x", o, &r);
+        o.ignore_eos = true;
+        heard on = generate(s, "x", o, NULL);
+        CHECK(on.n == 200 && memcmp(h.id, on.id, (size_t)h.n * 4) == 0);
+        if (r.finish == FL_FINISH_EOS) {
+            ended++;
+            CHECK(on.id[h.n] == fl_tokenizer_eos(model->tokenizer) && r.n_generated == h.n + 1);
+        } else {
+            CHECK(r.finish == FL_FINISH_LENGTH && h.n == 200);
+        }
+        fl_text_clear(&h.text);
+        fl_text_clear(&on.text);
+    }
+    CHECKF(ended > 2 && ended < 18, "%d of 20", ended);
+    fl_session_free(s);
+}
+
+static void check_context(void) {
+    fl_session *s = session(16);
+    fl_generate_opts o = warm;
+    fl_generate_result r;
+    fl_err err = {0};
+    heard h = generate(s, "The", o, &r);
+    CHECK(r.finish == FL_FINISH_CONTEXT && r.n_prompt + r.n_generated == 17);  // the last one is not read
+    fl_text_clear(&h.text);
+    o.slide = true;
+    h = generate(s, "The", o, &r);
+    CHECK(r.finish == FL_FINISH_LENGTH && h.n == 60 && r.n_slides > 3);
+    fl_text_clear(&h.text);
+    const char *prompt = "xyzzy plugh xyzzy plugh xyzzy plugh xyzzy";
+    CHECK(fl_generate(s, prompt, strlen(prompt), &o, &r, &err) == FL_ERR_ARG);
+    CHECKF(strstr(err.msg, "the context holds 16"), "%s", err.msg);
+
+    int third = 3;
+    o.ctx = &third;
+    h = generate(s, "The", o, &r);
+    CHECK(r.finish == FL_FINISH_CANCELLED && h.calls == 3);
+    fl_text_clear(&h.text);
+    o.ctx = NULL;
+    h = generate(s, "", o, &r);  // begins with the token that parts documents
+    CHECK(r.n_prompt == 1 && fl_session_tokens(s)[0] >= 0);
+    fl_text_clear(&h.text);
+    o.sampler.top_p = 2;
+    CHECK(fl_generate(s, "x", 1, &o, &r, &err) == FL_ERR_ARG && strstr(err.msg, "top-p is 2"));
+    fl_session_free(s);
+}
+
+int main(void) {
+    fl_model *golden;
+    fl_err err = {0};
+    if (fl_model_load(&golden, FL_TEST_DATA "/golden/qwen3", &(fl_model_opts){0}, &err) != FL_OK) {
+        printf("%s\n", err.msg);
+        return EXIT_FAILURE;
+    }
+    fl_config c = golden->config;
+    c.vocab_size = 512;
+    c.max_position_embeddings = 512;
+    c.initializer_range = 0.3;
+    CHECK(fl_model_new(&model, &c, 1, NULL) == FL_OK);
+    CHECK(fl_tokenizer_load(&model->tokenizer, FL_TEST_DATA "/tokenizer/eos", NULL) == FL_OK);
+    check_stream();
+    check_stops();
+    check_repeat();
+    check_eos();
+    check_context();
+    fl_model_free(model);
+    fl_model_free(golden);
+    return check_report();
+}
