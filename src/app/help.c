@@ -4,7 +4,7 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { NAME_WIDTH = 26 };
+enum { NAME_WIDTH = 26, WIDTH = 80 };
 
 /* "-o, --out DIR" */
 static void flag_text(const app_flag *f, char *out, size_t cap) {
@@ -49,12 +49,45 @@ void app_help_group(const char *group, FILE *out) {
     print_commands(group, out);
 }
 
+/* Words from s[0..n) go on at *column of a line at most WIDTH wide. */
+static void fill(const char *s, size_t n, size_t *column, FILE *out) {
+    while (n) {
+        size_t word = 0;
+        while (word < n && s[word] != ' ') word++;
+        if (*column && *column + 1 + word > WIDTH) {
+            fputc('\n', out);
+            *column = 0;
+        }
+        fprintf(out, "%s%.*s", *column ? " " : "", (int)word, s);
+        *column += word + (*column > 0);
+        while (word < n && s[word] == ' ') word++;
+        s += word;
+        n -= word;
+    }
+}
+
+/* Lines of `details`: examples (they begin with a blank) as they are, paragraphs filled. */
+static void print_details(const char *s, FILE *out) {
+    size_t column = 0;
+    while (*s) {
+        size_t n = strcspn(s, "\n");
+        if (n && *s != ' ') {
+            fill(s, n, &column, out);
+        } else {
+            if (column) fputs(n ? "\n\n" : "\n", out);
+            column = 0;
+            fprintf(out, "%.*s\n", (int)n, s);
+        }
+        s += n + (s[n] == '\n');
+    }
+    fputs(column ? "\n\n" : "\n", out);
+}
+
 fl_status app_help_command(const app_command *c, fl_err *err) {
     printf("fledge %s - %s\n\n", c->name, c->summary);
     printf("usage: fledge %s%s%s [options]\n\n", c->name, c->args ? " " : "",
            c->args ? c->args : "");
-    if (c->details) printf("%s\n", c->details);
-    if (c->details && c->details[strlen(c->details) - 1] != '\n') putchar('\n');
+    if (c->details) print_details(c->details, stdout);
     print_flags(c->flags, stdout);
     if (c->flags && c->flags->name) putchar('\n');
     print_flags(app_common_flags, stdout);
@@ -75,6 +108,20 @@ static void man_text(const char *s, FILE *out) {
     }
 }
 
+/* Paragraphs are filled, lines that begin with a blank are not. */
+static void man_details(const char *s, FILE *out) {
+    fputs(".PP\n", out);
+    while (*s) {
+        char line[1024];
+        size_t n = strcspn(s, "\n");
+        snprintf(line, sizeof line, "%.*s", (int)n, s);
+        if (*line == ' ') fputs(".nf\n", out);
+        man_text(line, out);
+        fputs(*line == ' ' ? "\n.fi\n" : *line ? "\n" : ".PP\n", out);
+        s += n + (s[n] == '\n');
+    }
+}
+
 static void man_flags(const app_flag *f, FILE *out) {
     for (; f && f->name; f++) {
         char text[160];
@@ -92,11 +139,7 @@ static void man_command(const app_command *c, FILE *out) {
     fprintf(out, ".SS fledge %s %s\n", c->name, c->args ? c->args : "");
     man_text(c->summary, out);
     fputs(".\n", out);
-    if (c->details) {
-        fputs(".PP\n.nf\n", out);
-        man_text(c->details, out);
-        fputs("\n.fi\n", out);
-    }
+    if (c->details) man_details(c->details, out);
     man_flags(c->flags, out);
 }
 
