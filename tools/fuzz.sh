@@ -1,11 +1,12 @@
 #!/bin/sh
-# fuzz - run every fuzzer for SECONDS (60) over its kept corpus, under ASan and UBSan. Needs clang.
+# fuzz - run every fuzzer (or NAME) for SECONDS (60) over its kept corpus, under ASan and UBSan. Needs clang.
+# Usage: tools/fuzz.sh [SECONDS [fuzz_NAME]]
 # What it finds to be new goes to build/fuzz/found/NAME; a crash stops it.
 set -eu
 seconds=${1:-60}
 cd "$(dirname "$0")/.."
 cmake --preset fuzz >/dev/null
-names=$(ls tests/fuzz/fuzz_*.c | sed 's|.*/\(.*\)\.c|\1|')
+names=${2:-$(ls tests/fuzz/fuzz_*.c | sed 's|.*/\(.*\)\.c|\1|')}
 # shellcheck disable=SC2086 # a list
 cmake --build build/fuzz --target $names
 for name in $names; do
