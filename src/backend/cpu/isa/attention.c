@@ -9,7 +9,8 @@
 
 enum { KEYS = 128, STEP = FLI_PAD, LANES = 32, CHUNK = 512, VECTORS = LANES / FL_LANES };
 
-static const float HIDDEN = -2e30f, NOTHING_YET = -1e30f;  // scores: below any running maximum, below any score
+/* In powers of two: what a hidden score counts for, below the first running maximum, below any score. */
+static const float HIDDEN = -2e20f, NOTHING_YET = -1e20f;
 
 typedef struct {
     fli_attention     p;
@@ -43,6 +44,9 @@ static size_t lay_out(job *j, char *base) {
     return at;
 }
 
+/* What one unit of score is in powers of two. */
+static float unit_of(const fli_attention *p) { return 1.44269504f * (p->cap > 0 ? 1.0f : p->scale); }
+
 static int64_t head_of(const job *j, int64_t block) { return j->head * j->p.G + block % j->p.G; }
 static int64_t query_of(const job *j, int64_t block) { return j->q0 + block / j->p.G * LANES; }
 
@@ -61,6 +65,7 @@ static void start_blocks(job *j) {
 /* The cap, then the mask: score (n, LANES) for keys from k0 on. */
 static void shape_scores(const job *j, int64_t q, int64_t k0, int64_t n) {
     const fli_attention *p = &j->p;
+    const float hidden = HIDDEN / unit_of(p);
     if (p->cap > 0) {
         vf unit = v_set(p->scale / p->cap), cap = v_set(p->cap);
         FL_EACH(i, n * LANES) v_store(j->score + i, cap * v_tanh(unit * v_load(j->score + i)));
@@ -71,7 +76,7 @@ static void shape_scores(const job *j, int64_t q, int64_t k0, int64_t n) {
             viewers who = viewers_at(p, j->b, q + v * FL_LANES);
             float *row = j->score + s * LANES + v * FL_LANES;
             for (int64_t i = 0; i < STEP; i++, row += LANES) {
-                v_store(row, hide_unseen(p, j->b, who, k0 + s + i, v_load(row), HIDDEN));
+                v_store(row, hide_unseen(p, j->b, who, k0 + s + i, v_load(row), hidden));
             }
         }
     }
@@ -98,7 +103,7 @@ FL_INLINE vf raise_max(const job *j, int64_t block, int v, int64_t n, vf unit) {
 
 /* prob = 2^(unit score - max), as B (n keys, LANES); its column sums are added to the running sums. */
 FL_INLINE void exponentiate(const job *j, int64_t block, int64_t n, const int64_t pair) {
-    vf unit = v_set(1.44269504f * (j->p.cap > 0 ? 1.0f : j->p.scale));
+    vf unit = v_set(unit_of(&j->p));
     for (int v = 0; v < VECTORS; v++) {
         vf max = raise_max(j, block, v, n, unit), even = {0}, odd = {0};
         const float *row = j->score + v * FL_LANES;
