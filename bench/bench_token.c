@@ -1,8 +1,10 @@
-/* bench_token - the tokenizer by itself: encoding speed, and the ids for tests/peers/token_compare.py.
+/* bench_token - the tokenizer by itself: encoding speed, and the ids for
+ * tests/peers/token_compare.py.
  *
  *     bench_token encode VOCABULARY DOCUMENTS [IDS] [rounds]     MB/s of the median round
  *     bench_token train  DOCUMENTS SIZE PATTERN DIR [threads]    seconds
- * DOCUMENTS is a file of records: u32 length, bytes. IDS gets a record per document: u32 count, ids. */
+ * DOCUMENTS is a file of records: u32 length, bytes. IDS gets a record per document: u32 count,
+ * ids. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,8 +105,9 @@ static int bench_train(int argc, char **argv) {
     double done = fl_now();
     struct rusage use;
     getrusage(RUSAGE_SELF, &use);
-    printf("train\t%zu bytes\t%d tokens\t%.2f s\tcounting %.2f s\tmerging %.2f s\t%ld MiB\n", docs.bytes,
-           fl_tokenizer_size(t), done - start, fed - start, done - fed, use.ru_maxrss / 1024);
+    printf("train\t%zu bytes\t%d tokens\t%.2f s\tcounting %.2f s\tmerging %.2f s\t%ld MiB\n",
+           docs.bytes, fl_tokenizer_size(t), done - start, fed - start, done - fed,
+           use.ru_maxrss / 1024);
     if (fl_tokenizer_save(t, argv[5], &err) != FL_OK) return fail(&err);
     fl_tokenizer_free(t);
     fl_bpe_trainer_free(trainer);
@@ -116,7 +119,8 @@ static int bench_train(int argc, char **argv) {
 int main(int argc, char **argv) {
     if (argc >= 4 && strcmp(argv[1], "encode") == 0) return bench_encode(argc, argv);
     if (argc >= 6 && strcmp(argv[1], "train") == 0) return bench_train(argc, argv);
-    fprintf(stderr, "bench_token encode VOCABULARY DOCUMENTS [IDS] [rounds]\n"
-                    "bench_token train DOCUMENTS SIZE PATTERN DIR [threads]\n");
+    fprintf(stderr,
+            "bench_token encode VOCABULARY DOCUMENTS [IDS] [rounds]\n"
+            "bench_token train DOCUMENTS SIZE PATTERN DIR [threads]\n");
     return 2;
 }

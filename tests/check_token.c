@@ -1,14 +1,16 @@
-/* check_token - encoding and decoding: ids equal to Hugging Face's and tiktoken's, and bytes that come back.
+/* check_token - encoding and decoding: ids equal to Hugging Face's and tiktoken's, and bytes that
+ * come back.
  *
- * Catches: a pattern's alternatives out of order, a class table off by one, merges by position before rank,
- * a cache that confuses two pieces, specials matched short first, a character split by the stream. */
+ * Catches: a pattern's alternatives out of order, a class table off by one, merges by position
+ * before rank, a cache that confuses two pieces, specials matched short first, a character split by
+ * the stream. */
 #include <unistd.h>
 
 #include "base/text.h"
 #include "check.h"
 #include "token_data.h"
 
-static const char *const goldens[] = {"gpt2",  "llama3", "qwen2", "nanochat",
+static const char *const goldens[] = {"gpt2",  "llama3",  "qwen2", "nanochat",
                                       "o200k", "general", "small"};
 enum { N_GOLDENS = sizeof goldens / sizeof *goldens };
 
@@ -74,7 +76,8 @@ static void check_golden(int i) {
     fl_dealloc(ids);
 }
 
-/* Any bytes come back: all single ones, all pairs, and noise with lead and continuation bytes everywhere. */
+/* Any bytes come back: all single ones, all pairs, and noise with lead and continuation bytes
+ * everywhere. */
 static void check_all_bytes(const fl_tokenizer *t, const char *what) {
     enum { N = 3 * 65536 };
     static char text[N];
@@ -102,8 +105,9 @@ static void check_all_bytes(const fl_tokenizer *t, const char *what) {
 
 /* The stream gives whole characters, and everything in the end. */
 static void check_stream(const fl_tokenizer *t) {
-    static const char text[] = "na\xc3\xafve \xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x8e\x89\xf0\x9f\x91\xa9"
-                               "\xff\xc3 \xe4\xbd \xf0\x9f\x8e";
+    static const char text[] =
+        "na\xc3\xafve \xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x8e\x89\xf0\x9f\x91\xa9"
+        "\xff\xc3 \xe4\xbd \xf0\x9f\x8e";
     fl_err err = {0};
     fl_ids ids = {0};
     fl_decoder *d;
@@ -144,7 +148,8 @@ static void check_special(const fl_tokenizer *t) {
     CHECK(n == 12 && memcmp(back, "<|endless|>a", 12) == 0);
     fl_dealloc(back);
     ids.n = 0;
-    CHECK(fl_encode(t, text, sizeof text - 1, &(fl_encode_opts){.plain = true}, &ids, &err) == FL_OK);
+    CHECK(fl_encode(t, text, sizeof text - 1, &(fl_encode_opts){.plain = true}, &ids, &err) ==
+          FL_OK);
     for (size_t i = 0; i < ids.n; i++) CHECK(ids.id[i] != end && ids.id[i] != endless);
     check_decodes(t, &ids, text, sizeof text - 1, "plain");
     fl_ids_clear(&ids);
@@ -152,8 +157,9 @@ static void check_special(const fl_tokenizer *t) {
 
 /* NFC: composed, ordered, and what is not UTF-8 left alone. */
 static void check_nfc(const fl_tokenizer *t) {
-    static const char text[] = "e\xcc\x81 q\xcc\x87\xcc\xa3 \xe2\x84\xab\xff"  // e + acute, dots, Angstrom
-                               "A\xcc\x8a\xe1\x84\x80\xe1\x85\xa1";            // A + ring, Hangul jamo
+    static const char text[] =
+        "e\xcc\x81 q\xcc\x87\xcc\xa3 \xe2\x84\xab\xff"  // e + acute, dots, Angstrom
+        "A\xcc\x8a\xe1\x84\x80\xe1\x85\xa1";            // A + ring, Hangul jamo
     static const char want[] = "\xc3\xa9 q\xcc\xa3\xcc\x87 \xc3\x85\xff\xc3\x85\xea\xb0\x80";
     fl_err err = {0};
     fl_ids ids = {0};

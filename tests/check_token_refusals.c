@@ -1,7 +1,8 @@
-/* check_token_refusals - what a tokenizer file may not say, and running out of memory while reading and using one.
+/* check_token_refusals - what a tokenizer file may not say, and running out of memory while reading
+ * and using one.
  *
- * Every row must be refused with a message that names the field: an ignored one would give other ids than the
- * file's author has. */
+ * Every row must be refused with a message that names the field: an ignored one would give other
+ * ids than the file's author has. */
 #include "base/json.h"
 #include "check.h"
 #include "folder.h"
@@ -9,7 +10,8 @@
 
 /* A small valid file; a row replaces the first text in it by the second. */
 static const char valid[] =
-    "{\"normalizer\": null, \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false},"
+    "{\"normalizer\": null, \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": "
+    "false},"
     " \"post_processor\": null, \"decoder\": {\"type\": \"ByteLevel\"},"
     " \"added_tokens\": [{\"id\": 4, \"content\": \"<x>\", \"special\": true, \"lstrip\": false}],"
     " \"model\": {\"type\": \"BPE\", \"dropout\": null, \"byte_fallback\": false,"
@@ -19,14 +21,17 @@ static const struct {
     const char *from, *to, *want;
 } rows[] = {
     {"\"normalizer\": null", "\"normalizer\": {\"type\": \"NFKC\"}", "normalizer.type: \"NFKC\""},
-    {"\"normalizer\": null", "\"normalizer\": {\"type\": 3}", "normalizer: type: expected a string"},
+    {"\"normalizer\": null", "\"normalizer\": {\"type\": 3}",
+     "normalizer: type: expected a string"},
     {"\"add_prefix_space\": false", "\"add_prefix_space\": true", "pre_tokenizer.add_prefix_space"},
-    {"\"ByteLevel\", \"add_prefix_space\": false", "\"Metaspace\"", "pre_tokenizer.type: \"Metaspace\""},
+    {"\"ByteLevel\", \"add_prefix_space\": false", "\"Metaspace\"",
+     "pre_tokenizer.type: \"Metaspace\""},
     {"{\"type\": \"ByteLevel\", \"add_prefix_space\": false}",
      "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"x\"}, \"behavior\": \"Removed\"}",
      "pre_tokenizer.behavior: \"Removed\""},
     {"{\"type\": \"ByteLevel\", \"add_prefix_space\": false}",
-     "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"(\"}, \"behavior\": \"Isolated\"}", "pattern \"(\""},
+     "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"(\"}, \"behavior\": \"Isolated\"}",
+     "pattern \"(\""},
     {"{\"type\": \"ByteLevel\", \"add_prefix_space\": false}",
      "{\"type\": \"Split\", \"pattern\": {\"String\": \" \"}, \"behavior\": \"Isolated\"}",
      "pre_tokenizer.pattern"},
@@ -61,7 +66,8 @@ static const char *put_changed(const char *from, const char *to) {
 static void check_rows(void) {
     fl_tokenizer *t = NULL;
     fl_err err = {0};
-    CHECKF(fl_tokenizer_load(&t, folder_puts("tokenizer.json", valid), &err) == FL_OK, "%s", err.msg);
+    CHECKF(fl_tokenizer_load(&t, folder_puts("tokenizer.json", valid), &err) == FL_OK, "%s",
+           err.msg);
     fl_ids ids = {0};
     CHECK(fl_encode(t, "abcab<x>", 8, NULL, &ids, &err) == FL_OK && ids.n == 4);
     CHECK(fl_encode(t, "abd", 3, NULL, &ids, &err) == FL_ERR_UNSUPPORTED && ids.n == 4);
@@ -93,7 +99,8 @@ static void check_other_files(void) {
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         fl_tokenizer *t = NULL;
         fl_err err = {0};
-        CHECKF(fl_tokenizer_load(&t, folder_puts(files[i].name, files[i].text), &err) != FL_OK && !t,
+        CHECKF(fl_tokenizer_load(&t, folder_puts(files[i].name, files[i].text), &err) != FL_OK &&
+                   !t,
                "file %zu", i);
         CHECKF(strstr(err.msg, files[i].want) != NULL, "file %zu: %s", i, err.msg);
     }
@@ -111,9 +118,9 @@ static void check_runaway_pattern(void) {
     fl_tokenizer *t;
     fl_err err = {0};
     fl_ids ids = {0};
-    const char *path = put_changed(
-        "{\"type\": \"ByteLevel\", \"add_prefix_space\": false}",
-        "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"(a+)+$\"}, \"behavior\": \"Isolated\"}");
+    const char *path = put_changed("{\"type\": \"ByteLevel\", \"add_prefix_space\": false}",
+                                   "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"(a+)+$\"}, "
+                                   "\"behavior\": \"Isolated\"}");
     CHECKF(fl_tokenizer_load(&t, path, &err) == FL_OK, "%s", err.msg);
     memset(text, 'a', sizeof text);
     text[sizeof text - 1] = 'b';
@@ -147,8 +154,8 @@ static fl_status everything(const char *path, const char *pattern, fl_err *err) 
     return st;
 }
 
-/* The n-th allocation fails, for every n until none does. A failure may go unnoticed only where PCRE2 does
- * without: its JIT. */
+/* The n-th allocation fails, for every n until none does. A failure may go unnoticed only where
+ * PCRE2 does without: its JIT. */
 static void check_memory(const char *pattern, bool may_do_without) {
     fl_err err = {0};
     const char *path = folder_puts("tokenizer.json", valid);

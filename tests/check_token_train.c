@@ -1,7 +1,8 @@
-/* check_token_train - the trainer: the vocabularies Hugging Face's trainer made, at any number of threads.
+/* check_token_train - the trainer: the vocabularies Hugging Face's trainer made, at any number of
+ * threads.
  *
- * Catches: ties broken otherwise, pairs counted twice in "aaa", a merge that forgets a word, documents run
- * together, a count that depends on who counted. */
+ * Catches: ties broken otherwise, pairs counted twice in "aaa", a merge that forgets a word,
+ * documents run together, a count that depends on who counted. */
 #include "base/hash.h"
 #include "base/thread.h"
 #include "check.h"
@@ -26,7 +27,8 @@ static fl_status train(fl_tokenizer **out, const fl_bpe_opts *o, int feeds, fl_e
     return st;
 }
 
-/* Token by token and merge by merge; the kind of a special token and the template are not learned. */
+/* Token by token and merge by merge; the kind of a special token and the template are not learned.
+ */
 static void check_same(const fl_tokenizer *got, const fl_tokenizer *want, const char *what) {
     CHECKF(fl_tokenizer_size(got) == fl_tokenizer_size(want), "%s", what);
     CHECKF(fl_tokenizer_n_merges(got) == fl_tokenizer_n_merges(want), "%s", what);
@@ -47,7 +49,10 @@ static void check_golden(const char *pattern, bool nfc) {
     char name[64];
     fl_tokenizer *t = NULL;
     fl_err err = {0};
-    fl_bpe_opts o = {.vocab_size = SIZE, .pattern = pattern, .nfc = nfc, .special = special,
+    fl_bpe_opts o = {.vocab_size = SIZE,
+                     .pattern = pattern,
+                     .nfc = nfc,
+                     .special = special,
                      .n_special = N_SPECIAL};
     snprintf(name, sizeof name, "%s.json", pattern);
     fl_tokenizer *want = golden_tokenizer(name);
@@ -85,8 +90,9 @@ static void check_long_document(void) {
     for (int i = 0; i < TIMES; i++) fl_text_append(&text, corpus, strlen(corpus));
     fl_dealloc(corpus);
     // The same pattern in parentheses is no known one: PCRE2 takes the document whole.
-    static const char *const spelled[2] = {
-        "gpt2", "(?:'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+)"};
+    static const char *const spelled[2] =
+        {"gpt2",
+         "(?:'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+)"};
     for (int i = 0; i < 2; i++) {
         fl_bpe_trainer *trainer;
         fl_tokenizer *t;
@@ -99,7 +105,8 @@ static void check_long_document(void) {
         fl_text all = {0};
         for (int32_t id = 0; id < fl_tokenizer_size(t); id++) fl_token_text(t, id, &all);
         snprintf(hash[i], sizeof hash[i], "%016llx",
-                 (unsigned long long)fl_tokenizer_n_merges(t) ^ (unsigned long long)fl_hash64(all.data, all.n));
+                 (unsigned long long)fl_tokenizer_n_merges(t) ^
+                     (unsigned long long)fl_hash64(all.data, all.n));
         fl_text_clear(&all);
         fl_tokenizer_free(t);
         fl_bpe_trainer_free(trainer);

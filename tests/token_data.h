@@ -34,7 +34,8 @@ static inline fl_tokenizer *golden_tokenizer(const char *name) {
     exit(EXIT_FAILURE);
 }
 
-/* The part of data[*at..n) up to `separator` or the end, moving *at past it; false when there is no more. */
+/* The part of data[*at..n) up to `separator` or the end, moving *at past it; false when there is no
+ * more. */
 static inline bool next_part(const char *data, size_t n, char separator, size_t *at,
                              const char **part, size_t *len) {
     if (*at > n) return false;

@@ -18,7 +18,8 @@ enum { INPUT_MAX_BYTES = 1 << 30 };
 
 /* ---- train ---- */
 
-static fl_status feed_corpus(fl_bpe_trainer *trainer, fl_corpus *corpus, double *bytes, fl_err *err) {
+static fl_status feed_corpus(fl_bpe_trainer *trainer, fl_corpus *corpus, double *bytes,
+                             fl_err *err) {
     fl_progress progress = app_progress();
     fl_piece p;
     fl_progress_begin(&progress, "counting words", "B", fl_corpus_bytes_total(corpus));
@@ -34,8 +35,8 @@ static fl_status feed_corpus(fl_bpe_trainer *trainer, fl_corpus *corpus, double 
     return FL_OK;
 }
 
-static fl_status train_on(const app_args *a, const fl_bpe_opts *o, fl_tokenizer **out, double *bytes,
-                          fl_err *err) {
+static fl_status train_on(const app_args *a, const fl_bpe_opts *o, fl_tokenizer **out,
+                          double *bytes, fl_err *err) {
     const char **paths;
     int n;
     fl_corpus *corpus = NULL;
@@ -70,9 +71,9 @@ static fl_status run_train(const app_args *a, fl_err *err) {
     char human[FL_HUMAN], took[FL_HUMAN];
     if (st == FL_OK && app_bool(a, "json")) {
         st = app_print_json(json_pack("{s:s,s:i,s:f,s:f}", "out", app_str(a, "out"), "vocab_size",
-                                  (int)fl_tokenizer_size(t), "bytes", bytes, "seconds",
-                                  fl_now() - start),
-                        err);
+                                      (int)fl_tokenizer_size(t), "bytes", bytes, "seconds",
+                                      fl_now() - start),
+                            err);
     } else if (st == FL_OK) {
         printf("%s: %d tokens from %s of text in %s\n", app_str(a, "out"), fl_tokenizer_size(t),
                fl_human_bytes(bytes, human), fl_human_seconds(fl_now() - start, took));
@@ -98,16 +99,18 @@ const app_command cmd_tokenizer_train = {
     .name = "tokenizer train",
     .args = "TEXT...",
     .summary = "train a tokenizer on text",
-    .details = "TEXT is a file or a folder: plain text or JSONL, as it is or packed with gzip or "
-               "zstd. The result opens in transformers (AutoTokenizer) as it is.\n"
-               "    fledge tokenizer train books/ --vocab-size 16384 --out tok",
+    .details =
+        "TEXT is a file or a folder: plain text or JSONL, as it is or packed with gzip or "
+        "zstd. The result opens in transformers (AutoTokenizer) as it is.\n"
+        "    fledge tokenizer train books/ --vocab-size 16384 --out tok",
     .flags = train_flags,
     .run = run_train,
 };
 
 /* ---- encode ---- */
 
-static fl_status print_ids(const fl_tokenizer *t, const fl_ids *ids, const app_args *a, fl_err *err) {
+static fl_status print_ids(const fl_tokenizer *t, const fl_ids *ids, const app_args *a,
+                           fl_err *err) {
     if (app_bool(a, "json")) {
         json_t *list = json_array();
         for (size_t i = 0; i < ids->n; i++) json_array_append_new(list, json_integer(ids->id[i]));
@@ -154,8 +157,9 @@ const app_command cmd_tokenizer_encode = {
     .name = "tokenizer encode",
     .args = "MODEL [TEXT]",
     .summary = "text to token ids",
-    .details = "MODEL is a folder with tokenizer.json (or vocab.json and merges.txt), or one of these "
-               "files, or a .tiktoken file. Without TEXT and --file, standard input is read.",
+    .details =
+        "MODEL is a folder with tokenizer.json (or vocab.json and merges.txt), or one of these "
+        "files, or a .tiktoken file. Without TEXT and --file, standard input is read.",
     .flags = encode_flags,
     .run = run_encode,
 };
@@ -188,8 +192,7 @@ static fl_status run_decode(const app_args *a, fl_err *err) {
     FL_TRY(fl_tokenizer_load(&t, app_arg(a, 0), err));
     fl_status st = app_read_text(a, 1, "file", &typed, err);
     if (st == FL_OK) st = parse_ids(fl_text_str(&typed), &ids, err);
-    if (st == FL_OK)
-        st = fl_decode(t, ids.id, ids.n, !app_bool(a, "skip-special"), &text, &n, err);
+    if (st == FL_OK) st = fl_decode(t, ids.id, ids.n, !app_bool(a, "skip-special"), &text, &n, err);
     if (st == FL_OK && app_bool(a, "json")) {
         json_t *v = json_stringn(text, n);
         st = v ? app_print_json(v, err)
@@ -214,16 +217,19 @@ const app_command cmd_tokenizer_decode = {
     .name = "tokenizer decode",
     .args = "MODEL [IDS]",
     .summary = "token ids to text",
-    .details = "IDS are numbers in one word: \"15496 995\". Without IDS and --file, standard input is "
-               "read. The bytes come out as they are, with no line end added.",
+    .details =
+        "IDS are numbers in one word: \"15496 995\". Without IDS and --file, standard input is "
+        "read. The bytes come out as they are, with no line end added.",
     .flags = decode_flags,
     .run = run_decode,
 };
 
 /* ---- inspect ---- */
 
-static const char *const kind_names[] = {[FL_TOKEN_NORMAL] = "normal", [FL_TOKEN_CONTROL] = "special",
-                                         [FL_TOKEN_USER] = "added", [FL_TOKEN_UNUSED] = "unused"};
+static const char *const kind_names[] = {[FL_TOKEN_NORMAL] = "normal",
+                                         [FL_TOKEN_CONTROL] = "special",
+                                         [FL_TOKEN_USER] = "added",
+                                         [FL_TOKEN_UNUSED] = "unused"};
 
 static void print_row(const fl_tokenizer *t, int32_t id) {
     size_t n;
@@ -258,7 +264,7 @@ static void print_longest(const fl_tokenizer *t, int wanted) {
 
 typedef struct {
     int32_t of_kind[FL_TOKEN_UNUSED + 1];
-    double  bytes, tokens;  // of the text of --file
+    double bytes, tokens;  // of the text of --file
 } facts;
 
 static fl_status find_facts(const fl_tokenizer *t, const char *file, facts *f, fl_err *err) {
@@ -279,11 +285,12 @@ static fl_status find_facts(const fl_tokenizer *t, const char *file, facts *f, f
 static json_t *facts_json(const fl_tokenizer *t, const facts *f) {
     char hash[33];
     fl_tokenizer_hash(t, hash);
-    json_t *o = json_pack(
-        "{s:i,s:I,s:s?,s:s?,s:i,s:i,s:i,s:s}", "vocab_size", (int)fl_tokenizer_size(t), "merges",
-        (json_int_t)fl_tokenizer_n_merges(t), "pattern", fl_tokenizer_pattern(t), "llama_cpp_pre",
-        fl_tokenizer_llama_cpp_pre(t), "special", (int)f->of_kind[FL_TOKEN_CONTROL], "bos",
-        (int)fl_tokenizer_bos(t), "eos", (int)fl_tokenizer_eos(t), "hash", hash);
+    json_t *o = json_pack("{s:i,s:I,s:s?,s:s?,s:i,s:i,s:i,s:s}", "vocab_size",
+                          (int)fl_tokenizer_size(t), "merges", (json_int_t)fl_tokenizer_n_merges(t),
+                          "pattern", fl_tokenizer_pattern(t), "llama_cpp_pre",
+                          fl_tokenizer_llama_cpp_pre(t), "special",
+                          (int)f->of_kind[FL_TOKEN_CONTROL], "bos", (int)fl_tokenizer_bos(t), "eos",
+                          (int)fl_tokenizer_eos(t), "hash", hash);
     if (o && f->tokens > 0) {
         json_object_set_new(o, "text_bytes", json_real(f->bytes));
         json_object_set_new(o, "text_tokens", json_real(f->tokens));
@@ -310,9 +317,9 @@ static void print_facts(const fl_tokenizer *t, const facts *f) {
     char hash[33];
     const char *pattern = fl_tokenizer_pattern(t), *pre = fl_tokenizer_llama_cpp_pre(t);
     fl_tokenizer_hash(t, hash);
-    printf("vocabulary  %d ids: %d learned, %d special, %d added, %d unused\n", fl_tokenizer_size(t),
-           f->of_kind[FL_TOKEN_NORMAL], f->of_kind[FL_TOKEN_CONTROL], f->of_kind[FL_TOKEN_USER],
-           f->of_kind[FL_TOKEN_UNUSED]);
+    printf("vocabulary  %d ids: %d learned, %d special, %d added, %d unused\n",
+           fl_tokenizer_size(t), f->of_kind[FL_TOKEN_NORMAL], f->of_kind[FL_TOKEN_CONTROL],
+           f->of_kind[FL_TOKEN_USER], f->of_kind[FL_TOKEN_UNUSED]);
     printf("merges      %zu\n", fl_tokenizer_n_merges(t));
     printf("pattern     %s\n", pattern ? pattern : "several stages, or none");
     printf("llama.cpp   %s\n", pre ? pre : "has no name for this pattern");

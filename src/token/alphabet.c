@@ -26,13 +26,6 @@ int fli_char_byte(int32_t c) {
     return k < N_HIDDEN ? 0xAD : -1;
 }
 
-size_t fli_printable(const uint8_t *bytes, size_t n, char *out) {
-    size_t k = 0;
-    for (size_t i = 0; i < n; i++) k += (size_t)fl_utf8_encode(fli_byte_char(bytes[i]), out + k);
-    out[k] = '\0';
-    return k;
-}
-
 size_t fli_unprintable(const char *text, size_t n, uint8_t *out) {
     const uint8_t *s = (const uint8_t *)text;
     size_t k = 0;

@@ -37,8 +37,8 @@ static bool rehash(fli_words *w) {
     return true;
 }
 
-static fl_status add_hashed(fli_words *w, const uint8_t *bytes, size_t n, uint32_t hash, uint64_t count,
-                            fl_err *err) {
+static fl_status add_hashed(fli_words *w, const uint8_t *bytes, size_t n, uint32_t hash,
+                            uint64_t count, fl_err *err) {
     if (w->n_slots < 2 * (w->n + 1) && !rehash(w))
         return fl_fail(err, FL_ERR_NOMEM, "counting %zu different words", w->n);
     size_t k = hash & (w->n_slots - 1);

@@ -15,16 +15,17 @@ typedef struct {
 } fli_word;
 
 typedef struct {
-    fl_arena  arena;  // the bytes
+    fl_arena arena;  // the bytes
     fli_word *word;
-    size_t    n, cap;
-    uint32_t *slot;   // open addressing: 1 + index of the word, 0: free
-    size_t    n_slots;
+    size_t n, cap;
+    uint32_t *slot;  // open addressing: 1 + index of the word, 0: free
+    size_t n_slots;
 } fli_words;
 
 void fli_words_init(fli_words *w);
 void fli_words_clear(fli_words *w);
-FL_MUST_USE fl_status fli_words_add(fli_words *w, const uint8_t *bytes, size_t n, uint64_t count, fl_err *err);
+FL_MUST_USE fl_status fli_words_add(fli_words *w, const uint8_t *bytes, size_t n, uint64_t count,
+                                    fl_err *err);
 FL_MUST_USE fl_status fli_words_merge(fli_words *into, const fli_words *from, fl_err *err);
 
 #endif

@@ -1,7 +1,7 @@
 /* decode.c - ids to text, whole or as they come.
  *
- * A stream holds back the bytes of a character that is not complete yet. Bytes that can begin no character
- * are not held back: a model may say anything, and what it says comes out. */
+ * A stream holds back the bytes of a character that is not complete yet. Bytes that can begin no
+ * character are not held back: a model may say anything, and what it says comes out. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -9,9 +9,9 @@
 
 struct fl_decoder {
     const fl_tokenizer *t;
-    bool     keep_special;
+    bool keep_special;
     uint8_t *bytes;  // given out up to `given`, then what waits
-    size_t   n, cap, given;
+    size_t n, cap, given;
 };
 
 fl_status fl_decoder_new(fl_decoder **out, const fl_tokenizer *t, bool keep_special, fl_err *err) {
@@ -29,8 +29,8 @@ void fl_decoder_free(fl_decoder *d) {
 }
 
 /* The bytes `id` contributes. */
-static fl_status bytes_of(const fl_tokenizer *t, int32_t id, bool keep_special, const uint8_t **bytes,
-                          size_t *n, fl_err *err) {
+static fl_status bytes_of(const fl_tokenizer *t, int32_t id, bool keep_special,
+                          const uint8_t **bytes, size_t *n, fl_err *err) {
     *bytes = fl_token_bytes(t, id, n);
     if (!*bytes)
         return fl_fail(err, FL_ERR_ARG, "no token has the id %d (the vocabulary has %d)", id, t->n);

@@ -1,9 +1,10 @@
 /* encode.c - text to ids.
  *
- * Added tokens are cut out first, the text between them is normalised where asked, split into pieces, and each
- * piece is merged. Words repeat (Zipf), so an encoder remembers the ids of short pieces: a set-associative
- * cache, two entries of 32 bytes in a line, keyed by the bytes themselves and their length. Almost every
- * piece of ordinary text is one load and one compare. The cache never changes a result. */
+ * Added tokens are cut out first, the text between them is normalised where asked, split into
+ * pieces, and each piece is merged. Words repeat (Zipf), so an encoder remembers the ids of short
+ * pieces: a set-associative cache, two entries of 32 bytes in a line, keyed by the bytes themselves
+ * and their length. Almost every piece of ordinary text is one load and one compare. The cache
+ * never changes a result. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -14,12 +15,12 @@
 #endif
 
 enum {
-    KEY_BYTES = 15,        // longest piece that is remembered; the 16th byte is its length
-    ENTRY_IDS = 3,         // ids kept in the entry; more go to the pool
-    CACHE_BITS = 16,       // lines: 4 MiB; the words in use sit in the second level by themselves
+    KEY_BYTES = 15,   // longest piece that is remembered; the 16th byte is its length
+    ENTRY_IDS = 3,    // ids kept in the entry; more go to the pool
+    CACHE_BITS = 16,  // lines: 4 MiB; the words in use sit in the second level by themselves
     POOL_IDS = 1 << 18,
-    PAST_END = 4,          // ids that may be written behind the last
-    AHEAD = 32,            // pieces cut before the first of them is looked up
+    PAST_END = 4,  // ids that may be written behind the last
+    AHEAD = 32,    // pieces cut before the first of them is looked up
 };
 
 typedef struct {
@@ -28,8 +29,8 @@ typedef struct {
 
 typedef struct {
     piece_key key;
-    int32_t   id[ENTRY_IDS];  // or, if n > ENTRY_IDS, id[0] is where they are in the pool
-    int32_t   n;              // 0: free
+    int32_t id[ENTRY_IDS];  // or, if n > ENTRY_IDS, id[0] is where they are in the pool
+    int32_t n;              // 0: free
 } entry;
 
 typedef struct {
@@ -38,13 +39,13 @@ typedef struct {
 
 struct fl_encoder {
     const fl_tokenizer *t;
-    const fli_pattern  *known;  // of the only stage; NULL: walk
-    line    *cache;             // NULL: remembers nothing
+    const fli_pattern *known;  // of the only stage; NULL: walk
+    line *cache;               // NULL: remembers nothing
     int32_t *pool;
-    size_t   n_pool;
+    size_t n_pool;
     fli_walk walk;
     fli_merge_scratch scratch;
-    fl_text  normal;
+    fl_text normal;
 };
 
 static fl_status encoder_init(fl_encoder *e, const fl_tokenizer *t, bool remember, fl_err *err) {
@@ -133,8 +134,9 @@ static fl_status merge_piece(fl_encoder *e, const uint8_t *s, size_t n, fl_ids *
 
 /* The first n bytes at s, of which `readable` may be read, and n. */
 static inline piece_key key_of(const uint8_t *s, size_t n, size_t readable) {
-    static const uint64_t keep[9] = {0, 0xff, 0xffff, 0xffffff, 0xffffffff, 0xffffffffff,
-                                     0xffffffffffff, 0xffffffffffffff, UINT64_MAX};
+    static const uint64_t keep[9] = {0,          0xff,         0xffff,         0xffffff,
+                                     0xffffffff, 0xffffffffff, 0xffffffffffff, 0xffffffffffffff,
+                                     UINT64_MAX};
     piece_key k = {0, 0};
     if (readable >= sizeof k) {
         memcpy(&k.lo, s, sizeof k.lo);
@@ -185,8 +187,8 @@ static void remember(fl_encoder *e, line *at, piece_key k, const int32_t *id, si
 /* A piece that was cut and waits for its ids. */
 typedef struct {
     piece_key key;
-    line     *at;  // NULL: too long to be remembered
-    size_t    begin, n;
+    line *at;  // NULL: too long to be remembered
+    size_t begin, n;
 } waiting;
 
 static fl_status encode_waiting(fl_encoder *e, const uint8_t *s, const waiting *w, fl_ids *out,
@@ -206,8 +208,8 @@ static fl_status encode_waiting(fl_encoder *e, const uint8_t *s, const waiting *
 
 /* ---- a text ---- */
 
-/* Cut the next pieces from *pos on and fetch their cache lines. Cutting mispredicts at every other word; doing
- * many cuts first lets the memory work meanwhile. */
+/* Cut the next pieces from *pos on and fetch their cache lines. Cutting mispredicts at every other
+ * word; doing many cuts first lets the memory work meanwhile. */
 static fl_status cut_pieces(fl_encoder *e, const uint8_t *s, size_t n, size_t *pos, waiting *w,
                             int *n_waiting, fl_err *err) {
     size_t i = *pos;
@@ -228,7 +230,8 @@ static fl_status cut_pieces(fl_encoder *e, const uint8_t *s, size_t n, size_t *p
     return FL_OK;
 }
 
-static fl_status encode_pieces(fl_encoder *e, const uint8_t *s, size_t n, fl_ids *out, fl_err *err) {
+static fl_status encode_pieces(fl_encoder *e, const uint8_t *s, size_t n, fl_ids *out,
+                               fl_err *err) {
     waiting w[AHEAD];
     if (!e->known) fli_walk_begin(&e->walk, s, n);
     for (size_t i = 0; i < n;) {
@@ -239,15 +242,17 @@ static fl_status encode_pieces(fl_encoder *e, const uint8_t *s, size_t n, fl_ids
     return FL_OK;
 }
 
-static fl_status encode_between(fl_encoder *e, bool normalized, const uint8_t *s, size_t n, bool plain,
-                                fl_ids *out, fl_err *err);
+static fl_status encode_between(fl_encoder *e, bool normalized, const uint8_t *s, size_t n,
+                                bool plain, fl_ids *out, fl_err *err);
 
-/* Text without added tokens of this kind: on to normalisation and the next kind, or to the pieces. */
-static fl_status encode_stretch(fl_encoder *e, bool normalized, const uint8_t *s, size_t n, bool plain,
-                                fl_ids *out, fl_err *err) {
+/* Text without added tokens of this kind: on to normalisation and the next kind, or to the pieces.
+ */
+static fl_status encode_stretch(fl_encoder *e, bool normalized, const uint8_t *s, size_t n,
+                                bool plain, fl_ids *out, fl_err *err) {
     if (n == 0) return FL_OK;
     if (normalized) return encode_pieces(e, s, n, out, err);
-    if (!e->t->nfc || fli_is_nfc_already(s, n)) return encode_between(e, true, s, n, plain, out, err);
+    if (!e->t->nfc || fli_is_nfc_already(s, n))
+        return encode_between(e, true, s, n, plain, out, err);
     e->normal.n = 0;
     fli_nfc(&e->normal, s, n);
     FL_TRY(fl_text_ok(&e->normal, err));
@@ -255,8 +260,8 @@ static fl_status encode_stretch(fl_encoder *e, bool normalized, const uint8_t *s
 }
 
 /* Cut out the added tokens that are looked for before (or after) normalisation. */
-static fl_status encode_between(fl_encoder *e, bool normalized, const uint8_t *s, size_t n, bool plain,
-                                fl_ids *out, fl_err *err) {
+static fl_status encode_between(fl_encoder *e, bool normalized, const uint8_t *s, size_t n,
+                                bool plain, fl_ids *out, fl_err *err) {
     const fli_trie *trie = &e->t->trie[normalized];
     size_t from = 0, len = 1;
     for (size_t i = plain ? n : fli_trie_next(trie, s, 0, n); i < n;
@@ -281,8 +286,7 @@ fl_status fl_encoder_encode(fl_encoder *e, const char *text, size_t n, const fl_
     size_t before = out->n;
     fl_status st = FL_OK;
     if (o->add_special) st = push(out, t->before, (size_t)t->n_before, err);
-    if (st == FL_OK)
-        st = encode_between(e, false, (const uint8_t *)text, n, o->plain, out, err);
+    if (st == FL_OK) st = encode_between(e, false, (const uint8_t *)text, n, o->plain, out, err);
     if (st == FL_OK && o->add_special) st = push(out, t->after, (size_t)t->n_after, err);
     if (st != FL_OK) out->n = before;
     return st;

@@ -1,13 +1,14 @@
 /* learn.c - byte-pair merges from counted words, exactly and incrementally.
  *
- * Words are lists of token ids. Of all adjacent pairs the most frequent is merged (on a tie, the one of smaller
- * ids), everywhere at once; only the words it occurs in change, and only the counts of the pairs beside it.
- * Each pair knows its count and the words it was seen in; a heap of (count, pair) gives the next one.
+ * Words are lists of token ids. Of all adjacent pairs the most frequent is merged (on a tie, the
+ * one of smaller ids), everywhere at once; only the words it occurs in change, and only the counts
+ * of the pairs beside it. Each pair knows its count and the words it was seen in; a heap of (count,
+ * pair) gives the next one.
  *
- * The heap's counts may be out of date: an entry that surfaces with an old count goes back with the new one.
- * When two pairs make the same bytes ("ab"+"c", "a"+"bc"), the second merge reuses the token. Both rules, and
- * that a pair's count is not reset by its own merge, are those of Hugging Face's trainer, so that the
- * merges are the same to the last. */
+ * The heap's counts may be out of date: an entry that surfaces with an old count goes back with the
+ * new one. When two pairs make the same bytes ("ab"+"c", "a"+"bc"), the second merge reuses the
+ * token. Both rules, and that a pair's count is not reset by its own merge, are those of Hugging
+ * Face's trainer, so that the merges are the same to the last. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -16,40 +17,40 @@
 /* Indices of words, growing. */
 typedef struct {
     uint32_t *word;
-    size_t    n, cap;
+    size_t n, cap;
 } places;
 
 typedef struct {
-    uint64_t key;    // left << 32 | right
-    int64_t  count;
-    places   seen;   // words in which the merge being done creates the pair
-    bool     fresh;  // it is in `touched`
+    uint64_t key;  // left << 32 | right
+    int64_t count;
+    places seen;  // words in which the merge being done creates the pair
+    bool fresh;   // it is in `touched`
 } pair;
 
 /* A pair waiting to be merged in the places that were seen when it entered. */
 typedef struct {
     uint32_t pair;
-    int64_t  count;
-    places   seen;
+    int64_t count;
+    places seen;
 } candidate;
 
 typedef struct {
     fl_tokenizer *t;
-    size_t    max_bytes;
-    int32_t  *symbol;  // of all words, one after another
-    size_t   *first;   // where word i begins; n_words + 1
+    size_t max_bytes;
+    int32_t *symbol;   // of all words, one after another
+    size_t *first;     // where word i begins; n_words + 1
     uint32_t *length;  // symbols left in word i
-    int64_t  *count;
-    size_t    n_words;
-    pair     *pair;
-    size_t    n_pairs, cap_pairs;
-    uint32_t *slot;    // open addressing over pair[].key: 1 + index
-    size_t    n_slots;
+    int64_t *count;
+    size_t n_words;
+    pair *pair;
+    size_t n_pairs, cap_pairs;
+    uint32_t *slot;  // open addressing over pair[].key: 1 + index
+    size_t n_slots;
     candidate *heap;
-    size_t    n_heap, cap_heap;
-    uint32_t *touched; // pairs whose `seen` grew in this merge
-    size_t    n_touched, cap_touched;
-    bool      failed;  // memory is exhausted; looked at once per merge
+    size_t n_heap, cap_heap;
+    uint32_t *touched;  // pairs whose `seen` grew in this merge
+    size_t n_touched, cap_touched;
+    bool failed;  // memory is exhausted; looked at once per merge
 } learner;
 
 static uint64_t key_of(int32_t left, int32_t right) {

@@ -1,9 +1,10 @@
 /* merge.c - byte-pair merges by rank.
  *
- * Of all adjacent pairs the one of least rank is merged, the leftmost on a tie, until none is in the table.
- * A short piece keeps the rank of each pair beside the ids and looks for the least one by reading all: quadratic,
- * and the fastest there is at the length of words. A long piece uses a heap of (rank, position) over a linked
- * list; entries that a merge made stale are recognised when they surface. */
+ * Of all adjacent pairs the one of least rank is merged, the leftmost on a tie, until none is in
+ * the table. A short piece keeps the rank of each pair beside the ids and looks for the least one
+ * by reading all: quadratic, and the fastest there is at the length of words. A long piece uses a
+ * heap of (rank, position) over a linked list; entries that a merge made stale are recognised when
+ * they surface. */
 #include "token/merge.h"
 
 #include <string.h>
@@ -101,16 +102,16 @@ static size_t apply_short(const fli_merges *m, int32_t *id, size_t n) {
 
 /* ---- long pieces ---- */
 
-/* What is left is a list: link[i].next skips what was merged into i. A heap entry is rank << 32 | position,
- * so that the order of numbers is the order of merges; it is stale when the pair at its position has
- * another rank by now. */
+/* What is left is a list: link[i].next skips what was merged into i. A heap entry is rank << 32 |
+ * position, so that the order of numbers is the order of merges; it is stale when the pair at its
+ * position has another rank by now. */
 typedef struct {
     int32_t prev, next;
 } link;
 
 typedef struct {
     uint64_t *entry;
-    size_t    n;
+    size_t n;
 } heap;
 
 static void heap_push(heap *h, uint64_t e) {

@@ -14,16 +14,16 @@ typedef struct {
 
 typedef struct {
     uint64_t pair;  // left << 32 | right; EMPTY: free
-    int32_t  rank, id;
+    int32_t rank, id;
 } fli_merge_slot;
 
 typedef struct {
     fli_merge *list;  // in rank order
-    int32_t   *rank;  // of list[i]; NULL: i itself. Equal ranks: the leftmost pair goes first
-    size_t     n, cap;
+    int32_t *rank;    // of list[i]; NULL: i itself. Equal ranks: the leftmost pair goes first
+    size_t n, cap;
     fli_merge_slot *slot;  // open addressing, half full at most
-    size_t     mask;
-    unsigned   shift;
+    size_t mask;
+    unsigned shift;
 } fli_merges;
 
 enum { FLI_NO_RANK = INT32_MAX };
@@ -37,7 +37,7 @@ enum { FLI_PIECE_MAX = 64 << 20 };
 
 /* Working memory for pieces too long for the stack, kept between calls. */
 typedef struct {
-    void  *data;
+    void *data;
     size_t bytes;
 } fli_merge_scratch;
 

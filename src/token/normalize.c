@@ -1,8 +1,10 @@
-/* normalize.c - NFC by utf8proc, applied only where it can matter, and never to bytes that are not UTF-8.
+/* normalize.c - NFC by utf8proc, applied only where it can matter, and never to bytes that are not
+ * UTF-8.
  *
- * Every character below U+0300 is in NFC and composes with none before it, and its UTF-8 begins with a byte
- * below 0xCC. So text is copied up to the last such character before one that may matter, and handed to
- * utf8proc from there to the next ASCII character that no combining mark follows. */
+ * Every character below U+0300 is in NFC and composes with none before it, and its UTF-8 begins
+ * with a byte below 0xCC. So text is copied up to the last such character before one that may
+ * matter, and handed to utf8proc from there to the next ASCII character that no combining mark
+ * follows. */
 #include <string.h>
 #include <utf8proc.h>
 
@@ -40,7 +42,8 @@ static void compose(fl_text *out, const uint8_t *s, size_t n) {
         char utf8[4];
         fl_text_append(out, utf8, (size_t)fl_utf8_encode(chars[i], utf8));
     }
-    if (count < 0) fl_text_append(out, s, n);  // utf8proc knows no such case; the text stays as it is
+    if (count < 0)
+        fl_text_append(out, s, n);  // utf8proc knows no such case; the text stays as it is
     if (chars != stack) fl_dealloc(chars);
 }
 

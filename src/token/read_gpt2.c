@@ -1,4 +1,5 @@
-/* read_gpt2.c - vocab.json with merges.txt, as GPT-2 was published; and what tokenizer.json shares with it. */
+/* read_gpt2.c - vocab.json with merges.txt, as GPT-2 was published; and what tokenizer.json shares
+ * with it. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -14,9 +15,10 @@ fl_status fli_put_vocab(fl_tokenizer *t, const json_t *vocab, const char *where,
     json_object_foreach((json_t *)vocab, text, id) {
         size_t n = strlen(text);
         if (n > TOKEN_MAX)
-            return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: a token of %zu bytes, at most %d", where, n,
-                           TOKEN_MAX);
-        if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX)
+            return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: a token of %zu bytes, at most %d", where,
+                           n, TOKEN_MAX);
+        if (!json_is_integer(id) || json_integer_value(id) < 0 ||
+            json_integer_value(id) > INT32_MAX)
             return fl_fail(err, FL_ERR_FORMAT, "%s: \"%.40s\": expected a token id", where, text);
         fl_status st = fli_tokenizer_put(t, (int32_t)json_integer_value(id), bytes,
                                          fli_unprintable(text, n, bytes), err);
@@ -26,7 +28,8 @@ fl_status fli_put_vocab(fl_tokenizer *t, const json_t *vocab, const char *where,
 }
 
 /* The token written text[0..n), its bytes appended at bytes[*at]. */
-static int32_t lookup(const fl_tokenizer *t, const char *text, size_t n, uint8_t *bytes, size_t *at) {
+static int32_t lookup(const fl_tokenizer *t, const char *text, size_t n, uint8_t *bytes,
+                      size_t *at) {
     size_t len = fli_unprintable(text, n, bytes + *at), from = *at;
     *at += len;
     return fli_tokenizer_find(t, bytes + from, len);
@@ -37,19 +40,21 @@ fl_status fli_push_merge(fl_tokenizer *t, const char *left, size_t n_left, const
     uint8_t bytes[2 * TOKEN_MAX];
     size_t n = 0;
     if (n_left == 0 || n_right == 0 || n_left > TOKEN_MAX || n_right > TOKEN_MAX)
-        return fl_fail(err, FL_ERR_FORMAT, "%s: merge %zu: expected two tokens", where, t->merges.n);
+        return fl_fail(err, FL_ERR_FORMAT, "%s: merge %zu: expected two tokens", where,
+                       t->merges.n);
     fli_merge m = {.left = lookup(t, left, n_left, bytes, &n)};
     m.right = lookup(t, right, n_right, bytes, &n);
     m.id = fli_tokenizer_find(t, bytes, n);
     if (m.left < 0 || m.right < 0 || m.id < 0)
-        return fl_fail(err, FL_ERR_FORMAT, "%s: merge %zu: \"%.*s\" is not in the vocabulary", where,
-                       t->merges.n, m.left < 0 ? (int)n_left : (int)n_right,
+        return fl_fail(err, FL_ERR_FORMAT, "%s: merge %zu: \"%.*s\" is not in the vocabulary",
+                       where, t->merges.n, m.left < 0 ? (int)n_left : (int)n_right,
                        m.left < 0 ? left : right);
     return fli_merges_push(&t->merges, m, err);
 }
 
 void fli_guess_ends(fl_tokenizer *t) {
-    static const char *const eos[] = {"<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "</s>", NULL};
+    static const char *const eos[] = {"<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "</s>",
+                                      NULL};
     static const char *const bos[] = {"<|begin_of_text|>", "<s>", NULL};
     for (int i = 0; t->eos < 0 && eos[i]; i++) t->eos = fl_tokenizer_id(t, eos[i]);
     for (int i = 0; t->bos < 0 && bos[i]; i++) t->bos = fl_tokenizer_id(t, bos[i]);
@@ -72,8 +77,8 @@ static fl_status read_merges(fl_tokenizer *t, const char *path, const char *text
     return FL_OK;
 }
 
-static fl_status build(fl_tokenizer *t, const json_t *vocab, const char *vocab_path, const char *text,
-                       size_t n, const char *merges_path, fl_err *err) {
+static fl_status build(fl_tokenizer *t, const json_t *vocab, const char *vocab_path,
+                       const char *text, size_t n, const char *merges_path, fl_err *err) {
     static const char *const end = "<|endoftext|>";
     if (!json_is_object(vocab))
         return fl_fail(err, FL_ERR_FORMAT, "%s: expected an object of tokens", vocab_path);

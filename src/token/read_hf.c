@@ -1,8 +1,8 @@
 /* read_hf.c - tokenizer.json and tokenizer_config.json of Hugging Face.
  *
- * Each part of the pipeline (normalizer, pre-tokenizer, post-processor, decoder) is an object with a "type", or
- * a Sequence of them: a table per part maps the type to what to do. A part that would change the ids and that
- * we do not know is an error that names it. */
+ * Each part of the pipeline (normalizer, pre-tokenizer, post-processor, decoder) is an object with
+ * a "type", or a Sequence of them: a table per part maps the type to what to do. A part that would
+ * change the ids and that we do not know is an error that names it. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -15,7 +15,8 @@ typedef struct {
     fl_status (*accept)(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err);
 } part_type;
 
-/* The part `o` (null, one, or a Sequence whose members are under `members`) by the rows of `types`. */
+/* The part `o` (null, one, or a Sequence whose members are under `members`) by the rows of `types`.
+ */
 static fl_status read_part(fl_tokenizer *t, const json_t *o, const part_type *types,
                            const char *members, const char *where, fl_err *err) {
     if (!o || json_is_null(o)) return FL_OK;
@@ -41,8 +42,8 @@ static fl_status read_part(fl_tokenizer *t, const json_t *o, const part_type *ty
 }
 
 /* The field must be absent, null or `want`. */
-static fl_status want_bool(const json_t *o, const char *key, bool absent, bool want, const char *where,
-                           fl_err *err) {
+static fl_status want_bool(const json_t *o, const char *key, bool absent, bool want,
+                           const char *where, fl_err *err) {
     bool v;
     FL_TRY(fl_json_bool_or(o, key, absent, &v, where, err));
     if (v == want) return FL_OK;
@@ -71,7 +72,8 @@ static fl_status accept_alphabet(fl_tokenizer *t, const json_t *o, const char *w
     return FL_OK;
 }
 
-static fl_status accept_byte_level(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err) {
+static fl_status accept_byte_level(fl_tokenizer *t, const json_t *o, const char *where,
+                                   fl_err *err) {
     bool regex;
     t->byte_level = true;
     FL_TRY(want_bool(o, "add_prefix_space", true, false, where, err));
@@ -84,8 +86,8 @@ static fl_status accept_split(fl_tokenizer *t, const json_t *o, const char *wher
     FL_TRY(fl_json_str(o, "behavior", &behavior, where, err));
     FL_TRY(want_bool(o, "invert", false, false, where, err));
     if (strcmp(behavior, "Isolated") != 0)
-        return fl_fail(err, FL_ERR_UNSUPPORTED, "%s.behavior: \"%s\" is not supported, only Isolated",
-                       where, behavior);
+        return fl_fail(err, FL_ERR_UNSUPPORTED,
+                       "%s.behavior: \"%s\" is not supported, only Isolated", where, behavior);
     const json_t *pattern = json_object_get(o, "pattern");
     if (!json_is_object(pattern) || !json_object_get(pattern, "Regex"))
         return fl_fail(err, FL_ERR_UNSUPPORTED, "%s.pattern: only {\"Regex\": ..} is supported",
@@ -113,8 +115,8 @@ static fl_status template_ids(fl_tokenizer *t, const json_t *o, const json_t *it
                               int *n, const char *where, fl_err *err) {
     const char *name;
     FL_TRY(fl_json_str(json_object_get(item, "SpecialToken"), "id", &name, where, err));
-    const json_t *ids =
-        json_object_get(json_object_get(json_object_get(o, "special_tokens"), name), "ids");
+    const json_t *ids = json_object_get(json_object_get(json_object_get(o, "special_tokens"), name),
+                                        "ids");
     for (size_t i = 0; i < json_array_size(ids); i++) {
         json_int_t id = json_integer_value(json_array_get(ids, i));
         if (id < 0 || id >= t->n || !t->token[id].kind || *n == FLI_TEMPLATE_MAX)
@@ -154,8 +156,8 @@ static fl_status read_merge(fl_tokenizer *t, const json_t *merge, const char *wh
                               json_string_length(b), where, err);
     const char *s = json_string_value(merge), *gap = s ? strchr(s, ' ') : NULL;
     size_t n = json_string_length(merge), n_left = gap ? (size_t)(gap - s) : 0;
-    return fli_push_merge(t, gap ? s : "", n_left, gap ? gap + 1 : "", gap ? n - n_left - 1 : 0, where,
-                          err);
+    return fli_push_merge(t, gap ? s : "", n_left, gap ? gap + 1 : "", gap ? n - n_left - 1 : 0,
+                          where, err);
 }
 
 static fl_status read_model(fl_tokenizer *t, const json_t *m, const char *where, fl_err *err) {
@@ -213,8 +215,9 @@ static fl_status build(fl_tokenizer *t, const json_t *root, fl_err *err) {
     FL_TRY(read_part(t, json_object_get(root, "post_processor"), post_processors, "processors",
                      "post_processor", err));
     if (!t->byte_level)
-        return fl_fail(err, FL_ERR_UNSUPPORTED, "pre_tokenizer: no ByteLevel in it: only byte-level "
-                                                "vocabularies are supported");
+        return fl_fail(err, FL_ERR_UNSUPPORTED,
+                       "pre_tokenizer: no ByteLevel in it: only byte-level "
+                       "vocabularies are supported");
     return fli_tokenizer_finish(t, err);
 }
 

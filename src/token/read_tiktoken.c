@@ -1,7 +1,8 @@
 /* read_tiktoken.c - .tiktoken files: one token a line, its bytes in base64, a space, its rank.
  *
- * There a pair may be merged when the two together are a token, and the rank is that token's. So every way to
- * cut a token into two tokens is a merge, and all the ways to cut one token have one rank. */
+ * There a pair may be merged when the two together are a token, and the rank is that token's. So
+ * every way to cut a token into two tokens is a merge, and all the ways to cut one token have one
+ * rank. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,28 +12,51 @@
 
 enum { FILE_MAX_BYTES = 1 << 28, TOKEN_MAX = 4096, MORE_MAX = 6 };
 
-/* The pattern and the special tokens are not in the file. The published vocabularies are known by their size. */
+/* The pattern and the special tokens are not in the file. The published vocabularies are known by
+ * their size. */
 static const struct {
-    int32_t     n;
+    int32_t n;
     const char *pattern;
-    bool        nfc;
+    bool nfc;
     const char *bos, *eos;
     struct {
         const char *text;
-        int32_t     id;
+        int32_t id;
     } special[MORE_MAX];
 } published[] = {
     {50256, "gpt2", false, NULL, "<|endoftext|>", {{"<|endoftext|>", 50256}}},
     {50280, "gpt2", false, NULL, "<|endoftext|>", {{"<|endoftext|>", 50256}}},
-    {100256, "cl100k", false, NULL, "<|endoftext|>",
-     {{"<|endoftext|>", 100257}, {"<|fim_prefix|>", 100258}, {"<|fim_middle|>", 100259},
-      {"<|fim_suffix|>", 100260}, {"<|endofprompt|>", 100276}}},
-    {199998, "o200k", false, NULL, "<|endoftext|>",
+    {100256,
+     "cl100k",
+     false,
+     NULL,
+     "<|endoftext|>",
+     {{"<|endoftext|>", 100257},
+      {"<|fim_prefix|>", 100258},
+      {"<|fim_middle|>", 100259},
+      {"<|fim_suffix|>", 100260},
+      {"<|endofprompt|>", 100276}}},
+    {199998,
+     "o200k",
+     false,
+     NULL,
+     "<|endoftext|>",
      {{"<|endoftext|>", 199999}, {"<|endofprompt|>", 200018}}},
-    {128000, "llama3", false, "<|begin_of_text|>", "<|end_of_text|>",
-     {{"<|begin_of_text|>", 128000}, {"<|end_of_text|>", 128001}, {"<|start_header_id|>", 128006},
-      {"<|end_header_id|>", 128007}, {"<|eot_id|>", 128009}}},
-    {151643, "qwen2", true, NULL, "<|endoftext|>",
+    {128000,
+     "llama3",
+     false,
+     "<|begin_of_text|>",
+     "<|end_of_text|>",
+     {{"<|begin_of_text|>", 128000},
+      {"<|end_of_text|>", 128001},
+      {"<|start_header_id|>", 128006},
+      {"<|end_header_id|>", 128007},
+      {"<|eot_id|>", 128009}}},
+    {151643,
+     "qwen2",
+     true,
+     NULL,
+     "<|endoftext|>",
      {{"<|endoftext|>", 151643}, {"<|im_start|>", 151644}, {"<|im_end|>", 151645}}},
 };
 enum { N_PUBLISHED = sizeof published / sizeof *published };
@@ -65,17 +89,20 @@ static fl_status put_line(fl_tokenizer *t, const char *s, size_t n, int line, fl
     const char *gap = memchr(s, ' ', n);
     size_t n_text = gap ? (size_t)(gap - s) : 0;
     size_t len = n_text / 4 * 3 <= TOKEN_MAX ? base64_decode(s, n_text, bytes) : 0;
-    if (len == 0) return fl_fail(err, FL_ERR_FORMAT, "line %d: expected base64, a space, a rank", line);
+    if (len == 0)
+        return fl_fail(err, FL_ERR_FORMAT, "line %d: expected base64, a space, a rank", line);
     int64_t rank = 0;
     size_t i = n_text + 1;
-    for (; i < n && s[i] >= '0' && s[i] <= '9' && rank < INT32_MAX; i++) rank = rank * 10 + (s[i] - '0');
+    for (; i < n && s[i] >= '0' && s[i] <= '9' && rank < INT32_MAX; i++)
+        rank = rank * 10 + (s[i] - '0');
     if (i != n || i == n_text + 1 || rank > INT32_MAX)
         return fl_fail(err, FL_ERR_FORMAT, "line %d: expected base64, a space, a rank", line);
     fl_status st = fli_tokenizer_put(t, (int32_t)rank, bytes, len, err);
     return st == FL_OK ? st : fl_context(err, st, "line %d", line);
 }
 
-static fl_status put_lines(fl_tokenizer *t, const char *text, size_t n, int32_t *count, fl_err *err) {
+static fl_status put_lines(fl_tokenizer *t, const char *text, size_t n, int32_t *count,
+                           fl_err *err) {
     int line = 1;
     for (size_t i = 0, end; i < n; i = end + 1, line++) {
         const char *nl = memchr(text + i, '\n', n - i);
@@ -128,11 +155,13 @@ static fl_status add_published(fl_tokenizer *t, int row, fl_err *err) {
     }
     t->nfc = published[row].nfc;
     t->eos = fl_tokenizer_id(t, published[row].eos);
-    if (published[row].bos) t->bos = t->before[t->n_before++] = fl_tokenizer_id(t, published[row].bos);
+    if (published[row].bos)
+        t->bos = t->before[t->n_before++] = fl_tokenizer_id(t, published[row].bos);
     return FL_OK;
 }
 
-static fl_status build(fl_tokenizer *t, const char *text, size_t n, const char *pattern, fl_err *err) {
+static fl_status build(fl_tokenizer *t, const char *text, size_t n, const char *pattern,
+                       fl_err *err) {
     int32_t count = 0;
     FL_TRY(put_lines(t, text, n, &count, err));
     int row = 0;
@@ -160,7 +189,8 @@ fl_status fli_parse_tiktoken(fl_tokenizer **out, const char *text, size_t n, con
     return FL_OK;
 }
 
-fl_status fli_read_tiktoken(fl_tokenizer **out, const char *path, const char *pattern, fl_err *err) {
+fl_status fli_read_tiktoken(fl_tokenizer **out, const char *path, const char *pattern,
+                            fl_err *err) {
     char *text;
     size_t n;
     FL_TRY(fl_file_read(path, FILE_MAX_BYTES, &text, &n, err));

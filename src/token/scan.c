@@ -1,8 +1,9 @@
 /* scan.c - hand-written scanners for the pre-tokenizer patterns everyone uses.
  *
- * Each scanner is a regular expression unrolled: alternatives are tried in the pattern's order, and where the
- * pattern backtracks the code says to what. A run of ASCII letters, which is most of any English text, is
- * measured sixteen bytes at a time, so that the usual word costs no branch that depends on its length. */
+ * Each scanner is a regular expression unrolled: alternatives are tried in the pattern's order, and
+ * where the pattern backtracks the code says to what. A run of ASCII letters, which is most of any
+ * English text, is measured sixteen bytes at a time, so that the usual word costs no branch that
+ * depends on its length. */
 #include "token/scan.h"
 
 #include <string.h>
@@ -18,7 +19,7 @@ static inline size_t wide_letters(const uint8_t *s) {
     __m128i lower = _mm_or_si128(_mm_loadu_si128((const __m128i *)s), _mm_set1_epi8(0x20));
     __m128i from_a = _mm_sub_epi8(lower, _mm_set1_epi8('a'));
     __m128i letter = _mm_cmpeq_epi8(_mm_min_epu8(from_a, _mm_set1_epi8(25)), from_a);
-    unsigned other = ~(unsigned)_mm_movemask_epi8(letter);  // bits 16.. are set: the count stops there
+    unsigned other = ~(unsigned)_mm_movemask_epi8(letter);  // bits from 16 on are set
     return (size_t)__builtin_ctz(other);
 }
 #else
@@ -30,7 +31,8 @@ static inline size_t wide_letters(const uint8_t *s) {
 }
 #endif
 
-/* The end of the run, from i on, of characters that have a bit of `mask` (or, in run_without, have none). */
+/* The end of the run, from i on, of characters that have a bit of `mask` (or, in run_without, have
+ * none). */
 static inline size_t run_of(const uint8_t *s, size_t i, size_t n, unsigned mask) {
     for (size_t len; i < n && (fli_class_at(s, i, n, &len) & mask); i += len) {}
     return i;
@@ -60,8 +62,8 @@ static inline bool is_line_end(uint8_t c) {
     return c == '\r' || c == '\n';
 }
 
-/* `\s+(?!\S)|\s+` over the white space s[i..end): all of it at the end of the text, else all but the last
- * character, which goes with what follows; a single character stands alone. */
+/* `\s+(?!\S)|\s+` over the white space s[i..end): all of it at the end of the text, else all but
+ * the last character, which goes with what follows; a single character stands alone. */
 static size_t space_before_word(const uint8_t *s, size_t i, size_t end, size_t n) {
     if (end == n) return end;
     size_t last = end - 1;
@@ -98,7 +100,8 @@ static size_t scan_gpt2(const fli_pattern *p, const uint8_t *s, size_t i, size_t
     return space_before_word(s, i, run_of(s, i, n, FLI_SPACE), n);
 }
 
-/* What the later patterns share: numbers, symbols with the line ends after them, white space up to a line end. */
+/* What the later patterns share: numbers, symbols with the line ends after them, white space up to
+ * a line end. */
 static size_t scan_rest(const fli_pattern *p, const uint8_t *s, size_t i, size_t n) {
     size_t len, word = i + (s[i] == ' ');
     if (fli_class_at(s, i, n, &len) & FLI_NUMBER) return run_digits(s, i, n, p->max_digits);
@@ -114,7 +117,8 @@ static size_t scan_rest(const fli_pattern *p, const uint8_t *s, size_t i, size_t
     return space_before_word(s, i, end, n);
 }
 
-/* (?i:'s|..)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,K}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ */
+/* (?i:'s|'t|..)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,K}|
+ *  ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ */
 static size_t scan_gpt4(const fli_pattern *p, const uint8_t *s, size_t i, size_t n) {
     size_t len, next_len;
     unsigned c = fli_class_at(s, i, n, &len);
@@ -135,8 +139,8 @@ static size_t scan_gpt4(const fli_pattern *p, const uint8_t *s, size_t i, size_t
 enum { BOTH_CASES = FLI_PLAIN | FLI_MARK };
 static size_t word_with_lower(const uint8_t *s, size_t i, size_t n) {
     size_t k = i, both_end = i, len;
-    for (unsigned c;
-         k < n && ((c = fli_class_at(s, k, n, &len)) & (FLI_UPPER | BOTH_CASES)); k += len)
+    for (unsigned c; k < n && ((c = fli_class_at(s, k, n, &len)) & (FLI_UPPER | BOTH_CASES));
+         k += len)
         if (c & BOTH_CASES) both_end = k + len;
     size_t end = run_of(s, k, n, FLI_LOWER | BOTH_CASES);
     return end > k ? end : both_end;
@@ -156,33 +160,57 @@ static size_t scan_o200k(const fli_pattern *p, const uint8_t *s, size_t i, size_
     return end < n && s[end] == '\'' ? end + contraction(s, end, n, true) : end;
 }
 
-#define WORD "[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
+#define WORD   "[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
 #define SYMBOL " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
-#define SPACE "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define QUOTE "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define SPACE  "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define QUOTE  "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 
 static const fli_pattern patterns[] = {
-    {.name = "gpt2", .llama_cpp = "gpt-2", .scan = scan_gpt2, .breaks_at_space = true,
-     .spelling = {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
-                  "'(?:[sdmt]|ll|ve|re)| ?\\p{L}++| ?\\p{N}++| ?[^\\s\\p{L}\\p{N}]++|\\s++$|\\s+(?!\\S)|\\s",
-                  "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"}},
-    {.name = "cl100k", .scan = scan_gpt4, .max_digits = 3, .joins_final_space = true, .breaks_at_space = true,
-     .spelling = {"'(?i:[sdmt]|ll|ve|re)|" WORD "\\p{N}{1,3}|" SYMBOL "\\s+\\z|\\s*[\\r\\n]|\\s+(?!\\S)|\\s",
-                  "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}+| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|"
+    {.name = "gpt2",
+     .llama_cpp = "gpt-2",
+     .scan = scan_gpt2,
+     .spelling =
+         {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+          "'(?:[sdmt]|ll|ve|re)| ?\\p{L}++| ?\\p{N}++| "
+          "?[^\\s\\p{L}\\p{N}]++|\\s++$|\\s+(?!\\S)|\\s",
+          "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"}},
+    {.name = "cl100k",
+     .scan = scan_gpt4,
+     .max_digits = 3,
+     .joins_final_space = true,
+     .spelling = {"'(?i:[sdmt]|ll|ve|re)|" WORD "\\p{N}{1,3}|" SYMBOL
+                  "\\s+\\z|\\s*[\\r\\n]|\\s+(?!\\S)|\\s",
+                  "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}+| "
+                  "?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|"
                   "\\s++$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s"}},
-    {.name = "llama3", .llama_cpp = "llama-bpe", .scan = scan_gpt4, .max_digits = 3, .breaks_at_space = true,
+    {.name = "llama3",
+     .llama_cpp = "llama-bpe",
+     .scan = scan_gpt4,
+     .max_digits = 3,
      .spelling = {QUOTE "|" WORD "\\p{N}{1,3}|" SYMBOL SPACE,
-                  "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|"
+                  "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,3}| "
+                  "?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|"
                   "\\s*[\\r\\n]|\\s+(?!\\S)|\\s+"}},
-    {.name = "qwen2", .llama_cpp = "qwen2", .scan = scan_gpt4, .max_digits = 1, .breaks_at_space = true,
+    {.name = "qwen2",
+     .llama_cpp = "qwen2",
+     .scan = scan_gpt4,
+     .max_digits = 1,
      .spelling = {QUOTE "|" WORD "\\p{N}|" SYMBOL SPACE}},
-    {.name = "nanochat", .scan = scan_gpt4, .max_digits = 2, .breaks_at_space = true,
-     .spelling = {"'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,2}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|"
+    {.name = "nanochat",
+     .scan = scan_gpt4,
+     .max_digits = 2,
+     .spelling = {"'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,2}| "
+                  "?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|"
                   "\\s*[\\r\\n]|\\s+(?!\\S)|\\s+"}},
-    {.name = "o200k", .llama_cpp = "gpt-4o", .scan = scan_o200k, .max_digits = 3, .slash_tail = true,
-     .breaks_at_space = true,
-     .spelling = {"[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+" QUOTE "?|"
-                  "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*" QUOTE "?|"
+    {.name = "o200k",
+     .llama_cpp = "gpt-4o",
+     .scan = scan_o200k,
+     .max_digits = 3,
+     .slash_tail = true,
+     .spelling = {"[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{"
+                  "Lo}\\p{M}]+" QUOTE "?|"
+                  "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{"
+                  "Lo}\\p{M}]*" QUOTE "?|"
                   "\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACE}},
 };
 enum { N_PATTERNS = sizeof patterns / sizeof *patterns };

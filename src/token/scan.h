@@ -1,7 +1,9 @@
 /* scan.h - the well-known pre-tokenizer patterns as rows, each with a hand-written scanner.
  *
- * A pattern is found by any of its published spellings and saved by the first, which Oniguruma (Hugging Face)
- * and PCRE2 read alike. What varies between the patterns is data; the scanners read it. */
+ * A pattern is found by any of its published spellings and saved by the first, which Oniguruma
+ * (Hugging Face) and PCRE2 read alike. What varies between the patterns is data; the scanners read
+ * it. All of them break before the space of "x y", x and y ASCII letters: the trainer cuts there.
+ */
 #ifndef FL_TOKEN_SCAN_H
 #define FL_TOKEN_SCAN_H
 
@@ -12,13 +14,12 @@
 typedef struct fli_pattern fli_pattern;
 struct fli_pattern {
     const char *name;
-    const char *llama_cpp;     // tokenizer.ggml.pre; NULL: llama.cpp has no such pattern
-    const char *spelling[4];   // NULL-terminated
+    const char *llama_cpp;    // tokenizer.ggml.pre; NULL: llama.cpp has no such pattern
+    const char *spelling[4];  // NULL-terminated
     size_t (*scan)(const fli_pattern *p, const uint8_t *s, size_t i, size_t n);
-    int     max_digits;        // 0: no limit
-    bool    slash_tail;        // symbols swallow '/' after them, not only line ends
-    bool    joins_final_space; // white space that ends the text is one piece, line ends or not
-    bool    breaks_at_space;   // "x y" with ASCII letters x, y always breaks before the space
+    int max_digits;          // 0: no limit
+    bool slash_tail;         // symbols swallow '/' after them, not only line ends
+    bool joins_final_space;  // white space that ends the text is one piece, line ends or not
 };
 
 /* By name or by spelling; NULL when it is neither. */

@@ -1,7 +1,8 @@
-/* split.c - stages of pre-tokenization: known patterns by their scanners, others by PCRE2 with its JIT.
+/* split.c - stages of pre-tokenization: known patterns by their scanners, others by PCRE2 with its
+ * JIT.
  *
- * PCRE2 sees \s, \p{..} and case as Unicode does. Bytes that are not UTF-8 match nothing, so that they become
- * pieces of their own between matches. */
+ * PCRE2 sees \s, \p{..} and case as Unicode does. Bytes that are not UTF-8 match nothing, so that
+ * they become pieces of their own between matches. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "token/split.h"
 
@@ -14,9 +15,10 @@
 
 enum {
     REGEX_MAX = 64 << 10,
-    MATCH_LIMIT = 1000000,  // steps of one match: a pattern that explodes is stopped within a second
+    MATCH_LIMIT =
+        1000000,  // steps of one match: a pattern that explodes is stopped within a second
     STACK_FIRST = 32 << 10,
-    STACK_MAX = 16 << 20,   // of the JIT: long matches of groups
+    STACK_MAX = 16 << 20,  // of the JIT: long matches of groups
 };
 
 static void *take(PCRE2_SIZE n, void *ctx) {
@@ -33,8 +35,8 @@ static fl_status compile_with(fli_stage *stage, pcre2_compile_context *how, fl_e
     int code;
     PCRE2_SIZE at;
     uint32_t flags = PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF;
-    pcre2_code *re =
-        pcre2_compile((PCRE2_SPTR)stage->regex, strlen(stage->regex), flags, &code, &at, how);
+    pcre2_code *re = pcre2_compile((PCRE2_SPTR)stage->regex, strlen(stage->regex), flags, &code,
+                                   &at, how);
     if (!re) {
         PCRE2_UCHAR why[160];
         pcre2_get_error_message(code, why, sizeof why);
@@ -135,7 +137,8 @@ void fli_walk_begin(fli_walk *w, const uint8_t *s, size_t n) {
     memset(w->match, 0, sizeof w->match);
 }
 
-/* The next piece of a compiled stage within [base, limit), from `pos` on: a match, or what lies before one. */
+/* The next piece of a compiled stage within [base, limit), from `pos` on: a match, or what lies
+ * before one. */
 static fl_status next_match(fli_walk *w, int k, size_t base, size_t limit, fl_err *err) {
     size_t pos = w->end[k];
     if (w->match[k] > pos) {  // found together with the gap before it

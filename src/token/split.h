@@ -1,7 +1,8 @@
 /* split.h - pre-tokenization: the text cut into the pieces within which merges happen.
  *
- * A splitter is up to FLI_STAGES stages, each cutting the pieces of the one before, as in a Sequence of Split
- * pre-tokenizers. A stage is a row of scan.h or a PCRE2 pattern; text between matches is a piece too. */
+ * A splitter is up to FLI_STAGES stages, each cutting the pieces of the one before, as in a
+ * Sequence of Split pre-tokenizers. A stage is a row of scan.h or a PCRE2 pattern; text between
+ * matches is a piece too. */
 #ifndef FL_TOKEN_SPLIT_H
 #define FL_TOKEN_SPLIT_H
 
@@ -21,7 +22,7 @@ typedef struct {
 
 typedef struct {
     fli_stage stage[FLI_STAGES];
-    int       n;  // 0: the whole text is one piece
+    int n;  // 0: the whole text is one piece
 } fli_splitter;
 
 /* Add a stage by the name or spelling of a pattern. */
@@ -36,9 +37,9 @@ typedef struct {
     const uint8_t *s;
     size_t n;
     size_t begin[FLI_STAGES], end[FLI_STAGES];  // the piece each stage is in
-    size_t match[FLI_STAGES];                   // end of the match that starts at end[], if it is known
-    void  *found[FLI_STAGES];                   // pcre2_match_data
-    void  *limits, *stack;                      // pcre2_match_context, pcre2_jit_stack
+    size_t match[FLI_STAGES];  // end of the match that starts at end[], if it is known
+    void *found[FLI_STAGES];   // pcre2_match_data
+    void *limits, *stack;      // pcre2_match_context, pcre2_jit_stack
 } fli_walk;
 
 FL_MUST_USE fl_status fli_walk_init(fli_walk *w, const fli_splitter *split, fl_err *err);

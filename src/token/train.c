@@ -1,9 +1,11 @@
-/* train.c - the trainer: takes text, counts its words on all threads, learns the merges, makes the tokenizer.
+/* train.c - the trainer: takes text, counts its words on all threads, learns the merges, makes the
+ * tokenizer.
  *
- * Documents are gathered into batches; a batch is cut into stretches that any thread may take, since counts
- * add up to the same whoever counted. A long document is cut too, where a known pattern is sure to break:
- * between an ASCII letter and a space with an ASCII letter after it. (A pattern of the user's gives no such
- * promise, and its documents stay whole.) Memory is one table of different words per thread. */
+ * Documents are gathered into batches; a batch is cut into stretches that any thread may take,
+ * since counts add up to the same whoever counted. A long document is cut too, where a known
+ * pattern is sure to break: between an ASCII letter and a space with an ASCII letter after it. (A
+ * pattern of the user's gives no such promise, and its documents stay whole.) Memory is one table
+ * of different words per thread. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -21,23 +23,23 @@ typedef struct {
 /* What one thread works with. */
 typedef struct {
     fli_words words;
-    fli_walk  walk;
-    fl_text   normal;
-    fl_err    err;  // the first failure, code FL_OK: none
+    fli_walk walk;
+    fl_text normal;
+    fl_err err;  // the first failure, code FL_OK: none
 } counter;
 
 struct fl_bpe_trainer {
-    fl_bpe_opts  opts;  // its strings are copied below
-    fl_arena     arena;
+    fl_bpe_opts opts;  // its strings are copied below
+    fl_arena arena;
     fli_splitter split;
-    counter     *counter;
-    int          n_counters;
-    fl_text      pending;  // documents of this batch, end to end
-    size_t      *ends;     // where each ends
-    size_t       n_ends, cap_ends;
-    stretch     *stretch;
-    size_t       n_stretches, cap_stretches;
-    bool         fed;
+    counter *counter;
+    int n_counters;
+    fl_text pending;  // documents of this batch, end to end
+    size_t *ends;     // where each ends
+    size_t n_ends, cap_ends;
+    stretch *stretch;
+    size_t n_stretches, cap_stretches;
+    bool fed;
 };
 
 /* ---- making ---- */
@@ -68,8 +70,9 @@ static fl_status take_opts(fl_bpe_trainer *t, const fl_bpe_opts *o, fl_err *err)
         if (ends[i] && !among(&t->opts, ends[i]))
             return fl_fail(err, FL_ERR_ARG, "\"%s\" is not among the special tokens", ends[i]);
     if (o->vocab_size < N_BYTES + t->opts.n_special)
-        return fl_fail(err, FL_ERR_ARG, "a vocabulary of %d: the bytes and %d special tokens need %d",
-                       o->vocab_size, t->opts.n_special, N_BYTES + t->opts.n_special);
+        return fl_fail(err, FL_ERR_ARG,
+                       "a vocabulary of %d: the bytes and %d special tokens need %d", o->vocab_size,
+                       t->opts.n_special, N_BYTES + t->opts.n_special);
     const char **special = FL_NEW(&t->arena, const char *, (size_t)t->opts.n_special + 1);
     bool ok = special != NULL;
     for (int i = 0; ok && i < t->opts.n_special; i++)
@@ -165,11 +168,11 @@ static size_t sure_break(const uint8_t *s, size_t from, size_t n) {
 }
 
 static fl_status cut(fl_bpe_trainer *t, const uint8_t *s, size_t n, fl_err *err) {
-    const fli_pattern *known = t->split.stage[0].known;
-    bool may_cut = known && known->breaks_at_space;
+    bool may_cut = t->split.stage[0].known != NULL;
     for (size_t i = 0, end; i < n; i = end) {
         end = may_cut && n - i > STRETCH_BYTES ? sure_break(s, i + STRETCH_BYTES, n) : n;
-        if (!fli_grow((void **)&t->stretch, &t->cap_stretches, t->n_stretches + 1, sizeof *t->stretch))
+        if (!fli_grow((void **)&t->stretch, &t->cap_stretches, t->n_stretches + 1,
+                      sizeof *t->stretch))
             return fl_fail(err, FL_ERR_NOMEM, "%zu documents", t->n_stretches);
         t->stretch[t->n_stretches++] = (stretch){s + i, end - i};
     }
@@ -240,7 +243,8 @@ static fl_status build(fl_bpe_trainer *t, fl_tokenizer *k, fl_progress *progress
     FL_TRY(fli_tokenizer_index(k, size, err));
     FL_TRY(fli_learn_merges(k, words, size, o->max_token_bytes, progress, err));
     if (k->n < size)
-        return fl_fail(err, FL_ERR_ARG, "this text has merges for a vocabulary of %d, %d were asked for",
+        return fl_fail(err, FL_ERR_ARG,
+                       "this text has merges for a vocabulary of %d, %d were asked for",
                        k->n + o->n_special, o->vocab_size);
     for (int i = 0; i < o->n_special; i++)
         FL_TRY(fli_tokenizer_add(k, o->special[i], strlen(o->special[i]), k->n, true, false, err));

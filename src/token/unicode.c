@@ -1,6 +1,7 @@
 /* unicode.c - the class of every code point, expanded once from the committed runs.
  *
- * A flat table of 1.1 MB: one load per character, and only the pages of the scripts in use are ever cached. */
+ * A flat table of 1.1 MB: one load per character, and only the pages of the scripts in use are ever
+ * cached. */
 #include "token/unicode.h"
 
 #include <pthread.h>

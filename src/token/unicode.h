@@ -1,7 +1,8 @@
-/* unicode.h - the character classes that pre-tokenizer patterns speak of: \s \p{N} \p{L} \p{M} and cases.
+/* unicode.h - the character classes that pre-tokenizer patterns speak of: \s \p{N} \p{L} \p{M} and
+ * cases.
  *
- * Invalid UTF-8 is read one byte at a time; such a byte is in no class, like a symbol (and like U+FFFD,
- * which is what lossy decoders would have put there). */
+ * Invalid UTF-8 is read one byte at a time; such a byte is in no class, like a symbol (and like
+ * U+FFFD, which is what lossy decoders would have put there). */
 #ifndef FL_TOKEN_UNICODE_H
 #define FL_TOKEN_UNICODE_H
 
@@ -11,14 +12,14 @@
 #include "base/text.h"
 
 enum {
-    FLI_SPACE  = 1,
+    FLI_SPACE = 1,
     FLI_NUMBER = 2,
-    FLI_UPPER  = 4,   // Lu, Lt
-    FLI_LOWER  = 8,   // Ll
-    FLI_PLAIN  = 16,  // Lm, Lo: letters without case
-    FLI_MARK   = 32,
+    FLI_UPPER = 4,   // Lu, Lt
+    FLI_LOWER = 8,   // Ll
+    FLI_PLAIN = 16,  // Lm, Lo: letters without case
+    FLI_MARK = 32,
     FLI_LETTER = FLI_UPPER | FLI_LOWER | FLI_PLAIN,
-    FLI_WORDY  = FLI_SPACE | FLI_NUMBER | FLI_LETTER,  // a character outside is [^\s\p{L}\p{N}]
+    FLI_WORDY = FLI_SPACE | FLI_NUMBER | FLI_LETTER,  // a character outside is [^\s\p{L}\p{N}]
     FLI_N_CHARS = 0x110000,
 };
 

@@ -1,11 +1,13 @@
-/* write_hf.c - tokenizer.json and tokenizer_config.json, as Hugging Face writes them for byte-level BPE. */
+/* write_hf.c - tokenizer.json and tokenizer_config.json, as Hugging Face writes them for byte-level
+ * BPE. */
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
 #include "token/internal.h"
 
-/* Every value made here passes through `keep`: jansson answers NULL for lack of memory, at any depth. */
+/* Every value made here passes through `keep`: jansson answers NULL for lack of memory, at any
+ * depth. */
 typedef struct {
     bool failed;
 } writer;
@@ -30,8 +32,8 @@ static json_t *token_text(writer *w, const fl_tokenizer *t, int32_t id, fl_text 
     return keep(w, json_stringn(fl_text_str(scratch), scratch->n));
 }
 
-/* Hugging Face numbers added tokens on from the vocabulary. Where ours have other ids, the vocabulary has to
- * hold them. */
+/* Hugging Face numbers added tokens on from the vocabulary. Where ours have other ids, the
+ * vocabulary has to hold them. */
 static bool added_follow_vocab(const fl_tokenizer *t) {
     int32_t first = t->n - t->n_added;
     for (int32_t i = 0; i < t->n_added; i++)
@@ -69,15 +71,15 @@ static json_t *added_list(writer *w, const fl_tokenizer *t, fl_text *scratch) {
         const fli_added *a = t->added + i;
         append(w, list,
                json_pack("{s:i,s:o,s:b,s:b,s:b,s:b,s:b}", "id", a->id, "content",
-                         token_text(w, t, a->id, scratch), "single_word", 0, "lstrip", 0, "rstrip", 0,
-                         "normalized", a->normalized, "special", a->special));
+                         token_text(w, t, a->id, scratch), "single_word", 0, "lstrip", 0, "rstrip",
+                         0, "normalized", a->normalized, "special", a->special));
     }
     return list;
 }
 
 static json_t *byte_level(bool use_regex) {
-    return json_pack("{s:s,s:b,s:b,s:b}", "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1,
-                     "use_regex", use_regex);
+    return json_pack("{s:s,s:b,s:b,s:b}", "type", "ByteLevel", "add_prefix_space", 0,
+                     "trim_offsets", 1, "use_regex", use_regex);
 }
 
 static json_t *pre_tokenizer(writer *w, const fl_tokenizer *t) {
@@ -111,7 +113,8 @@ static json_t *post_processor(writer *w, const fl_tokenizer *t, fl_text *scratch
         json_t *list = form[texts - 1] = keep(w, json_array());
         for (int k = 0; k < texts; k++) {
             template_side(w, t, t->before, t->n_before, k, list, table, scratch);
-            append(w, list, json_pack("{s:{s:s,s:i}}", "Sequence", "id", k ? "B" : "A", "type_id", k));
+            append(w, list,
+                   json_pack("{s:{s:s,s:i}}", "Sequence", "id", k ? "B" : "A", "type_id", k));
             template_side(w, t, t->after, t->n_after, k, list, table, scratch);
         }
     }
@@ -158,7 +161,8 @@ static fl_status save_json(writer *w, json_t *root, const fl_text *scratch, cons
     return st;
 }
 
-/* tokenizer_config.json holds things we only pass on (a chat template), so one that was read is kept. */
+/* tokenizer_config.json holds things we only pass on (a chat template), so one that was read is
+ * kept. */
 static fl_status save_config(const fl_tokenizer *t, writer *w, fl_text *scratch, const char *dir,
                              fl_err *err) {
     char path[FL_PATH_MAX];

@@ -1,5 +1,5 @@
-/* fuzz_tokenizer - any bytes as tokenizer.json or as a .tiktoken file: refused with a message, or a tokenizer
- * that gives back what it encodes. */
+/* fuzz_tokenizer - any bytes as tokenizer.json or as a .tiktoken file: refused with a message, or a
+ * tokenizer that gives back what it encodes. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static void use(const fl_tokenizer *t) {
-    static const char text[] = "the cat's 12 \xc3\xa9\n  <|end|> \xff\xe4\xbd\xa0 aaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    static const char text[] =
+        "the cat's 12 \xc3\xa9\n  <|end|> \xff\xe4\xbd\xa0 aaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     size_t len = sizeof text - 1, n_back;
     fl_err err = {0};
     fl_ids ids = {0};
