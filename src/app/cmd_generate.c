@@ -2,6 +2,7 @@
  *
  * Text streams to standard output as it comes; figures go to standard error. With --json there is one line a text. */
 #include <stdio.h>
+#include <string.h>
 
 #include "app/command.h"
 #include "app/io.h"
@@ -12,7 +13,7 @@
 
 /* One text being written. */
 typedef struct {
-    const app_args     *a;
+    const fl_text      *prompt;  // still to be echoed, or NULL
     const fl_tokenizer *tokenizer;
     bool     json, want_logprobs;
     fl_text  text;    // of --json
@@ -43,6 +44,8 @@ static bool write_piece(void *ctx, const fl_generated *g) {
         fl_text_append(&w->text, g->text, g->n);
         return !w->text.failed;
     }
+    if (w->prompt) fwrite(fl_text_str(w->prompt), 1, w->prompt->n, stdout);
+    w->prompt = NULL;
     fwrite(g->text, 1, g->n, stdout);
     return fflush(stdout) == 0;
 }
@@ -69,7 +72,7 @@ static fl_status print_result(writer *w, int64_t index, const fl_generate_result
     if (!w->json) {
         putchar('\n');
         if (w->want_logprobs) print_logprobs(w);
-        return FL_OK;
+        return app_flush(err);
     }
     json_t *v = json_pack("{s:I, s:o, s:s, s:I, s:I, s:f, s:f}", "index", (json_int_t)index, "text",
                           app_json_text(fl_text_str(&w->text), w->text.n), "finish",
@@ -121,7 +124,7 @@ static fl_status write_texts(const app_args *a, fl_session *s, const fl_text *pr
     fl_generate_opts o = options(a);
     fl_status st = FL_OK;
     for (int64_t i = 0; i < app_int(a, "n") && st == FL_OK && !fl_interrupted(); i++) {
-        writer w = {.a = a,
+        writer w = {.prompt = app_bool(a, "echo") ? prompt : NULL,
                     .tokenizer = fl_session_model(s)->tokenizer,
                     .json = app_bool(a, "json"),
                     .want_logprobs = o.want_logprobs,
@@ -129,7 +132,6 @@ static fl_status write_texts(const app_args *a, fl_session *s, const fl_text *pr
         fl_generate_result r;
         o.ctx = &w;
         o.sampler.stream = (uint64_t)i;
-        if (!w.json && app_bool(a, "echo")) fwrite(prompt->data, 1, prompt->n, stdout);
         st = fl_generate(s, fl_text_str(prompt), prompt->n, &o, &r, err);
         if (st == FL_OK) st = print_result(&w, i, &r, err);
         if (st == FL_OK) note_figures(&r, fl_session_context(s));
@@ -139,12 +141,21 @@ static fl_status write_texts(const app_args *a, fl_session *s, const fl_text *pr
     return st;
 }
 
+/* A file and standard input end with a newline that nobody meant as part of the prompt. */
+static fl_status prompt_read(const app_args *a, fl_text *out, fl_err *err) {
+    const char *word = app_arg(a, 1);
+    if (!word && !app_given(a, "file")) return FL_OK;
+    FL_TRY(app_read_text(a, 1, "file", out, err));
+    bool typed = word && strcmp(word, "-") != 0;
+    if (!typed && out->n && out->data[out->n - 1] == '\n') out->n--;
+    return FL_OK;
+}
+
 static fl_status run(const app_args *a, fl_err *err) {
     fl_text prompt = {0};
     fl_model *m = NULL;
     fl_session *s = NULL;
-    bool given = app_arg(a, 1) || app_given(a, "file");
-    fl_status st = given ? app_read_text(a, 1, "file", &prompt, err) : FL_OK;
+    fl_status st = prompt_read(a, &prompt, err);
     if (st == FL_OK) st = app_session_open(a, app_arg(a, 0), &m, &s, err);
     if (st == FL_OK) st = write_texts(a, s, &prompt, err);
     fl_session_free(s);
@@ -180,8 +191,8 @@ const app_command cmd_generate = {
     .name = "generate",
     .args = "MODEL [PROMPT]",
     .summary = "let a model continue a text",
-    .details = "MODEL is a run folder or a model folder. PROMPT - reads standard input; without a "
-               "prompt the model begins a text of its own. The same seed writes the same text.\n"
+    .details = "MODEL is a run folder or a model folder. PROMPT - reads standard input (its last newline "
+               "is dropped, as that of --file is); without a prompt the model begins a text of its own. The same seed writes the same text.\n"
                "    fledge generate runs/tales \"Once upon a time\" --temperature 0.7 --n 3\n"
                "    fledge generate runs/tales - --json < prompt.txt",
     .flags = flags,
