@@ -1,14 +1,16 @@
 /* bench_ops - how fast each operation runs, at the shapes of GPT-2 124M and of a small model.
  *
  *     bench_ops [-b BACKEND] [-t THREADS] [OP...]
- * prints, tab separated: op, backend, shape, format, median microseconds, spread %, GB/s, GFLOP/s. Bytes and FLOPs
- * are the least possible (the operation's cost rule): each operand moved once. Before every timed run the caches
- * nearest the cores are filled with something else. */
+ * prints, tab separated: op, backend, shape, format, median microseconds, spread %, GB/s, GFLOP/s, percent of
+ * roof. Bytes and FLOPs are the least possible (the operation's cost rule): each operand moved once. The roof is this
+ * machine's, measured first: of the arithmetic or of copying memory, whichever is nearer (what lies in a shared cache
+ * may pass 100). Before every timed run the caches nearest the cores are filled with something else. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend/job.h"
+#include "backend/roof.h"
 #include "base/progress.h"
 #include "base/rng.h"
 #include "tensor/tensor.h"
@@ -139,29 +141,44 @@ static double cost_bytes(const fl_call *c, const fl_op *op, double *flops) {
     return bytes;
 }
 
-static fl_status time_case(const bench_case *k, const fl_backend *from, fl_pool *pool, char *flush, fl_err *err) {
+/* What all cases share. */
+typedef struct {
+    const fl_backend *backend;
+    fl_pool          *pool;
+    fl_roof           roof;
+    fl_buffer        *flush;
+} bench;
+
+static void print_row(const bench *b, const bench_case *k, const fl_call *c, double *s) {
+    double flops, bytes = cost_bytes(c, fl_ops[k->op], &flops), median;
+    char shape[FL_SHAPE_TEXT];
+    qsort(s, RUNS, sizeof *s, by_value);
+    median = s[RUNS / 2];
+    double of_memory = bytes / median / b->roof.copy_bytes;
+    double of_arithmetic = flops / median / (k->bf16 ? b->roof.bf16_flops : b->roof.f32_flops);
+    printf("%s\t%s\t%s\t%s\t%.1f\t%.0f\t%.2f\t%.1f\t%.0f\n", fl_ops[k->op]->name, b->backend->name,
+           fl_tensor_shape_text(&c->in[0], shape), k->bf16 || k->out_bf16 ? "bf16" : "f32", median * 1e6,
+           100 * (s[RUNS * 3 / 4] - s[RUNS / 4]) / median, bytes / median * 1e-9, flops / median * 1e-9,
+           100 * (of_memory > of_arithmetic ? of_memory : of_arithmetic));
+}
+
+static fl_status time_case(const bench *b, const bench_case *k, fl_err *err) {
     fl_buffer *held[FL_MAX_IN + FL_MAX_OUT] = {0};
     fl_call call;
     fl_job *job = NULL;
     fl_status status = make_call(k, &call, held, err);
-    const fl_kernel *kernel = status == FL_OK ? fl_backend_kernel(from, k->op, &call) : NULL;
-    if (status == FL_OK) status = fl_job_new(&job, kernel, &call, true, pool, err);
+    const fl_kernel *kernel = status == FL_OK ? fl_backend_kernel(b->backend, k->op, &call) : NULL;
+    if (status == FL_OK) status = fl_job_new(&job, kernel, &call, true, b->pool, err);
     if (status == FL_OK) {
-        double s[RUNS], flops, bytes = cost_bytes(&call, fl_ops[k->op], &flops);
+        double s[RUNS];
         fl_job_run(job);
         for (int i = 0; i < RUNS; i++) {
-            fl_pool_run(pool, FLUSH_BYTES >> 20, 1, flush_task, flush);
+            fl_pool_run(b->pool, FLUSH_BYTES >> 20, 1, flush_task, fl_buffer_data(b->flush));
             double start = fl_now();
             fl_job_run(job);
             s[i] = fl_now() - start;
         }
-        qsort(s, RUNS, sizeof *s, by_value);
-        double median = s[RUNS / 2];
-        char shape[FL_SHAPE_TEXT];
-        printf("%s\t%s\t%s\t%s\t%.1f\t%.0f\t%.2f\t%.1f\n", fl_ops[k->op]->name, from->name,
-               fl_tensor_shape_text(&call.in[0], shape),
-               k->bf16 || k->out_bf16 ? "bf16" : "f32", median * 1e6, 100 * (s[RUNS * 3 / 4] - s[RUNS / 4]) / median,
-               bytes / median * 1e-9, flops / median * 1e-9);
+        print_row(b, k, &call, s);
     }
     fl_job_free(job);
     for (int i = 0; i < FL_MAX_IN + FL_MAX_OUT; i++) fl_buffer_unref(held[i]);
@@ -176,22 +193,22 @@ static bool wanted(const char *name, int n, char **names) {
 
 int main(int argc, char **argv) {
     fl_err err = {0};
-    const fl_backend *backend = NULL;
+    bench b = {0};
     int threads = 0, at = 1;
     for (; at + 1 < argc && argv[at][0] == '-'; at += 2) {
         if (argv[at][1] == 't') threads = atoi(argv[at + 1]);
-        else if (argv[at][1] == 'b') backend = fl_backend_find(argv[at + 1]);
+        else if (argv[at][1] == 'b') b.backend = fl_backend_find(argv[at + 1]);
     }
-    fl_pool *pool;
-    fl_buffer *flush;
-    fl_status status = backend ? FL_OK : fl_backend_pick(&backend, &err);
-    if (status == FL_OK) status = fl_pool_new(&pool, threads, &err);
-    if (status == FL_OK) status = fl_buffer_new(&flush, FLUSH_BYTES, &err);
-    printf("op\tbackend\tshape\tformat\tus\tspread %%\tGB/s\tGFLOP/s\n");
+    fl_status status = b.backend ? FL_OK : fl_backend_pick(&b.backend, &err);
+    if (status == FL_OK) status = fl_pool_new(&b.pool, threads, &err);
+    if (status == FL_OK) status = fl_buffer_new(&b.flush, FLUSH_BYTES, &err);
+    if (status == FL_OK) status = fl_roof_measure(&b.roof, b.pool, 0.1, &err);
+    printf("op\tbackend\tshape\tformat\tus\tspread %%\tGB/s\tGFLOP/s\t%% of roof\n");
     for (size_t i = 0; i < sizeof cases / sizeof *cases && status == FL_OK; i++) {
-        if (!wanted(fl_ops[cases[i].op]->name, argc - at, argv + at)) continue;
-        status = time_case(&cases[i], backend, pool, fl_buffer_data(flush), &err);
+        if (wanted(fl_ops[cases[i].op]->name, argc - at, argv + at)) status = time_case(&b, &cases[i], &err);
     }
+    fl_buffer_unref(b.flush);
+    fl_pool_free(b.pool);
     if (status == FL_OK) return 0;
     fprintf(stderr, "bench_ops: %s\n", err.msg);
     return 1;
