@@ -309,7 +309,7 @@ int main(void) {
     if (fl_pool_new(&pools[0], 1, &err) != FL_OK || fl_pool_new(&pools[1], 3, &err) != FL_OK)
         return 1;
     head heads[] =
-        {{.dtype = FL_F32, .n = 1100, .v = 16000, .c = 4, .tolerance = 2e-5},  // two rounds
+        {{.dtype = FL_F32, .n = 1900, .v = 16000, .c = 2, .tolerance = 2e-5},  // two rounds
          {.dtype = FL_F32, .n = 290, .v = 777, .c = 70, .softcap = 3, .tolerance = 2e-5},
          {.dtype = FL_BF16, .n = 290, .v = 1030, .c = 96, .tolerance = 6e-3},
          {.dtype = FL_BF16, .n = 33, .v = 5000, .c = 33, .softcap = 5, .tolerance = 6e-3}};

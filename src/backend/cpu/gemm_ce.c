@@ -18,11 +18,12 @@
 
 #include "backend/cpu/kernels.h"
 
+/* E_BYTES holds 1024 rows of GPT-2's vocabulary: every further round reads and writes all of dw. */
 enum {
-    ROWS = 256 /* of a tile of logits */,
+    ROWS = 128,  // of a tile of logits
     SPANS = 16,
-    ADD = 16 /* rows a task */,
-    E_BYTES = 64 << 20
+    ADD = 16,  // rows a task
+    E_BYTES = 112 << 20
 };
 
 static int64_t imin(int64_t a, int64_t b) {
@@ -53,10 +54,14 @@ typedef struct {
     size_t workspace;  // bytes
 } head;
 
+/* `bytes` further; NULL stays NULL, as it is while only sizes are asked for. */
+static void *past(const void *base, size_t bytes) {
+    return base ? (char *)(uintptr_t)base + bytes : NULL;
+}
+
 /* The next `bytes` of the workspace, or of nothing when only its size is asked for. */
 static void *take(head *t, size_t bytes) {
-    char *base = t->call->workspace;
-    void *p = base ? base + t->workspace : NULL;
+    void *p = past(t->call->workspace, t->workspace);
     t->workspace += (size_t)round_up((int64_t)bytes, FLI_LINE);
     return p;
 }
@@ -82,7 +87,7 @@ static void lay_out(head *t) {
     if (!packed) t->own_w_t = take(t, bytes_w_t);
     if (!packed && t->grad) t->own_w = take(t, bytes_w);
     t->w_t = packed ? packed : t->own_w_t;
-    t->w = packed ? packed + bytes_w_t : t->own_w;
+    t->w = packed ? past(packed, bytes_w_t) : t->own_w;
     t->h.max = take(t, (size_t)(t->group * t->h.n_tiles) * sizeof(float));
     t->h.sum = take(t, (size_t)(t->group * t->h.n_tiles) * sizeof(float));
     t->h.at_target = take(t, (size_t)t->group * sizeof(float));
@@ -112,8 +117,8 @@ static head open_head(const fli_gemm_row *row, const fl_call *c, bool grad) {
 
 static fli_mat rows_of(const fl_tensor *t, int64_t r0) {
     const int64_t cols = fl_tensor_cols(t);
-    return (fli_mat){(const char *)t->data + (size_t)(r0 * cols) * fl_dtype_bytes(t->dtype),
-                     t->dtype, cols, 1};
+    return (fli_mat){past(t->data, (size_t)(r0 * cols) * fl_dtype_bytes(t->dtype)), t->dtype, cols,
+                     1};
 }
 
 static fli_mat transposed(fli_mat m) {
@@ -158,12 +163,12 @@ static int64_t row_blocks(const head *t) {
 }
 
 static fli_gemm logits_of(const head *t, int64_t r0, int64_t v0, float *z) {
-    const char *panels = t->w_t + (size_t)(v0 / t->e->nr) * fli_panel_bytes(t->e, t->c);
+    const size_t skipped = (size_t)(v0 / t->e->nr) * fli_panel_bytes(t->e, t->c);
     return (fli_gemm){.m = imin(ROWS, t->rows - r0),
                       .n = imin(FLI_CE_TILE, t->v - v0),
                       .k = t->c,
                       .a = rows_of(&t->call->in[0], t->r0 + r0),
-                      .panels = panels,
+                      .panels = past(t->w_t, skipped),
                       .alpha = 1.0f,
                       .c = z,
                       .c_dtype = FL_F32,
@@ -196,10 +201,10 @@ static fli_gemm dx_of(const head *t, int64_t v0, int64_t v1) {
                   .c_dtype = FL_F32,
                   .ldc = t->c,
                   .alpha = 1.0f,
-                  .panels = t->w + (size_t)(v0 * t->e->nr) * es,
+                  .panels = past(t->w, (size_t)(v0 * t->e->nr) * es),
                   .panel_k = t->v};
-    g.a = (fli_mat){(const char *)t->h.e + (size_t)v0 * es, t->e->dtype, t->h.lde, 1};
-    g.c = t->partial + span * t->group * t->c;
+    g.a = (fli_mat){past(t->h.e, (size_t)v0 * es), t->e->dtype, t->h.lde, 1};
+    g.c = past(t->partial, (size_t)(span * t->group * t->c) * sizeof(float));
     g.mc = round_up(imin(t->e->mc, t->rows), t->e->mr);
     g.nc = round_up(t->c, t->e->nr);
     return g;
@@ -215,8 +220,8 @@ static fli_gemm dw_of(const head *t, int64_t v0, int64_t v1) {
                   .alpha = 1.0f,
                   .panels = t->x_panels,
                   .accumulate = t->call->attr.accumulate || t->call->round > 0};
-    g.a = (fli_mat){(const char *)t->h.e + (size_t)v0 * es, t->e->dtype, 1, t->h.lde};
-    g.c = (float *)t->call->out[1].data + v0 * t->c;
+    g.a = (fli_mat){past(t->h.e, (size_t)v0 * es), t->e->dtype, 1, t->h.lde};
+    g.c = past(t->call->out[1].data, (size_t)(v0 * t->c) * sizeof(float));
     g.mc = round_up(imin(t->e->mc, v1 - v0), t->e->mr);
     g.nc = round_up(t->c, t->e->nr);
     return g;
