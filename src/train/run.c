@@ -7,7 +7,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "base/alloc.h"
+#include "backend/roof.h"
 #include "base/cpu.h"
 #include "base/log.h"
 #include "data/dataset.h"
@@ -230,6 +230,13 @@ static fl_status save_summary(const run *u, fl_err *err) {
     return s;
 }
 
+static fl_status measure_roof(const run *u, fl_dtype compute, double *flops, fl_err *err) {
+    fl_roof roof;
+    FL_TRY(fl_roof_measure(&roof, u->job->pool, 0.03, err));
+    *flops = compute == FL_BF16 ? roof.bf16_flops : roof.f32_flops;
+    return FL_OK;
+}
+
 static fl_status learn(run *u, fl_err *err) {
     const fl_objective *objective = fl_objective_find(u->r->objective);
     if (!objective) return fl_fail(err, FL_ERR_ARG, "objective: %s: there is no such objective", u->r->objective);
@@ -241,10 +248,10 @@ static fl_status learn(run *u, fl_err *err) {
                       .pool = u->job->pool,
                       .progress = u->job->progress,
                       .started = u->job->started,
-                      .roof_flops = u->job->roof_flops,
                       .sample = u->job->sample ? let_write : NULL,
                       .sample_ctx = u};
     FL_TRY(fl_recipe_train_opts(u->r, &t.opts, err));
+    FL_TRY(measure_roof(u, t.opts.compute, &t.roof_flops, err));
     FL_TRY(save_recipe(u, err));
     FL_TRY(fl_train(&t, &u->result.train, err));
     FL_TRY(save_summary(u, err));

@@ -22,7 +22,6 @@ typedef struct {
     fl_pool     *pool;      // NULL: the process pool
     fl_progress *progress;  // NULL: nobody is looking
     double       started;   // fl_now when the user pressed enter
-    double       roof_flops;
 
     /* Let the model write; NULL: no samples. The recipe says from what and how much. */
     fl_status (*sample)(void *ctx, fl_model *m, fl_text *out, fl_err *err);

@@ -102,8 +102,7 @@ static fl_status learn(tuning *u, fl_err *err) {
                       .val = u->val,
                       .dir = u->result.dir,
                       .pool = u->job->pool,
-                      .progress = u->job->progress,
-                      .roof_flops = u->job->roof_flops};
+                      .progress = u->job->progress};
     FL_TRY(fl_recipe_train_opts(u->r, &t.opts, err));
     FL_TRY(fl_dir_make(u->result.dir, err));
     FL_TRY(fl_path_join(recipe, u->result.dir, "recipe.yaml", err));

@@ -34,7 +34,6 @@ typedef struct {
     fl_recipe    *recipe;    // what is open is filled for tuning
     fl_pool      *pool;
     fl_progress  *progress;
-    double        roof_flops;
 } fl_tune_job;
 
 typedef struct {
