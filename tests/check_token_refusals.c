@@ -1,5 +1,5 @@
-/* check_token_refusals - what a tokenizer file may not say, and running out of memory while reading
- * and using one.
+/* check_token_refusals - what a tokenizer file may not say, what it must mean, and running out of
+ * memory while reading and using one.
  *
  * Every row must be refused with a message that names the field: an ignored one would give other
  * ids than the file's author has. */
@@ -82,6 +82,26 @@ static void check_rows(void) {
         CHECKF(strstr(err.msg, rows[i].want) && strstr(err.msg, "tokenizer.json"), "row %d: %s", i,
                err.msg);
     }
+}
+
+/* Of equal pairs the leftmost is merged first: in short pieces, and in long ones. */
+static void check_leftmost(void) {
+    enum { LONG = 301 };
+    static char text[LONG];
+    fl_tokenizer *t;
+    fl_err err = {0};
+    fl_ids ids = {0};
+    const char *path = put_changed("\"c\": 3}, \"merges\": [\"a b\"]",
+                                   "\"aa\": 3}, \"merges\": [\"a a\"]");
+    CHECKF(fl_tokenizer_load(&t, path, &err) == FL_OK, "%s", err.msg);
+    memset(text, 'a', sizeof text);
+    for (size_t n = 3; n <= LONG; n += LONG - 3) {
+        ids.n = 0;
+        CHECK(fl_encode(t, text, n, NULL, &ids, &err) == FL_OK && ids.n == n / 2 + 1);
+        for (size_t i = 0; i < ids.n; i++) CHECK(ids.id[i] == (i < n / 2 ? 3 : 0));
+    }
+    fl_ids_clear(&ids);
+    fl_tokenizer_free(t);
 }
 
 static void check_other_files(void) {
@@ -174,6 +194,7 @@ static void check_memory(const char *pattern, bool may_do_without) {
 int main(void) {
     folder_make();
     check_rows();
+    check_leftmost();
     check_other_files();
     check_runaway_pattern();
     check_memory("gpt2", false);

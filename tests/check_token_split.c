@@ -1,14 +1,19 @@
 /* check_token_split - every hand-written scanner cuts where PCRE2 does with the same pattern.
  *
+ * And every character is of the class that utf8proc's categories give it.
+ *
  * Catches: an alternative out of order, a run that stops or goes on wrongly, white space given to
- * the wrong side; on texts no one would write, which is where scanners differ. */
+ * the wrong side; on texts no one would write, which is where scanners differ; a run of the class
+ * table that begins one character late. */
 #include <stdio.h>
 #include <string.h>
+#include <utf8proc.h>
 
 #include "base/rng.h"
 #include "base/text.h"
 #include "check.h"
 #include "token/split.h"
+#include "token/unicode.h"
 
 enum { TEXTS = 4000, CHARS = 40, PATTERN_MAX = 1024 };
 
@@ -97,7 +102,35 @@ static void check_pattern(const fli_pattern *p) {
     fl_text_clear(&text);
 }
 
+/* The class a category stands for. */
+static unsigned class_of_category(utf8proc_category_t category) {
+    static const uint8_t classes[] =
+        {[UTF8PROC_CATEGORY_LU] = FLI_UPPER,  [UTF8PROC_CATEGORY_LT] = FLI_UPPER,
+         [UTF8PROC_CATEGORY_LL] = FLI_LOWER,  [UTF8PROC_CATEGORY_LM] = FLI_PLAIN,
+         [UTF8PROC_CATEGORY_LO] = FLI_PLAIN,  [UTF8PROC_CATEGORY_MN] = FLI_MARK,
+         [UTF8PROC_CATEGORY_MC] = FLI_MARK,   [UTF8PROC_CATEGORY_ME] = FLI_MARK,
+         [UTF8PROC_CATEGORY_ND] = FLI_NUMBER, [UTF8PROC_CATEGORY_NL] = FLI_NUMBER,
+         [UTF8PROC_CATEGORY_NO] = FLI_NUMBER, [UTF8PROC_CATEGORY_ZS] = FLI_SPACE,
+         [UTF8PROC_CATEGORY_ZL] = FLI_SPACE,  [UTF8PROC_CATEGORY_ZP] = FLI_SPACE,
+         [UTF8PROC_CATEGORY_CO] = 0};
+    return classes[category];
+}
+
+/* Characters that utf8proc's Unicode lacks may be in ours. White space among the controls is by
+ * name. */
+static void check_classes(void) {
+    fli_unicode_init();
+    for (int32_t c = 0; c < FLI_N_CHARS; c++) {
+        utf8proc_category_t category = utf8proc_category(c);
+        if (category == UTF8PROC_CATEGORY_CN) continue;
+        bool space = (c >= '\t' && c <= '\r') || c == 0x85;
+        unsigned want = space ? FLI_SPACE : class_of_category(category);
+        CHECKF(fli_class_of[c] == want, "U+%04X: %u, want %u", (unsigned)c, fli_class_of[c], want);
+    }
+}
+
 int main(void) {
+    check_classes();
     for (int i = 0; fli_pattern_row(i); i++) check_pattern(fli_pattern_row(i));
     return check_report();
 }
