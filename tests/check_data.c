@@ -327,6 +327,11 @@ static void check_reuse(void) {
     d = open_with(o, path, "reuse", NULL);
     CHECK(fl_dataset_was_reused(d));  // another time, the same bytes
     fl_dataset_free(d);
+    FILE *f = fopen(path, "r+b");  // as many bytes, another text
+    CHECK(f && fseek(f, 11, SEEK_SET) == 0 && fputc('Q', f) == 'Q' && fclose(f) == 0);
+    d = open_with(o, path, "reuse", NULL);
+    CHECK(!fl_dataset_was_reused(d));
+    fl_dataset_free(d);
     documents_put("reuse.jsonl", 0, 31);
     d = open_with(o, path, "reuse", NULL);
     CHECK(!fl_dataset_was_reused(d));
@@ -495,6 +500,31 @@ static void check_errors(void) {
     CHECKF(strstr(err.msg, "x.jsonl:2"), "%s", err.msg);
 }
 
+/* Memory that runs out at any point is an error, and everything is given back (the sanitizer looks). */
+static void check_memory(void) {
+    const char *path = documents_put("few.jsonl", 0, 25);
+    char dir[FL_PATH_MAX];
+    snprintf(dir, sizeof dir, "%s", folder_file("memory"));
+    fl_pool *pool;
+    CHECK(fl_pool_new(&pool, 1, NULL) == FL_OK);
+    fl_dataset_opts o = {.paths = &path, .n_paths = 1, .cache_dir = dir, .tokenizer = tok_eos, .pool = pool};
+    for (long n = 1;; n++) {
+        fl_dataset *d = NULL;
+        fl_source *s = NULL;
+        fl_err err = {0};
+        fl_alloc_fail_at(n);
+        fl_status st = fl_dataset_open(&d, &o, &err);
+        if (st == FL_OK) st = fl_train_source_new(&s, &(fl_mix_part){.dataset = d}, 1, &(fl_source_opts){.T = 9}, &err);
+        bool reached = fl_alloc_fail_at(0);
+        CHECKF(reached ? st == FL_ERR_NOMEM || st == FL_OK : st == FL_OK, "allocation %ld: %s", n, err.msg);
+        CHECK((st == FL_OK) == (s != NULL));
+        fl_source_close(s);
+        fl_dataset_free(d);
+        if (!reached) break;
+    }
+    fl_pool_free(pool);
+}
+
 int main(void) {
     folder_make();
     documents_make();
@@ -523,6 +553,7 @@ int main(void) {
     check_mixture();
     check_pieces();
     check_errors();
+    check_memory();
     for (int i = 0; i < N_DOCUMENTS; i++) fl_dealloc(document[i]);
     fl_tokenizer_free(tok_eos);
     fl_tokenizer_free(tok_both);

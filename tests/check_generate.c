@@ -111,7 +111,8 @@ static void check_stops(void) {
         }
     }
     CHECK(inside > 20);
-    const char *half[] = {"\x01\x02"};  // held back to the end, then given
+    char begun[8] = {text[whole.text.n - 1], 1, 2};  // begun at the very end: held back, then given
+    const char *half[] = {begun};
     fl_generate_opts o = warm;
     o.stop = half;
     o.n_stop = 1;
@@ -200,6 +201,27 @@ static void check_context(void) {
     fl_session_free(s);
 }
 
+/* Memory that runs out at any point is an error, and everything is given back (the sanitizer looks). */
+static void check_memory(void) {
+    for (long n = 1;; n++) {
+        fl_session *s = NULL;
+        fl_err err = {0};
+        fl_generate_result r;
+        fl_generate_opts o = {.max_tokens = 3, .logprobs = 2, .sampler = {.temperature = 1}};
+        fl_alloc_fail_at(n);
+        fl_status st = fl_session_new(&s, model, &(fl_session_opts){.compute = FL_COMPUTE_F32}, &err);
+        if (st == FL_OK) st = fl_generate(s, "The King", 8, &o, &r, &err);
+        bool reached = fl_alloc_fail_at(0);
+        CHECKF(st == (reached ? FL_ERR_NOMEM : FL_OK) || st == FL_OK, "allocation %ld: %s", n, err.msg);
+        if (st != FL_OK && s) {  // and the session is as good as new
+            st = fl_generate(s, "The King", 8, &o, &r, &err);
+            CHECKF(st == FL_OK, "after allocation %ld: %s", n, err.msg);
+        }
+        fl_session_free(s);
+        if (!reached) break;
+    }
+}
+
 int main(void) {
     fl_model *golden;
     fl_err err = {0};
@@ -218,6 +240,7 @@ int main(void) {
     check_repeat();
     check_eos();
     check_context();
+    check_memory();
     fl_model_free(model);
     fl_model_free(golden);
     return check_report();

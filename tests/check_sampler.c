@@ -1,8 +1,8 @@
 /* check_sampler - the filters against transformers' logits processors, the draws against their probabilities.
  *
  * Caught by it (each tried): top-p that leaves out the token that crosses the mass; a penalty applied twice for a
- * token that is there twice; min-p after the temperature; a draw that depends on the vocabulary's order; a window
- * that forgets to forget. */
+ * token that is there twice; min-p after the temperature; a draw that favours the likeliest; a window that
+ * forgets to forget. */
 #include <math.h>
 #include <string.h>
 

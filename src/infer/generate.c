@@ -210,12 +210,13 @@ fl_status fl_generate(fl_session *s, const char *prompt, size_t n, const fl_gene
     const fl_tokenizer *t = fl_session_model(s)->tokenizer;
     if (!t) return fl_fail(err, FL_ERR_ARG, "the model has no tokenizer: its folder lacks tokenizer.json");
     fl_ids ids = {0};
-    FL_TRY(fl_encode(t, prompt, n, &(fl_encode_opts){.add_special = true, .plain = o->plain}, &ids, err));
     int32_t begin = fl_tokenizer_bos(t) >= 0 ? fl_tokenizer_bos(t) : fl_tokenizer_eos(t);
-    fl_status st;
-    if (ids.n) st = fl_generate_ids(s, ids.id, (int64_t)ids.n, o, out, err);
-    else if (begin >= 0) st = fl_generate_ids(s, &begin, 1, o, out, err);
-    else st = fl_fail(err, FL_ERR_ARG, "an empty prompt, and the tokenizer has no token to begin a text with");
+    fl_status st = fl_encode(t, prompt, n, &(fl_encode_opts){.add_special = true, .plain = o->plain}, &ids, err);
+    const int32_t *prompt_ids = ids.n ? ids.id : &begin;
+    if (st == FL_OK && !ids.n && begin < 0) {
+        st = fl_fail(err, FL_ERR_ARG, "an empty prompt, and the tokenizer has no token to begin a text with");
+    }
+    if (st == FL_OK) st = fl_generate_ids(s, prompt_ids, ids.n ? (int64_t)ids.n : 1, o, out, err);
     fl_ids_clear(&ids);
     return st;
 }
