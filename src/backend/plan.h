@@ -79,6 +79,7 @@ const fl_backend *fli_backend_for(const fl_backend *from, fl_op_id op, const fl_
 struct fl_program;
 void fli_run_step(struct fl_program *p, fli_step *s);
 FL_MUST_USE fl_status fli_run_validated(struct fl_program *p, fli_step *s, fl_err *err);
+FL_MUST_USE fl_status fli_run_checked(struct fl_program *p, fli_step *s, fl_err *err);
 
 /* packs.c */
 typedef struct fli_pack fli_pack;
@@ -96,7 +97,7 @@ struct fl_program {
     fli_plan plan;
     fl_buffer *values, *scratch;
     fl_packs *packs;
-    bool owns_packs, validate, profile, accumulate;
+    bool owns_packs, validate, check_finite, profile, accumulate;
     uint64_t packs_epoch;  // of the copies as last refreshed
     fli_pack **pack;
     int n_packs;

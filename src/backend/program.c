@@ -115,7 +115,8 @@ fl_status fl_program_new(fl_program **out, fl_graph *g, const fl_program_opts *o
                       .backend = opts->backend,
                       .pool = opts->pool,
                       .packs = opts->packs,
-                      .validate = opts->validate || (validate && strcmp(validate, "1") == 0)};
+                      .validate = opts->validate || (validate && strcmp(validate, "1") == 0),
+                      .check_finite = validate && strcmp(validate, "nan") == 0};
     fl_arena_init(&p->arena, 256 << 10);
     const fl_status s = build(p, opts, err);
     if (s != FL_OK) {
@@ -207,6 +208,7 @@ fl_status fl_program_run(fl_program *p, bool accumulate, fl_err *err) {
         if (!s->kernel) continue;
         if (s->values) FL_TRY(s->values(&s->call, err));
         if (p->validate) FL_TRY(fli_run_validated(p, s, err));
+        else if (p->check_finite) FL_TRY(fli_run_checked(p, s, err));
         else if (p->profile) run_profiled(p, s);
         else fli_run_step(p, s);
     }

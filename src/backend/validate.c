@@ -1,5 +1,5 @@
 /* validate.c - FLEDGE_VALIDATE=1: every kernel beside the reference, on the numbers of the real
- * run.
+ * run; FLEDGE_VALIDATE=nan: only find the first kernel that makes something that is not a number.
  *
  * The reference runs first, on copies of whatever the kernel will overwrite. The first result
  * farther off than its operation allows ends the run with the node, the shape and the error. */
@@ -86,4 +86,20 @@ fl_status fli_run_validated(fl_program *p, fli_step *s, fl_err *err) {
     }
     for (int i = 0; i < c.n; i++) fl_buffer_unref(c.bytes[i]);
     return status;
+}
+
+fl_status fli_run_checked(fl_program *p, fli_step *s, fl_err *err) {
+    fli_run_step(p, s);
+    for (int k = 0; k < s->call.n_out; k++) {
+        const fl_tensor *out = &s->call.out[k];
+        if (!out->rank) continue;
+        for (int64_t i = 0, n = fl_tensor_count(out); i < n; i++) {
+            if (isfinite(fl_tensor_get(out, i))) continue;
+            char shape[FL_SHAPE_TEXT];
+            return fl_fail(err, FL_ERR_DEVICE, "node %d: %s of %s: out[%d] %s element %lld is %g", s->node,
+                           fli_step_op(&p->plan, s)->name, s->backend->name, k,
+                           fl_tensor_shape_text(out, shape), (long long)i, fl_tensor_get(out, i));
+        }
+    }
+    return FL_OK;
 }
