@@ -10,17 +10,19 @@ heldout=$here/data/tales-heldout.txt.zst
 run=runs/tales
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+number() { sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" | head -n 1; }
 bits() { awk -v out="$1" -v raw="$2" 'BEGIN { printf "%.3f", 8 * out / raw }'; }
 
 say "1. Train: tokenizer and model from 30 children's books, $budget on this machine"
-"$fledge" train "$text" --val "$heldout" --budget "$budget" --out "$run" --overwrite
+rm -rf "$run"
+"$fledge" train "$text" --val "$heldout" --budget "$budget" --out "$run" --sample-prompt "Once upon a time"
 
 say "2. Compare: how many bits does each byte of two unseen books cost?"
 raw=$(zstd -dc "$heldout" | wc -c)
 zstd19=$(zstd -dc "$heldout" | zstd -19 -c | wc -c)
 xz9=$(zstd -dc "$heldout" | xz -9e -c | wc -c)
-model=$("$fledge" eval perplexity "$run" "$heldout" --quiet --format '%bits_per_byte')
-bigram=$("$fledge" eval bigram "$run" "$heldout" --train "$text" --quiet --format '%bits_per_byte')
+model=$("$fledge" eval perplexity "$run" "$heldout" --json | number bits_per_byte)
+bigram=$("$fledge" eval bigram "$run" "$heldout" --train "$text" --json | number bits_per_byte)
 printf '  %-34s %s\n' "zstd -19" "$(bits "$zstd19" "$raw")" "xz -9e" "$(bits "$xz9" "$raw")" \
     "bigram model, same tokens" "$bigram" "the model just trained" "$model"
 

@@ -23,7 +23,7 @@ typedef struct {
     fl_recipe        *r;
     fl_run_result     result;
     fl_tokenizer     *tokenizer;  // the model's, once there is one
-    fl_dataset       *data;
+    fl_dataset       *data, *val_data;  // val_data: NULL when validation is a part of data
     fl_model         *model;
     fl_source        *train, *val;
 } run;
@@ -105,40 +105,60 @@ static fl_status open_tokenizer(run *u, fl_err *err) {
 
 /* ---- data ---- */
 
-static fl_status open_data(run *u, fl_err *err) {
+static fl_status open_texts(run *u, const fl_strings *text, double val_fraction, fl_dataset **out, fl_err *err) {
     static const char *const splits[] = {"auto", "document", "tail", "none"};
     char cache[FL_PATH_MAX];
     FL_TRY(fl_path_join(cache, u->result.dir, "data", err));
-    fl_dataset_opts o = {.paths = u->r->text.item,
-                         .n_paths = u->r->text.n,
+    fl_dataset_opts o = {.paths = text->item,
+                         .n_paths = text->n,
                          .corpus = {.text_field = u->r->text_field},
                          .tokenizer = u->tokenizer,
-                         .val_fraction = u->r->val_fraction,
+                         .val_fraction = val_fraction,
                          .cache_dir = cache,
                          .pool = u->job->pool,
                          .progress = u->job->progress};
     for (int i = 0; i < 4; i++)
         if (strcmp(u->r->split, splits[i]) == 0) o.split = (fl_split)i;
-    if (u->r->val_fraction <= 0) o.split = FL_SPLIT_NONE;
-    FL_TRY(fl_dataset_open(&u->data, &o, err));
+    if (val_fraction <= 0) o.split = FL_SPLIT_NONE;
+    return fl_dataset_open(out, &o, err);
+}
+
+static fl_status open_data(run *u, fl_err *err) {
+    const bool named = u->r->val.n > 0;
+    FL_TRY(open_texts(u, &u->r->text, named ? 0 : u->r->val_fraction, &u->data, err));
+    if (named) FL_TRY(open_texts(u, &u->r->val, 0, &u->val_data, err));
     u->result.pass_tokens = (double)fl_dataset_info(u->data, FL_PART_TRAIN)->n_pairs;
     return FL_OK;
 }
 
+/* What is validated on: all of its own text, or the part of the text that is held out. */
+static const fl_dataset *held_out(const run *u, fl_part *part) {
+    *part = u->val_data ? FL_PART_TRAIN : FL_PART_VAL;
+    return u->val_data ? u->val_data : u->data;
+}
+
+static double held_out_pairs(const run *u) {
+    fl_part part;
+    const fl_dataset *d = held_out(u, &part);
+    return (double)fl_dataset_info(d, part)->n_pairs;
+}
+
 static fl_status open_sources(run *u, fl_err *err) {
     static const char *const samplings[] = {"auto", "packed", "windows"};
-    const fl_mix_part part = {.dataset = u->data};
+    const fl_mix_part mix = {.dataset = u->data};
+    fl_part part;
+    const fl_dataset *val = held_out(u, &part);
     fl_source_opts o = {.T = u->r->seq_len,
                         .seed = (uint64_t)u->r->seed,
                         .cross_document_attention = u->r->cross_document_attention};
     for (int i = 0; i < 3; i++)
         if (strcmp(u->r->sampling, samplings[i]) == 0) o.sampling = (fl_sampling)i;
-    FL_TRY(fl_train_source_new(&u->train, &part, 1, &o, err));
-    if (fl_dataset_info(u->data, FL_PART_VAL)->n_pairs == 0) {
+    FL_TRY(fl_train_source_new(&u->train, &mix, 1, &o, err));
+    if (held_out_pairs(u) == 0) {
         fl_note("nothing is held out: there will be no validation");
         return FL_OK;
     }
-    return fl_pass_source_new(&u->val, u->data, FL_PART_VAL, &o, err);
+    return fl_pass_source_new(&u->val, val, part, &o, err);
 }
 
 /* ---- sizes ---- */
@@ -150,7 +170,7 @@ static fl_status choose(run *u, fl_err *err) {
     if (!isnan(u->r->budget) && !resumed) {
         const fl_budget_job b = {.recipe = u->r,
                                  .pass_tokens = u->result.pass_tokens,
-                                 .val_tokens = (double)fl_dataset_info(u->data, FL_PART_VAL)->n_pairs,
+                                 .val_tokens = held_out_pairs(u),
                                  .seconds_left = u->r->budget - (fl_now() - u->job->started),
                                  .samples = u->job->sample != NULL,
                                  .pool = u->job->pool,
@@ -283,6 +303,7 @@ fl_status fl_run(const fl_run_job *job, fl_run_result *out, fl_err *err) {
     fl_source_close(u.train);
     fl_source_close(u.val);
     fl_model_free(u.model);
+    fl_dataset_free(u.val_data);
     fl_dataset_free(u.data);
     fl_tokenizer_free(u.tokenizer);
     if (s == FL_OK) *out = u.result;
