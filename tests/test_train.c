@@ -211,7 +211,9 @@ static json_t *plans_of(const char *dir) {
 
 /* A run held to a time ends near it; resumed from an early checkpoint, it repeats the changes of plan it had made. */
 static void check_time(void) {
-    toy_run r = {.dir = folder_file("timed"), .opts = toy_opts(1000000)};
+    char dir[FL_PATH_MAX];
+    snprintf(dir, sizeof dir, "%s", folder_file("timed"));
+    toy_run r = {.dir = dir, .opts = toy_opts(1000000)};
     r.opts.seconds = 1;
     r.opts.eval_every = r.opts.save_every = 20;
     CHECK(toy_train(&r) == FL_OK && r.result.end == FL_TRAIN_FINISHED);

@@ -178,15 +178,23 @@ static void predict(candidate *c, const fl_budget_job *job, const fl_recipe *bas
     c->loss = fl_budget_loss(c->n_core, c->tokens, job->pass_tokens);
 }
 
+/* Seconds that measuring `next` would take, from the last one measured: two rounds of a step and a scoring. */
+static double measuring_time(const candidate *last, const candidate *next) {
+    return 2.5 * 8192 * last->times.micro * next->flops / last->flops;
+}
+
+/* Larger and larger sizes, as long as it stays a small part of the time. */
 static fl_status measure_some(candidate *m, int *n, const fl_budget_job *job, fl_err *err) {
     static const int64_t depths[MAX_MEASURED] = {1, 3, 6, 10};
-    const double seconds = fmin(2, 0.004 * job->seconds_left);
-    const int wanted = is_open(job->recipe) ? (job->seconds_left > 30 ? MAX_MEASURED : 3) : 1;
+    const double begun = fl_now(), allowed = fmin(10, 0.04 * job->seconds_left);
+    const int wanted = is_open(job->recipe) ? MAX_MEASURED : 1;
     fl_progress_begin(job->progress, "measuring", "sizes", wanted);
     for (*n = 0; *n < wanted; (*n)++) {
+        candidate *c = &m[*n];
         const int64_t depth = wanted == 1 ? 0 : depths[*n];
-        FL_TRY(describe(&m[*n], job->recipe, depth, fl_dial_width(depth), err));
-        FL_TRY(measure(&m[*n], seconds, job->pool, err));
+        FL_TRY(describe(c, job->recipe, depth, fl_dial_width(depth), err));
+        if (*n >= 2 && fl_now() - begun + measuring_time(c - 1, c) > allowed) break;
+        FL_TRY(measure(c, allowed / 16, job->pool, err));
         fl_progress_step(job->progress, *n + 1);
     }
     fl_progress_end(job->progress);
