@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/cpu.h"
@@ -298,6 +299,29 @@ static void check_pool(int n) {
     fl_dealloc(j);
 }
 
+/* Slow enough that a run which did not wait for the others would be seen to return too early. */
+static void slow_task(void *ctx, int64_t begin, int64_t end, int worker) {
+    job *j = ctx;
+    for (int64_t i = begin; i < end; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = worker ? 3000000 : 500000}, NULL);
+        atomic_fetch_add(&j->times[i], 1);
+    }
+}
+
+static void check_pool_waits(void) {
+    job *j = fl_alloc(sizeof *j);
+    memset(j, 0, sizeof *j);
+    CHECK(fl_pool_new(&j->pool, 3, NULL) == FL_OK);
+    int missing = 0;
+    for (int k = 1; k <= 20; k++) {
+        fl_pool_run(j->pool, 9, 1, slow_task, j);
+        for (int i = 0; i < 9; i++) missing += j->times[i] != k;
+    }
+    CHECKF(missing == 0, "%d tasks were not done when the run returned", missing);
+    fl_pool_free(j->pool);
+    fl_dealloc(j);
+}
+
 static void check_pool_size(void) {
     fl_pool *p = NULL;
     fl_err err = {0};
@@ -374,6 +398,7 @@ int main(void) {
     check_text();
     check_human();
     for (int n = 1; n <= 5; n += 2) check_pool(n);
+    check_pool_waits();
     check_pool_size();
     check_hash();
     check_log();
