@@ -122,9 +122,10 @@ static void run_panel(const slab *s, int64_t n, float *sums, int64_t ld, bool in
     const char *panel = (const char *)s->g->panels +
                         (size_t)(n / e->nr) *
                             fli_panel_bytes(e, s->g->panel_k ? s->g->panel_k : s->g->k);
-    for (int64_t k = s->k0; k < s->k1; k += e->kc) {
-        const int64_t depth = round_up(imin(e->kc, s->k1 - k), e->kr);
-        const bool add = k > 0 || (in_c && s->g->accumulate), last = k + e->kc >= s->g->k;
+    for (int64_t k = s->k0, next; k < s->k1; k = next) {
+        next = s->k1 - k <= e->kc * 3 / 2 ? s->k1 : k + e->kc;  // no short block at the end
+        const int64_t depth = round_up(next - k, e->kr);
+        const bool add = k > 0 || (in_c && s->g->accumulate), last = next == s->g->k;
         for (int64_t m = s->m0; m < s->m1; m += e->mr) {
             const char *a = s->a + (size_t)((m - s->m0) * s->lda + (k - s->k0)) * es;
             const int rows = (int)imin(e->mr, s->m1 - m);
@@ -170,13 +171,14 @@ void fli_gemm_one(const fli_engine *e, const fli_gemm *g, int64_t m0, int64_t m1
     }
 }
 
-/* Tiles run down the columns of C: neighbours share their panels of B. */
+/* Neighbouring tiles share their part of the larger operand, so that it comes from memory once. */
 void fli_gemm_run(const fli_engine *e, const fli_gemm *g, int64_t begin, int64_t end,
                   void *scratch) {
-    const int64_t down = ceil_div(g->m, g->mc);
+    const int64_t down = ceil_div(g->m, g->mc), across = ceil_div(g->n, g->nc);
     if (e->begin) e->begin();
     for (int64_t t = begin; t < end; t++) {
-        const int64_t m0 = t % down * g->mc, n0 = t / down * g->nc;
+        const int64_t m0 = (g->m > g->n ? t / across : t % down) * g->mc;
+        const int64_t n0 = (g->m > g->n ? t % across : t / down) * g->nc;
         fli_gemm_one(e, g, m0, imin(m0 + g->mc, g->m), n0, imin(n0 + g->nc, g->n), scratch);
     }
     if (e->end) e->end();
