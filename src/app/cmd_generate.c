@@ -85,8 +85,8 @@ static fl_status print_result(writer *w, int64_t index, const fl_generate_result
 
 static void note_figures(const fl_generate_result *r, int64_t context) {
     double fresh = (double)(r->n_prompt - r->n_reused), made = (double)r->n_generated;
-    fl_note("prompt %lld tokens, %.0f tok/s; generated %lld, %.1f tok/s; stopped: %s",
-            (long long)r->n_prompt, fresh / r->prompt_seconds, (long long)r->n_generated,
+    fl_note("read %.0f tokens in %.2f s (%.0f tok/s), wrote %.0f in %.2f s (%.1f tok/s); stopped: %s",
+            fresh, r->prompt_seconds, fresh / r->prompt_seconds, made, r->generate_seconds,
             made / r->generate_seconds, fl_finish_name(r->finish));
     if (r->finish == FL_FINISH_CONTEXT) {
         fl_note("the context of %lld tokens is full; --slide forgets the older half and goes on",

@@ -12,7 +12,8 @@
  * tokens (1, 4, 16, .. up to the chunk), and what is fed is cut into those. The cache is one block per layer,
  * (1, S, K, D) keys and values; S doubles as the text grows, up to the context.
  *
- * A session belongs to one thread; sessions of one model may run in different threads. The model must outlive it. */
+ * A session belongs to one thread; sessions of one model may run in different threads, each with a pool of its
+ * own. The model must outlive it. */
 #ifndef FL_INFER_SESSION_H
 #define FL_INFER_SESSION_H
 
