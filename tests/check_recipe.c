@@ -1,5 +1,6 @@
-/* check_recipe - settings from files and flags: names, aliases, types, mistakes, and back to a file; and what the dial
- * makes of them. Catches: a silent unknown field, a default that does not parse, a lost line number. */
+/* check_recipe - settings from files and flags: names, aliases, types, mistakes, and back to a
+ * file; and what the dial makes of them. Catches: a silent unknown field, a default that does not
+ * parse, a lost line number. */
 #include <math.h>
 #include <string.h>
 
@@ -17,9 +18,11 @@ static fl_recipe *fresh(void) {
 static void check_files(void) {
     fl_recipe *r = fresh();
     fl_err err = {0};
-    const char *path = folder_puts("a.yaml", "text: [one.txt, two.txt]\nlearning_rate: 3e-4\nper_device_train_batch_size: 4\n"
-                                             "budget: 10m\nparams: 5M\nresume_from_checkpoint: true\nlr_scheduler: cosine\n"
-                                             "tokens: null\n");
+    const char *path = folder_puts(
+        "a.yaml",
+        "text: [one.txt, two.txt]\nlearning_rate: 3e-4\nper_device_train_batch_size: 4\n"
+        "budget: 10m\nparams: 5M\nresume_from_checkpoint: true\nlr_scheduler: cosine\n"
+        "tokens: null\n");
     CHECKF(fl_recipe_load(r, path, &err) == FL_OK, "%s", err.msg);
     CHECK(r->text.n == 2 && strcmp(r->text.item[1], "two.txt") == 0);
     CHECK(r->lr == 3e-4 && r->batch_size == 4 && r->budget == 600 && r->params == 5e6 && r->resume);
@@ -29,7 +32,8 @@ static void check_files(void) {
     CHECKF(fl_recipe_save(r, back, &err) == FL_OK, "%s", err.msg);
     fl_recipe *again = fresh();
     CHECKF(fl_recipe_load(again, back, &err) == FL_OK, "%s", err.msg);
-    CHECK(again->lr == r->lr && again->budget == r->budget && again->text.n == 2 && again->beta2 == 0.95);
+    CHECK(again->lr == r->lr && again->budget == r->budget && again->text.n == 2 &&
+          again->beta2 == 0.95);
     fl_recipe_free(again);
     fl_recipe_free(r);
 }
@@ -38,9 +42,11 @@ static void check_mistakes(void) {
     static const struct {
         const char *yaml, *says;
     } cases[] = {
-        {"lr: 1\nbatchsize: 4\n", ":2: batchsize: there is no such setting; did you mean batch-size?"},
+        {"lr: 1\nbatchsize: 4\n",
+         ":2: batchsize: there is no such setting; did you mean batch-size?"},
         {"lr: fast\n", ":1: lr: fast: expected a number"},
-        {"\n\nschedule: cosin\n", ":3: schedule: cosin: expected one of cosine|wsd|linear|constant"},
+        {"\n\nschedule: cosin\n",
+         ":3: schedule: cosin: expected one of cosine|wsd|linear|constant"},
         {"resume: maybe\n", "expected true or false"},
         {"depth: 2.5\n", "expected an integer"},
         {"depth: [1, 2]\n", "expected an integer"},
@@ -53,16 +59,19 @@ static void check_mistakes(void) {
         fl_recipe *r = fresh();
         fl_err err = {0};
         const char *path = folder_puts("bad.yaml", cases[i].yaml);
-        CHECKF(fl_recipe_load(r, path, &err) != FL_OK && strstr(err.msg, cases[i].says), "'%s' said: %s", cases[i].yaml,
-               err.msg);
+        CHECKF(fl_recipe_load(r, path, &err) != FL_OK && strstr(err.msg, cases[i].says),
+               "'%s' said: %s", cases[i].yaml, err.msg);
         fl_recipe_free(r);
     }
 }
 
 static void check_sense(void) {
-    static const char *const wrong[][4] = {{"depth", "0", NULL}, {"depth", "4", "params", "5M"},
-                                           {"steps", "9", "epochs", "2"}, {"beta2", "1", NULL},
-                                           {"val-fraction", "-1", NULL}, {"vocab-size", "100", NULL}};
+    static const char *const wrong[][4] = {{"depth", "0", NULL},
+                                           {"depth", "4", "params", "5M"},
+                                           {"steps", "9", "epochs", "2"},
+                                           {"beta2", "1", NULL},
+                                           {"val-fraction", "-1", NULL},
+                                           {"vocab-size", "100", NULL}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         fl_recipe *r = fresh();
         fl_err err = {0};
@@ -85,7 +94,8 @@ static void check_dial(void) {
         CHECKF(fl_recipe_config(r, -1, -1, &c, &err) == FL_OK, "%s", err.msg);
         fl_dial_run(r, (double)fl_config_count(&c), 1e6);
         CHECKF(fl_recipe_train_opts(r, &o, &err) == FL_OK, "%s", err.msg);
-        CHECK(o.steps > 0 && o.batch_size > 0 && o.accumulation > 0 && o.optimizer.lr > 0 && o.schedule.warmup < 1);
+        CHECK(o.steps > 0 && o.batch_size > 0 && o.accumulation > 0 && o.optimizer.lr > 0 &&
+              o.schedule.warmup < 1);
         CHECK(r->width % r->heads == 0);
         fl_config_clear(&c);
         fl_recipe_free(r);
@@ -95,7 +105,8 @@ static void check_dial(void) {
     r->vocab_size = 4096;
     fl_config c;
     CHECK(fl_dial_model(r, &err) == FL_OK && fl_recipe_config(r, -1, -1, &c, &err) == FL_OK);
-    CHECKF(fabs(log((double)fl_config_count(&c) / 5e6)) < 0.35, "asked for 5M, got %g", (double)fl_config_count(&c));
+    CHECKF(fabs(log((double)fl_config_count(&c) / 5e6)) < 0.35, "asked for 5M, got %g",
+           (double)fl_config_count(&c));
     fl_config_clear(&c);
     fl_recipe_free(r);
     CHECK(fl_dial_vocab(1e3) == 512 && fl_dial_vocab(4e6) == 4096 && fl_dial_vocab(1e15) == 65536);

@@ -1,8 +1,10 @@
-/* test_train - the trainer keeps its word: the same bytes at any thread count, after any number of kill -9, after an
- * interrupt; accumulation is the big batch; a full disk loses nothing; what is not a number is skipped, then refused.
+/* test_train - the trainer keeps its word: the same bytes at any thread count, after any number of
+ * kill -9, after an interrupt; accumulation is the big batch; a full disk loses nothing; what is
+ * not a number is skipped, then refused.
  *
- * Catches: state missing from a checkpoint (guard, momentum, data position, update count), a log not cut back, a
- * partial folder taken for a checkpoint, the loss normalised per micro-batch, a validation that moves the data. */
+ * Catches: state missing from a checkpoint (guard, momentum, data position, update count), a log
+ * not cut back, a partial folder taken for a checkpoint, the loss normalised per micro-batch, a
+ * validation that moves the data. */
 #include <math.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -20,8 +22,9 @@
 static bool same_file(const char *a, const char *b, const char *name) {
     char pa[FL_PATH_MAX], pb[FL_PATH_MAX];
     fl_map ma = {0}, mb = {0};
-    bool same = fl_path_join(pa, a, name, NULL) == FL_OK && fl_path_join(pb, b, name, NULL) == FL_OK &&
-                fl_map_open(&ma, pa, NULL) == FL_OK && fl_map_open(&mb, pb, NULL) == FL_OK;
+    bool same = fl_path_join(pa, a, name, NULL) == FL_OK &&
+                fl_path_join(pb, b, name, NULL) == FL_OK && fl_map_open(&ma, pa, NULL) == FL_OK &&
+                fl_map_open(&mb, pb, NULL) == FL_OK;
     same = same && ma.bytes == mb.bytes && memcmp(ma.data, mb.data, ma.bytes) == 0;
     fl_map_close(&ma);
     fl_map_close(&mb);
@@ -48,7 +51,8 @@ static void check_log(const char *dir, int steps) {
     CHECK(fl_lines_read(&lines, path, INT64_MAX, NULL) == FL_OK);
     CHECKF((int)json_array_size(lines) == steps, "%s: %d lines", path, (int)json_array_size(lines));
     for (int i = 0; i < (int)json_array_size(lines); i++)
-        CHECK(json_integer_value(json_object_get(json_array_get(lines, (size_t)i), "step")) == i + 1);
+        CHECK(json_integer_value(json_object_get(json_array_get(lines, (size_t)i), "step")) ==
+              i + 1);
     json_decref(lines);
 }
 
@@ -67,7 +71,8 @@ static fl_status run_in(const char *name, int steps, int threads, bool resume) {
 static void check_threads(void) {
     CHECK(run_in("one", STEPS, 1, false) == FL_OK);
     CHECK(run_in("two", STEPS, 2, false) == FL_OK);
-    for (int step = 4; step < STEPS; step += 4) check_same(checkpoint("one", step), checkpoint("two", step), "model.safetensors");
+    for (int step = 4; step < STEPS; step += 4)
+        check_same(checkpoint("one", step), checkpoint("two", step), "model.safetensors");
     check_same(checkpoint("one", STEPS), checkpoint("two", STEPS), "model.safetensors");
     check_log("one", STEPS);
     CHECK(same_file(folder_file("one/latest"), checkpoint("one", STEPS), "config.json"));
@@ -100,7 +105,9 @@ static fl_status interrupt_soon(fl_train_job *job, fl_err *err) {
 }
 
 static void check_interrupt(void) {
-    toy_run r = {.dir = folder_file("interrupted"), .opts = toy_opts(STEPS), .tweak = interrupt_soon};
+    toy_run r = {.dir = folder_file("interrupted"),
+                 .opts = toy_opts(STEPS),
+                 .tweak = interrupt_soon};
     CHECK(toy_train(&r) == FL_OK && r.result.end == FL_TRAIN_INTERRUPTED && r.result.step == 1);
     fl_interrupt_reset();
     CHECK(run_in("interrupted", STEPS, 1, true) == FL_OK);
@@ -133,8 +140,12 @@ static void check_disk(void) {
 /* The gradients of eight rows in micro-batches of B, in one array. */
 static float *gradients(int64_t B, double *loss, int64_t *count) {
     fl_model *m = toy_model();
-    const fl_stepper_opts so = {.model = m, .objective = fl_objective_find("next_token"),
-                                .optimizer = toy_opts(1).optimizer, .B = B, .T = TOY_T, .no_scoring = true};
+    const fl_stepper_opts so = {.model = m,
+                                .objective = fl_objective_find("next_token"),
+                                .optimizer = toy_opts(1).optimizer,
+                                .B = B,
+                                .T = TOY_T,
+                                .no_scoring = true};
     toy_source source = {.base = {.row = &toy_rows}};
     fl_stepper *s = NULL;
     fl_batch b = {0};
@@ -190,13 +201,16 @@ static void check_ends(void) {
     CHECK(toy_train(&nan) == FL_ERR_ARG && strstr(nan.err.msg, "diverged"));
     toy_run early = {.dir = folder_file("early"), .opts = toy_opts(STEPS)};
     early.opts.stop_at_val_loss = 100;
-    CHECK(toy_train(&early) == FL_OK && early.result.end == FL_TRAIN_REACHED && early.result.step == 3);
+    CHECK(toy_train(&early) == FL_OK && early.result.end == FL_TRAIN_REACHED &&
+          early.result.step == 3);
     CHECK(fl_path_is_dir(checkpoint("early", 3)));
     toy_run learns = {.dir = folder_file("learns"), .opts = toy_opts(120)};
     learns.opts.save_every = 0;
     CHECK(toy_train(&learns) == FL_OK);
-    CHECKF(learns.result.val_loss < 2.5, "held-out loss %.3f of ln 64 = 4.16", learns.result.val_loss);
-    CHECKF(fabs(learns.result.val_bpb - learns.result.val_loss / log(2) / 2) < 1e-9, "two bytes a token");
+    CHECKF(learns.result.val_loss < 2.5, "held-out loss %.3f of ln 64 = 4.16",
+           learns.result.val_loss);
+    CHECKF(fabs(learns.result.val_bpb - learns.result.val_loss / log(2) / 2) < 1e-9,
+           "two bytes a token");
 }
 
 /* ---- time ---- */
@@ -209,7 +223,8 @@ static json_t *plans_of(const char *dir) {
     return lines;
 }
 
-/* A run held to a time ends near it; resumed from an early checkpoint, it repeats the changes of plan it had made. */
+/* A run held to a time ends near it; resumed from an early checkpoint, it repeats the changes of
+ * plan it had made. */
 static void check_time(void) {
     char dir[FL_PATH_MAX];
     snprintf(dir, sizeof dir, "%s", folder_file("timed"));
@@ -228,7 +243,8 @@ static void check_time(void) {
     CHECK(toy_train(&r) == FL_OK);
     json_t *after = plans_of("timed");
     for (size_t i = 0; i < json_array_size(before); i++)
-        CHECKF(json_equal(json_array_get(before, i), json_array_get(after, i)), "change of plan %d", (int)i);
+        CHECKF(json_equal(json_array_get(before, i), json_array_get(after, i)), "change of plan %d",
+               (int)i);
     const json_t *last = json_array_get(before, json_array_size(before) - 1);
     CHECK(r.result.step > json_integer_value(json_object_get(last, "step")));
     json_decref(before);
@@ -254,14 +270,17 @@ static fl_status adapt_and_interrupt(fl_train_job *job, fl_err *err) {
 static void check_lora(void) {
     toy_run whole = {.dir = folder_file("lora"), .opts = toy_opts(9), .tweak = adapt};
     CHECKF(toy_train(&whole) == FL_OK, "%s", whole.err.msg);
-    toy_run part = {.dir = folder_file("lora-resumed"), .opts = toy_opts(9), .tweak = adapt_and_interrupt};
+    toy_run part = {.dir = folder_file("lora-resumed"),
+                    .opts = toy_opts(9),
+                    .tweak = adapt_and_interrupt};
     CHECKF(toy_train(&part) == FL_OK && part.result.step == 1, "%s", part.err.msg);
     fl_interrupt_reset();
     part.tweak = adapt;
     part.opts.resume = true;
     CHECKF(toy_train(&part) == FL_OK, "%s", part.err.msg);
     CHECK(!fl_path_exists(folder_file("lora/latest/model.safetensors")));
-    check_same(folder_file("lora/latest"), folder_file("lora-resumed/latest"), "adapter_model.safetensors");
+    check_same(folder_file("lora/latest"), folder_file("lora-resumed/latest"),
+               "adapter_model.safetensors");
 }
 
 int main(void) {

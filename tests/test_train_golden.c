@@ -1,7 +1,7 @@
 /* test_train_golden - twenty AdamW steps against torch, and Muon's update against its publication
- * (tests/peers/train_goldens.py). Catches: a wrong bias correction, decay on norms or embeddings, clipping after the
- * division instead of before, a schedule off by a step, momentum without Nesterov, a wrong Newton-Schulz coefficient,
- * a scale that forgets tall matrices. */
+ * (tests/peers/train_goldens.py). Catches: a wrong bias correction, decay on norms or embeddings,
+ * clipping after the division instead of before, a schedule off by a step, momentum without
+ * Nesterov, a wrong Newton-Schulz coefficient, a scale that forgets tall matrices. */
 #include <math.h>
 #include <string.h>
 
@@ -48,14 +48,23 @@ static void fill(fl_batch *b, const fl_tensor *tokens, int step) {
 }
 
 static void check_adamw(const char *name) {
-    const fl_tensor *tokens = golden("adamw", name, ".tokens"), *losses = golden("adamw", name, ".losses"),
+    const fl_tensor *tokens = golden("adamw", name, ".tokens"),
+                    *losses = golden("adamw", name, ".losses"),
                     *norms = golden("adamw", name, ".norms");
-    const fl_schedule_opts schedule = {.row = fl_schedule_find("cosine"), .warmup = (double)WARMUP / STEPS, .final = 0.1};
+    const fl_schedule_opts schedule = {.row = fl_schedule_find("cosine"),
+                                       .warmup = (double)WARMUP / STEPS,
+                                       .final = 0.1};
     const fl_stepper_opts so = {.model = load(name),
                                 .objective = fl_objective_find("next_token"),
-                                .optimizer = {.name = "adamw", .lr = 3e-3, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8,
+                                .optimizer = {.name = "adamw",
+                                              .lr = 3e-3,
+                                              .beta1 = 0.9,
+                                              .beta2 = 0.95,
+                                              .eps = 1e-8,
                                               .weight_decay = 0.1},
-                                .B = B, .T = T, .no_scoring = true};
+                                .B = B,
+                                .T = T,
+                                .no_scoring = true};
     fl_stepper *s = NULL;
     fl_batch b = {0};
     fl_err err = {0};
@@ -68,8 +77,10 @@ static void check_adamw(const char *name) {
         if (st == FL_OK) st = fl_stepper_grad_norm(s, &norm, &err);
         sum /= b.n_targets, norm /= b.n_targets;
         const double want = fl_tensor_get(losses, i), want_norm = fl_tensor_get(norms, i);
-        CHECKF(fabs(sum - want) < 1e-4, "%s step %d: loss %.6f, torch has %.6f", name, i, sum, want);
-        CHECKF(fabs(norm - want_norm) < 1e-3 * want_norm, "%s step %d: norm %.6f, torch has %.6f", name, i, norm, want_norm);
+        CHECKF(fabs(sum - want) < 1e-4, "%s step %d: loss %.6f, torch has %.6f", name, i, sum,
+               want);
+        CHECKF(fabs(norm - want_norm) < 1e-3 * want_norm, "%s step %d: norm %.6f, torch has %.6f",
+               name, i, norm, want_norm);
         const double factor = fl_schedule_factor(&schedule, (double)i / STEPS, 1.0 / STEPS);
         // torch adds 1e-6 to the norm it divides by
         const double clip = norm > 1 ? 1 / (norm + 1e-6) : 1;
@@ -84,7 +95,8 @@ static void check_adamw(const char *name) {
 /* ---- Muon ---- */
 
 /* Three steps of gradients grad[i] cos(0.37 t i) on every parameter. */
-static fl_status three_steps(fl_model *m, fl_optimizer *o, const fl_safetensors *grads, fl_err *err) {
+static fl_status three_steps(fl_model *m, fl_optimizer *o, const fl_safetensors *grads,
+                             fl_err *err) {
     for (int t = 0; t < 3; t++) {
         for (int k = 0; k < m->n_params; k++) {
             const fl_param *p = &m->param[k];
@@ -123,24 +135,30 @@ static double published_loss(const char *name) {
 }
 
 static void check_muon(fl_dtype compute) {
-    static const char *const names[] = {"self_attn.q_proj", "self_attn.k_proj", "mlp.gate_proj", "mlp.down_proj"};
-    const fl_optimizer_opts opts = {.name = "muon", .muon_lr = 1, .momentum = 0.95, .compute = compute};
+    static const char *const names[] = {"self_attn.q_proj", "self_attn.k_proj", "mlp.gate_proj",
+                                        "mlp.down_proj"};
+    const fl_optimizer_opts opts = {.name = "muon",
+                                    .muon_lr = 1,
+                                    .momentum = 0.95,
+                                    .compute = compute};
     fl_model *m = load("qwen3"), *start = load("qwen3");
     fl_safetensors *grads = NULL;
     fl_optimizer *o = NULL;
     fl_err err = {0};
     fl_status s = fl_model_grads_new(m, &err);
-    if (s == FL_OK) s = fl_safetensors_open(&grads, FL_TEST_DATA "/golden/qwen3/golden.safetensors", &err);
+    if (s == FL_OK)
+        s = fl_safetensors_open(&grads, FL_TEST_DATA "/golden/qwen3/golden.safetensors", &err);
     if (s == FL_OK) s = fl_optimizer_new(&o, m, &opts, &err);
     if (s == FL_OK) s = three_steps(m, o, grads, &err);
     CHECKF(s == FL_OK, "%s", err.msg);
     for (int i = 0; i < 4 && s == FL_OK; i++) {
         char name[128];
         snprintf(name, sizeof name, "model.layers.0.%s.weight", names[i]);
-        const double e = error(fl_model_param(start, name)->data.data, fl_model_param(m, name)->data.data,
-                               golden("muon.f32", name, ""));
+        const double e = error(fl_model_param(start, name)->data.data,
+                               fl_model_param(m, name)->data.data, golden("muon.f32", name, ""));
         const double most = compute == FL_F32 ? 1e-3 : 1.5 * published_loss(name);
-        CHECKF(e < most, "%s in %s: off by %.2g, may be %.2g", name, fl_dtype_name(compute), e, most);
+        CHECKF(e < most, "%s in %s: off by %.2g, may be %.2g", name, fl_dtype_name(compute), e,
+               most);
     }
     fl_optimizer_free(o);
     fl_safetensors_close(grads);
@@ -150,7 +168,8 @@ static void check_muon(fl_dtype compute) {
 
 int main(void) {
     fl_err err = {0};
-    const fl_status s = fl_safetensors_open(&goldens, FL_TEST_DATA "/golden/train.safetensors", &err);
+    const fl_status s = fl_safetensors_open(&goldens, FL_TEST_DATA "/golden/train.safetensors",
+                                            &err);
     CHECKF(s == FL_OK, "%s", err.msg);
     if (s == FL_OK) {
         check_adamw("qwen3");

@@ -1,7 +1,7 @@
 /* toy_train.h - a tiny model and an endless made-up text, for tests of the trainer.
  *
- * Row r is a pure function of r: tokens that mostly follow a fixed permutation, so there is something to learn, in
- * two documents. */
+ * Row r is a pure function of r: tokens that mostly follow a fixed permutation, so there is
+ * something to learn, in two documents. */
 #ifndef FL_TESTS_TOY_TRAIN_H
 #define FL_TESTS_TOY_TRAIN_H
 
@@ -45,7 +45,8 @@ static inline fl_status toy_fill(fl_source *s, fl_batch *b, fl_err *err) {
     for (int64_t i = 0; i < b->B; i++) {
         toy_row(b, i, t->row + (t->rows ? 1000000 : 0));
         const bool over = t->rows && t->row >= t->rows;
-        for (int64_t k = 0; over && k < b->T; k++) b->targets[i * b->T + k] = -1, b->weight[i * b->T + k] = 0;
+        for (int64_t k = 0; over && k < b->T; k++)
+            b->targets[i * b->T + k] = -1, b->weight[i * b->T + k] = 0;
         b->n_targets += over ? 0 : (double)b->T;
         t->row++;
     }
@@ -68,24 +69,50 @@ static inline void toy_close(fl_source *s) {
 static const fl_source_row toy_rows = {toy_fill, toy_position, toy_seek, toy_close};
 
 static inline fl_model *toy_model(void) {
-    fl_config c = {.arch = fl_arch_find("qwen3"), .vocab_size = TOY_VOCAB, .hidden_size = 32, .intermediate_size = 48,
-                   .num_hidden_layers = 2, .num_attention_heads = 2, .num_key_value_heads = 1, .head_dim = 16,
-                   .max_position_embeddings = TOY_T, .rope_theta = 1e4, .norm_eps = 1e-6, .bos_token_id = -1,
+    fl_config c = {.arch = fl_arch_find("qwen3"),
+                   .vocab_size = TOY_VOCAB,
+                   .hidden_size = 32,
+                   .intermediate_size = 48,
+                   .num_hidden_layers = 2,
+                   .num_attention_heads = 2,
+                   .num_key_value_heads = 1,
+                   .head_dim = 16,
+                   .max_position_embeddings = TOY_T,
+                   .rope_theta = 1e4,
+                   .norm_eps = 1e-6,
+                   .bos_token_id = -1,
                    .eos_token_id = -1};
     fl_model *m = NULL;
     fl_err err = {0};
-    const fl_status s = fl_config_complete(&c, &err) == FL_OK ? fl_model_new(&m, &c, 5, &err) : FL_ERR_ARG;
+    const fl_status s = fl_config_complete(&c, &err) == FL_OK ? fl_model_new(&m, &c, 5, &err)
+                                                              : FL_ERR_ARG;
     CHECKF(s == FL_OK, "%s", err.msg);
     if (!m) exit(EXIT_FAILURE);
     return m;
 }
 
 static inline fl_train_opts toy_opts(int64_t steps) {
-    return (fl_train_opts){.steps = steps, .batch_size = 4, .seq_len = TOY_T, .accumulation = 2,
-                           .optimizer = {.name = "muon", .lr = 3e-3, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8,
-                                         .weight_decay = 0.1, .muon_lr = 0.02, .momentum = 0.95},
-                           .schedule = {.row = fl_schedule_find("wsd"), .warmup = 0.1, .final = 0.1, .decay = 0.4},
-                           .clip = 1, .compute = FL_BF16, .spike_sigma = 8, .spike_most = 5, .eval_every = 3,
+    return (fl_train_opts){.steps = steps,
+                           .batch_size = 4,
+                           .seq_len = TOY_T,
+                           .accumulation = 2,
+                           .optimizer = {.name = "muon",
+                                         .lr = 3e-3,
+                                         .beta1 = 0.9,
+                                         .beta2 = 0.95,
+                                         .eps = 1e-8,
+                                         .weight_decay = 0.1,
+                                         .muon_lr = 0.02,
+                                         .momentum = 0.95},
+                           .schedule = {.row = fl_schedule_find("wsd"),
+                                        .warmup = 0.1,
+                                        .final = 0.1,
+                                        .decay = 0.4},
+                           .clip = 1,
+                           .compute = FL_BF16,
+                           .spike_sigma = 8,
+                           .spike_most = 5,
+                           .eval_every = 3,
                            .save_every = 4};
 }
 
@@ -104,8 +131,13 @@ static inline fl_status toy_train(toy_run *r) {
     fl_pool *pool = NULL;
     fl_model *m = toy_model();
     fl_status s = fl_pool_new(&pool, r->threads ? r->threads : 1, &r->err);
-    fl_train_job job = {.model = m, .objective = fl_objective_find("next_token"), .train = &train.base,
-                        .val = &val.base, .dir = r->dir, .opts = r->opts, .pool = pool};
+    fl_train_job job = {.model = m,
+                        .objective = fl_objective_find("next_token"),
+                        .train = &train.base,
+                        .val = &val.base,
+                        .dir = r->dir,
+                        .opts = r->opts,
+                        .pool = pool};
     if (s == FL_OK && r->tweak) s = r->tweak(&job, &r->err);
     if (s == FL_OK) s = fl_train(&job, &r->result, &r->err);
     fl_model_free(m);

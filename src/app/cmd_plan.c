@@ -18,7 +18,8 @@ static fl_status text_bytes(const fl_recipe *r, double *out, fl_err *err) {
     fl_corpus *c;
     *out = 0;
     if (r->text.n == 0) return FL_OK;
-    FL_TRY(fl_corpus_open(&c, r->text.item, r->text.n, &(fl_corpus_opts){.text_field = r->text_field}, err));
+    FL_TRY(fl_corpus_open(&c, r->text.item, r->text.n,
+                          &(fl_corpus_opts){.text_field = r->text_field}, err));
     for (int i = 0; i < fl_corpus_n_files(c); i++) {
         const char *f = fl_corpus_file(c, i);
         const bool packed = fl_path_has_suffix(f, ".gz") || fl_path_has_suffix(f, ".zst");
@@ -31,8 +32,8 @@ static fl_status text_bytes(const fl_recipe *r, double *out, fl_err *err) {
 typedef enum { ROW_COUNT, ROW_BYTES, ROW_SECONDS } row_kind;
 typedef struct {
     const char *name, *key;
-    row_kind    kind;
-    double      value;
+    row_kind kind;
+    double value;
 } row;
 
 enum { MAX_ROWS = 20 };
@@ -61,10 +62,11 @@ static int list(row *rows, const fl_plan *p) {
 }
 
 static void print_text(const fl_recipe *r, const row *rows, int n) {
-    printf("%-18s %s, %lld layers of %lld channels, %lld heads, vocabulary %lld\n", "model", r->arch, (long long)r->depth,
-           (long long)r->width, (long long)r->heads, (long long)r->vocab_size);
-    printf("%-18s %lld x %lld x %lld tokens\n", "step", (long long)r->accumulation, (long long)r->batch_size,
-           (long long)r->seq_len);
+    printf("%-18s %s, %lld layers of %lld channels, %lld heads, vocabulary %lld\n", "model",
+           r->arch, (long long)r->depth, (long long)r->width, (long long)r->heads,
+           (long long)r->vocab_size);
+    printf("%-18s %lld x %lld x %lld tokens\n", "step", (long long)r->accumulation,
+           (long long)r->batch_size, (long long)r->seq_len);
     for (int i = 0; i < n; i++) {
         char text[FL_HUMAN];
         if (rows[i].kind == ROW_COUNT) fl_human_count(rows[i].value, text);
@@ -90,7 +92,9 @@ static fl_status plan(const app_args *a, fl_recipe *r, fl_err *err) {
     row rows[MAX_ROWS];
     FL_TRY(fl_recipe_check(r, err));
     if (!isnan(r->budget))
-        return fl_fail(err, FL_ERR_ARG, "budget: 'fledge train --budget' measures and plans by itself; plan a depth");
+        return fl_fail(err, FL_ERR_ARG,
+                       "budget: 'fledge train --budget' measures and plans by itself; plan a "
+                       "depth");
     FL_TRY(text_bytes(r, &bytes, err));
     if (r->vocab_size == FL_UNSET) r->vocab_size = bytes > 0 ? fl_dial_vocab(bytes) : 8192;
     FL_TRY(fl_plan_make(r, bytes / BYTES_PER_TOKEN, 2, NULL, &p, err));
@@ -112,9 +116,10 @@ const app_command cmd_plan = {
     .name = "plan",
     .args = "[TEXT...]",
     .summary = "print parameters, FLOPs, memory and time of a recipe",
-    .details = "The settings are those of 'fledge train'. A few steps are timed, nothing is trained.\n\n"
-               "  fledge plan --depth 12 books/\n"
-               "  fledge plan --recipe recipes/tales.yaml",
+    .details =
+        "The settings are those of 'fledge train'. A few steps are timed, nothing is trained.\n\n"
+        "  fledge plan --depth 12 books/\n"
+        "  fledge plan --recipe recipes/tales.yaml",
     .flags = app_recipe_flags,
     .run = run,
 };

@@ -20,12 +20,13 @@ static bool append(void *ctx, const fl_generated *g) {
 static fl_status write_sample(void *ctx, fl_model *m, fl_text *out, fl_err *err) {
     const fl_recipe *r = ctx;
     const char *prompt = r->sample_prompt ? r->sample_prompt : "";
-    const fl_generate_opts o = {
-        .max_tokens = r->sample_tokens,
-        .sampler = {.temperature = 0.8, .top_p = 0.95, .seed = (uint64_t)r->seed},
-        .slide = true,
-        .emit = append,
-        .ctx = out};
+    const fl_generate_opts o = {.max_tokens = r->sample_tokens,
+                                .sampler = {.temperature = 0.8,
+                                            .top_p = 0.95,
+                                            .seed = (uint64_t)r->seed},
+                                .slide = true,
+                                .emit = append,
+                                .ctx = out};
     fl_session *s;
     fl_generate_result result;
     fl_text_puts(out, prompt);
@@ -42,10 +43,11 @@ static json_t *number(double v) {
 }
 
 static void print_json(const fl_run_result *r) {
-    json_t *v = json_pack("{sssIsIsIsfsosososf}", "dir", r->dir, "parameters", (json_int_t)r->n_params, "step",
-                          (json_int_t)r->train.step, "skipped", (json_int_t)r->train.n_skipped, "tokens",
-                          r->train.tokens, "loss", number(r->train.loss), "val_loss", number(r->train.val_loss),
-                          "val_bpb", number(r->train.val_bpb), "seconds", r->train.seconds);
+    json_t *v = json_pack("{sssIsIsIsfsosososf}", "dir", r->dir, "parameters",
+                          (json_int_t)r->n_params, "step", (json_int_t)r->train.step, "skipped",
+                          (json_int_t)r->train.n_skipped, "tokens", r->train.tokens, "loss",
+                          number(r->train.loss), "val_loss", number(r->train.val_loss), "val_bpb",
+                          number(r->train.val_bpb), "seconds", r->train.seconds);
     fl_text t = {0};
     fl_json_print(&t, v, 2);
     puts(fl_text_str(&t));
@@ -60,14 +62,18 @@ static void print_result(const fl_run_result *r) {
            fl_human_count(r->train.tokens, tokens), fl_human_seconds(r->train.seconds, time),
            fl_human_count(r->train.tokens_per_second, speed));
     if (isfinite(r->train.val_bpb))
-        printf("held-out text: %.4f bits per byte, loss %.4f\n", r->train.val_bpb, r->train.val_loss);
-    if (r->train.n_skipped) printf("%lld steps were skipped as spikes\n", (long long)r->train.n_skipped);
+        printf("held-out text: %.4f bits per byte, loss %.4f\n", r->train.val_bpb,
+               r->train.val_loss);
+    if (r->train.n_skipped)
+        printf("%lld steps were skipped as spikes\n", (long long)r->train.n_skipped);
     if (r->train.end == FL_TRAIN_INTERRUPTED) {
         printf("\ninterrupted and saved; to go on:\n  fledge train --resume --out %s\n", r->dir);
         return;
     }
-    printf("\nnext:\n  fledge generate %s \"Once upon a time\"\n  fledge inspect %s\n  open %s/report.html\n", r->dir,
-           r->dir, r->dir);
+    printf(
+        "\nnext:\n  fledge generate %s \"Once upon a time\"\n  fledge inspect %s\n  open "
+        "%s/report.html\n",
+        r->dir, r->dir, r->dir);
 }
 
 static fl_status run(const app_args *a, fl_err *err) {
@@ -76,7 +82,11 @@ static fl_status run(const app_args *a, fl_err *err) {
     fl_run_result result;
     const double started = fl_now();
     FL_TRY(app_recipe(&r, a, err));
-    const fl_run_job job = {.recipe = r, .progress = &progress, .started = started, .sample = write_sample, .sample_ctx = r};
+    const fl_run_job job = {.recipe = r,
+                            .progress = &progress,
+                            .started = started,
+                            .sample = write_sample,
+                            .sample_ctx = r};
     const fl_status s = fl_run(&job, &result, err);
     fl_recipe_free(r);
     if (s != FL_OK) return s;
@@ -89,10 +99,11 @@ const app_command cmd_train = {
     .name = "train",
     .args = "[TEXT...]",
     .summary = "train a tokenizer and a model on text",
-    .details = "One dial decides everything that is not given: --budget TIME, --depth N or --params N.\n\n"
-               "  fledge train books/ --budget 10m\n"
-               "  fledge train tales.jsonl.zst --depth 4 --out runs/tales\n"
-               "  fledge train --resume --out runs/tales",
+    .details =
+        "One dial decides everything that is not given: --budget TIME, --depth N or --params N.\n\n"
+        "  fledge train books/ --budget 10m\n"
+        "  fledge train tales.jsonl.zst --depth 4 --out runs/tales\n"
+        "  fledge train --resume --out runs/tales",
     .flags = app_recipe_flags,
     .run = run,
 };

@@ -21,11 +21,13 @@ static fl_status take_flags(fl_recipe *r, const app_args *a, fl_err *err) {
     for (const app_flag *f = app_recipe_flags + 1; f->name; f++) {
         char where[64];
         snprintf(where, sizeof where, "--%s", f->name);
-        if (app_given(a, f->name)) FL_TRY(fl_recipe_set(r, f->name, app_str(a, f->name), where, err));
+        if (app_given(a, f->name))
+            FL_TRY(fl_recipe_set(r, f->name, app_str(a, f->name), where, err));
     }
     if (app_given(a, "seed")) FL_TRY(fl_recipe_set(r, "seed", app_str(a, "seed"), "--seed", err));
     if (app_n_args(a)) r->text = (fl_strings){0};
-    for (int i = 0; i < app_n_args(a); i++) FL_TRY(fl_recipe_set(r, "text", app_arg(a, i), "TEXT", err));
+    for (int i = 0; i < app_n_args(a); i++)
+        FL_TRY(fl_recipe_set(r, "text", app_arg(a, i), "TEXT", err));
     return FL_OK;
 }
 

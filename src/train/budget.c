@@ -1,4 +1,5 @@
-/* budget - time a few sizes, draw the line between them, and look along it for the lowest predicted loss. */
+/* budget - time a few sizes, draw the line between them, and look along it for the lowest predicted
+ * loss. */
 #include "train/budget.h"
 
 #include <math.h>
@@ -9,8 +10,10 @@
 #include "base/text.h"
 #include "train/dial.h"
 
-/* Besiroglu et al., "Chinchilla scaling: a replication attempt", 2024; R of Muennighoff et al. 2023. */
-static const double E = 1.8172, A = 482.01, B = 2085.43, ALPHA = 0.3478, BETA = 0.3658, R_DATA = 15.39;
+/* Besiroglu et al., "Chinchilla scaling: a replication attempt", 2024; R of Muennighoff et al.
+ * 2023. */
+static const double E = 1.8172, A = 482.01, B = 2085.43, ALPHA = 0.3478, BETA = 0.3658,
+                    R_DATA = 15.39;
 
 double fl_budget_loss(double n, double d, double u) {
     const double repeats = u > 0 && d > u ? d / u - 1 : 0;
@@ -33,7 +36,8 @@ static void fill_batch(fl_batch *b, int64_t vocab) {
 }
 
 /* The fastest of several, the first being the one that touches the memory. */
-static fl_status time_stepper(fl_stepper *s, fl_batch *b, double seconds, fl_step_times *out, fl_err *err) {
+static fl_status time_stepper(fl_stepper *s, fl_batch *b, double seconds, fl_step_times *out,
+                              fl_err *err) {
     const double end = fl_now() + seconds;
     fl_step_times best = {INFINITY, INFINITY, INFINITY};
     for (int i = 0; i < 2 || fl_now() < end; i++) {
@@ -55,8 +59,8 @@ static fl_status time_stepper(fl_stepper *s, fl_batch *b, double seconds, fl_ste
     return FL_OK;
 }
 
-static fl_status measure_model(const fl_recipe *r, fl_model *m, double seconds, fl_pool *pool, fl_step_times *out,
-                               fl_err *err) {
+static fl_status measure_model(const fl_recipe *r, fl_model *m, double seconds, fl_pool *pool,
+                               fl_step_times *out, fl_err *err) {
     fl_train_opts o;
     fl_stepper *s = NULL;
     fl_batch b = {0};
@@ -78,7 +82,8 @@ static fl_status measure_model(const fl_recipe *r, fl_model *m, double seconds, 
     return st;
 }
 
-fl_status fl_measure_step(const fl_recipe *r, double seconds, fl_pool *pool, fl_step_times *out, fl_err *err) {
+fl_status fl_measure_step(const fl_recipe *r, double seconds, fl_pool *pool, fl_step_times *out,
+                          fl_err *err) {
     fl_config c;
     fl_model *m;
     FL_TRY(fl_recipe_config(r, -1, -1, &c, err));
@@ -91,11 +96,11 @@ fl_status fl_measure_step(const fl_recipe *r, double seconds, fl_pool *pool, fl_
 /* ---- candidates ---- */
 
 typedef struct {
-    fl_recipe     r;  // borrows the job's strings
-    double        n_params, n_core;  // all; without embeddings
-    double        flops;             // per token
-    fl_step_times times;             // per token of a micro-batch; the update per step
-    double        tokens, loss;
+    fl_recipe r;              // borrows the job's strings
+    double n_params, n_core;  // all; without embeddings
+    double flops;             // per token
+    fl_step_times times;      // per token of a micro-batch; the update per step
+    double tokens, loss;
 } candidate;
 
 enum { MAX_DEPTH = 24, MAX_MEASURED = 4, MAX_CANDIDATES = 2 * MAX_DEPTH };
@@ -104,20 +109,23 @@ static bool is_open(const fl_recipe *r) {
     return r->depth == FL_UNSET && r->width == FL_UNSET && isnan(r->params);
 }
 
-static fl_status describe(candidate *c, const fl_recipe *base, int64_t depth, int64_t width, fl_err *err) {
+static fl_status describe(candidate *c, const fl_recipe *base, int64_t depth, int64_t width,
+                          fl_err *err) {
     fl_config config;
     *c = (candidate){.r = *base};
     if (depth > 0) c->r.depth = depth, c->r.width = width;
     FL_TRY(fl_dial_model(&c->r, err));
     FL_TRY(fl_recipe_config(&c->r, -1, -1, &config, err));
     c->n_params = (double)fl_config_count(&config);
-    c->n_core = c->n_params - (double)(config.vocab_size * config.hidden_size) * (config.tie_word_embeddings ? 1 : 2);
+    c->n_core = c->n_params - (double)(config.vocab_size * config.hidden_size) *
+                                  (config.tie_word_embeddings ? 1 : 2);
     c->flops = fl_config_flops_per_token(&config, c->r.seq_len);
     fl_config_clear(&config);
     return FL_OK;
 }
 
-/* How many rows the dial would compute at once does not matter for what a token costs; measure with few. */
+/* How many rows the dial would compute at once does not matter for what a token costs; measure with
+ * few. */
 static fl_status measure(candidate *c, double seconds, fl_pool *pool, fl_err *err) {
     fl_recipe r = c->r;
     r.tokens = 3e7;
@@ -145,7 +153,8 @@ static void interpolate(candidate *c, const candidate *m, int n) {
     const candidate *a = &m[i], *b = &m[i + 1];
     c->times.micro = between(c->flops, a->flops, a->times.micro, b->flops, b->times.micro);
     c->times.score = between(c->flops, a->flops, a->times.score, b->flops, b->times.score);
-    c->times.update = between(c->n_params, a->n_params, a->times.update, b->n_params, b->times.update);
+    c->times.update = between(c->n_params, a->n_params, a->times.update, b->n_params,
+                              b->times.update);
 }
 
 /* ---- prediction ---- */
@@ -154,9 +163,11 @@ static void interpolate(candidate *c, const candidate *m, int n) {
 static double overhead(const candidate *c, const fl_budget_job *job) {
     const double evals = (double)c->r.steps / (double)c->r.eval_every;
     const double eval_tokens = fmin(c->r.eval_tokens, job->val_tokens);
-    const double saves = (double)c->r.steps / (double)c->r.save_every, disk = 2e8;  // bytes a second, with fsync
+    const double saves = (double)c->r.steps / (double)c->r.save_every,
+                 disk = 2e8;  // bytes a second, with fsync
     const double samples = job->samples ? (double)c->r.steps / (double)c->r.sample_every + 1 : 0;
-    return (evals * eval_tokens + job->val_tokens) * c->times.score + saves * (12 * c->n_params / disk + 0.05) +
+    return (evals * eval_tokens + job->val_tokens) * c->times.score +
+           saves * (12 * c->n_params / disk + 0.05) +
            samples * (double)c->r.sample_tokens * (0.002 + c->n_params / 2e9) + 0.3;
 }
 
@@ -166,7 +177,8 @@ static void predict(candidate *c, const fl_budget_job *job, const fl_recipe *bas
     for (int i = 0; i < 3; i++) {
         c->tokens = fmax(step_tokens, seconds / (c->times.micro + c->times.update / step_tokens));
         fl_recipe r = *base;
-        r.depth = c->r.depth, r.width = c->r.width, r.heads = c->r.heads, r.kv_heads = c->r.kv_heads;
+        r.depth = c->r.depth, r.width = c->r.width, r.heads = c->r.heads,
+        r.kv_heads = c->r.kv_heads;
         r.head_dim = c->r.head_dim, r.ff = c->r.ff, r.seq_len = c->r.seq_len;
         r.tokens = c->tokens;
         if (isnan(r.eval_tokens)) r.eval_tokens = fmin(65536, fmax(8192, c->tokens * 0.002));
@@ -178,7 +190,8 @@ static void predict(candidate *c, const fl_budget_job *job, const fl_recipe *bas
     c->loss = fl_budget_loss(c->n_core, c->tokens, job->pass_tokens);
 }
 
-/* Seconds that measuring `next` would take, from the last one measured: two rounds of a step and a scoring. */
+/* Seconds that measuring `next` would take, from the last one measured: two rounds of a step and a
+ * scoring. */
 static double measuring_time(const candidate *last, const candidate *next) {
     return 2.5 * 8192 * last->times.micro * next->flops / last->flops;
 }
@@ -204,21 +217,25 @@ static fl_status measure_some(candidate *m, int *n, const fl_budget_job *job, fl
 static void explain(const candidate *best, const candidate *all, int n, const fl_budget_job *job) {
     char params[FL_HUMAN], tokens[FL_HUMAN], speed[FL_HUMAN];
     for (int i = 0; i < n; i++) {
-        fl_debug("depth %lld x %lld: %s parameters, %s tokens at %s/s, predicted loss %.4f", (long long)all[i].r.depth,
-                 (long long)all[i].r.width, fl_human_count(all[i].n_params, params),
-                 fl_human_count(all[i].tokens, tokens), fl_human_count(1 / all[i].times.micro, speed), all[i].loss);
+        fl_debug("depth %lld x %lld: %s parameters, %s tokens at %s/s, predicted loss %.4f",
+                 (long long)all[i].r.depth, (long long)all[i].r.width,
+                 fl_human_count(all[i].n_params, params), fl_human_count(all[i].tokens, tokens),
+                 fl_human_count(1 / all[i].times.micro, speed), all[i].loss);
     }
-    fl_note("budget: this machine trains depth %lld (%s parameters) at %s tokens/s, which is %s tokens or %.1f passes "
-            "over the text in the time left; smaller models would end higher for lack of size, larger ones for lack of "
-            "steps",
-            (long long)best->r.depth, fl_human_count(best->n_params, params),
-            fl_human_count(1 / best->times.micro, speed), fl_human_count(best->tokens, tokens),
-            best->tokens / job->pass_tokens);
+    fl_note(
+        "budget: this machine trains depth %lld (%s parameters) at %s tokens/s, which is %s tokens "
+        "or %.1f passes "
+        "over the text in the time left; smaller models would end higher for lack of size, larger "
+        "ones for lack of "
+        "steps",
+        (long long)best->r.depth, fl_human_count(best->n_params, params),
+        fl_human_count(1 / best->times.micro, speed), fl_human_count(best->tokens, tokens),
+        best->tokens / job->pass_tokens);
 }
 
 /* Widths of 64 and 80 channels a layer, deeper and deeper. */
-static fl_status list_candidates(candidate *c, int *n, const candidate *m, int n_measured, const fl_budget_job *job,
-                                 fl_err *err) {
+static fl_status list_candidates(candidate *c, int *n, const candidate *m, int n_measured,
+                                 const fl_budget_job *job, fl_err *err) {
     const bool open = is_open(job->recipe);
     for (int64_t depth = open ? 1 : 0; depth <= (open ? MAX_DEPTH : 0); depth++) {
         for (int64_t wide = 0; wide < (open && depth >= 4 ? 2 : 1); wide++) {
@@ -237,7 +254,8 @@ fl_status fl_budget_choose(const fl_budget_job *job, fl_err *err) {
     const double begun = fl_now();
     int n_measured = 0, n = 0;
     if (job->seconds_left < 2)
-        return fl_fail(err, FL_ERR_ARG, "budget: the tokenizer and the data took it all; give more time");
+        return fl_fail(err, FL_ERR_ARG,
+                       "budget: the tokenizer and the data took it all; give more time");
     FL_TRY(measure_some(measured, &n_measured, job, err));
     fl_budget_job rest = *job;
     rest.seconds_left -= fl_now() - begun;

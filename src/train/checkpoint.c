@@ -23,8 +23,11 @@ static fl_status save_optimizer(const fl_optimizer *o, const char *dir, fl_err *
     if (!w) return fl_fail(err, FL_ERR_NOMEM, "%s", path);
     for (int i = 0; i < n; i++) {
         const fl_optimizer_state *s = fl_optimizer_state_at(o, i);
-        w[i] = (fl_write_tensor){.name = s->name, .dtype = FL_F32, .rank = s->t.rank,
-                                 .source = s->t.data, .source_dtype = FL_F32};
+        w[i] = (fl_write_tensor){.name = s->name,
+                                 .dtype = FL_F32,
+                                 .rank = s->t.rank,
+                                 .source = s->t.data,
+                                 .source_dtype = FL_F32};
         memcpy(w[i].dim, s->t.dim, sizeof w[i].dim);
     }
     const fl_status s = fl_safetensors_save(path, w, n, err);
@@ -32,7 +35,8 @@ static fl_status save_optimizer(const fl_optimizer *o, const char *dir, fl_err *
     return s;
 }
 
-/* The weights: the model itself where its own parameters are trained, and whatever transforms learnt. */
+/* The weights: the model itself where its own parameters are trained, and whatever transforms
+ * learnt. */
 static fl_status save_model(const fl_model *m, const char *dir, fl_err *err) {
     bool own = !m->transforms;
     for (int i = 0; i < m->n_params; i++)
@@ -43,8 +47,8 @@ static fl_status save_model(const fl_model *m, const char *dir, fl_err *err) {
     return FL_OK;
 }
 
-static fl_status fill(const char *tmp, const fl_model *m, const fl_optimizer *o, const json_t *state,
-                      fl_err *err) {
+static fl_status fill(const char *tmp, const fl_model *m, const fl_optimizer *o,
+                      const json_t *state, fl_err *err) {
     char trainer[FL_PATH_MAX], path[FL_PATH_MAX];
     FL_TRY(fl_path_join(trainer, tmp, "trainer", err));
     FL_TRY(fl_path_join(path, trainer, "state.json", err));
@@ -58,7 +62,8 @@ static fl_status fill(const char *tmp, const fl_model *m, const fl_optimizer *o,
 
 static fl_status take_name(const char *tmp, const char *final, const char *parent, fl_err *err) {
     if (rename(tmp, final) != 0)
-        return fl_fail(err, FL_ERR_IO, "%s: cannot be renamed to %s: %s", tmp, final, strerror(errno));
+        return fl_fail(err, FL_ERR_IO, "%s: cannot be renamed to %s: %s", tmp, final,
+                       strerror(errno));
     return fl_dir_sync(parent, err);
 }
 
@@ -93,14 +98,16 @@ static void forget_old(const char *parent, int64_t keep) {
     if (keep <= 0 || list(parent, &names, &n, &why) != FL_OK) return;
     for (size_t i = (size_t)keep; i < n; i++) {
         if (step_of(names[i]) < 0) continue;
-        if (fl_path_join(path, parent, names[i], &why) != FL_OK || fl_dir_remove(path, &why) != FL_OK)
+        if (fl_path_join(path, parent, names[i], &why) != FL_OK ||
+            fl_dir_remove(path, &why) != FL_OK)
             fl_warn("old checkpoint stays: %s", why.msg);
     }
     fl_dealloc(names);
 }
 
-fl_status fl_checkpoint_save(const char *dir, int64_t step, const fl_model *m, const fl_optimizer *o,
-                             const json_t *state, int64_t keep, fl_err *err) {
+fl_status fl_checkpoint_save(const char *dir, int64_t step, const fl_model *m,
+                             const fl_optimizer *o, const json_t *state, int64_t keep,
+                             fl_err *err) {
     char parent[FL_PATH_MAX], tmp[FL_PATH_MAX], final[FL_PATH_MAX], link[FL_PATH_MAX], name[64];
     FL_TRY(fl_path_join(parent, dir, CHECKPOINTS, err));
     snprintf(name, sizeof name, ".step-%06lld.partial", (long long)step);
@@ -142,14 +149,17 @@ fl_status fl_checkpoint_latest(char out[FL_PATH_MAX], const char *dir, fl_err *e
 static fl_status copy_weights(fl_model *m, const char *path, fl_err *err) {
     fl_model *saved;
     fl_status s = FL_OK;
-    FL_TRY(fl_model_load(&saved, path, &(fl_model_opts){.dtype = FL_F32, .no_tokenizer = true}, err));
+    FL_TRY(
+        fl_model_load(&saved, path, &(fl_model_opts){.dtype = FL_F32, .no_tokenizer = true}, err));
     for (int i = 0; i < m->n_params && s == FL_OK; i++) {
         fl_param *p = &m->param[i];
         const fl_param *q = fl_model_param(saved, p->name);
         if (p->role == FL_ROLE_ADAPTER) continue;
         if (!q || !fl_tensor_same_shape(&p->data, &q->data))
             s = fl_fail(err, FL_ERR_SHAPE, "%s: %s: not as in this run's model", path, p->name);
-        else fl_convert(p->data.data, p->data.dtype, q->data.data, q->data.dtype, fl_tensor_count(&p->data));
+        else
+            fl_convert(p->data.data, p->data.dtype, q->data.data, q->data.dtype,
+                       fl_tensor_count(&p->data));
     }
     fl_model_free(saved);
     return s;
@@ -174,14 +184,16 @@ static fl_status load_optimizer(fl_optimizer *o, const char *trainer, fl_err *er
         const fl_optimizer_state *want = fl_optimizer_state_at(o, i);
         const fl_stored_tensor *have = fl_safetensors_find(st, want->name);
         if (!have || have->t.dtype != FL_F32 || !fl_tensor_same_shape(&have->t, &want->t))
-            s = fl_fail(err, FL_ERR_FORMAT, "%s: %s: missing or of another shape", path, want->name);
+            s = fl_fail(err, FL_ERR_FORMAT, "%s: %s: missing or of another shape", path,
+                        want->name);
         else memcpy(want->t.data, have->t.data, fl_tensor_bytes(&want->t));
     }
     fl_safetensors_close(st);
     return s;
 }
 
-fl_status fl_checkpoint_load(const char *path, fl_model *m, fl_optimizer *o, json_t **state, fl_err *err) {
+fl_status fl_checkpoint_load(const char *path, fl_model *m, fl_optimizer *o, json_t **state,
+                             fl_err *err) {
     char trainer[FL_PATH_MAX], file[FL_PATH_MAX];
     json_t *v;
     FL_TRY(fl_path_join(trainer, path, "trainer", err));

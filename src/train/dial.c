@@ -48,8 +48,10 @@ static void shape_for_params(const fl_recipe *r, double wanted, int64_t *depth, 
     double nearest = INFINITY;
     for (int64_t d = 1; d <= 64; d++) {
         for (int64_t w = HEAD; w <= d * 96; w += HEAD) {
-            fl_config c = {.arch = fl_arch_find(r->arch), .vocab_size = r->vocab_size,
-                           .tie_word_embeddings = r->tie_embeddings, .max_position_embeddings = 1024};
+            fl_config c = {.arch = fl_arch_find(r->arch),
+                           .vocab_size = r->vocab_size,
+                           .tie_word_embeddings = r->tie_embeddings,
+                           .max_position_embeddings = 1024};
             fl_dial_shape(&c, d, w);
             const double off = fabs(log((double)fl_config_count(&c) / wanted));
             if (w < d * 48 || off >= nearest) continue;
@@ -62,20 +64,26 @@ static void shape_for_params(const fl_recipe *r, double wanted, int64_t *depth, 
 
 fl_status fl_dial_model(fl_recipe *r, fl_err *err) {
     int64_t depth = r->depth == FL_UNSET ? DEFAULT_DEPTH : r->depth, width = fl_dial_width(depth);
-    if (!fl_arch_find(r->arch)) return fl_fail(err, FL_ERR_ARG, "arch: %s: there is no such architecture", r->arch);
+    if (!fl_arch_find(r->arch))
+        return fl_fail(err, FL_ERR_ARG, "arch: %s: there is no such architecture", r->arch);
     if (!isnan(r->params)) shape_for_params(r, r->params, &depth, &width);
     fill_int(&r->depth, depth);
     fill_int(&r->width, width);
-    const int64_t head = r->width % HEAD == 0 ? HEAD : r->heads != FL_UNSET ? r->width / r->heads : r->width;
-    fill_int(&r->heads, r->head_dim != FL_UNSET && r->width > r->head_dim ? r->width / r->head_dim : r->width / head);
+    const int64_t head = r->width % HEAD == 0   ? HEAD
+                         : r->heads != FL_UNSET ? r->width / r->heads
+                                                : r->width;
+    fill_int(&r->heads, r->head_dim != FL_UNSET && r->width > r->head_dim ? r->width / r->head_dim
+                                                                          : r->width / head);
     fill_int(&r->head_dim, r->width / r->heads);
     fill_int(&r->kv_heads, r->heads);
-    fill_int(&r->ff, strcmp(r->arch, "gpt2") == 0 ? 4 * r->width : round_up((double)r->width * 8 / 3, HEAD));
+    fill_int(&r->ff, strcmp(r->arch, "gpt2") == 0 ? 4 * r->width
+                                                  : round_up((double)r->width * 8 / 3, HEAD));
     fill_int(&r->seq_len, r->depth <= 8 ? 256 : r->depth <= 12 ? 512 : 1024);
     return FL_OK;
 }
 
-fl_status fl_recipe_config(const fl_recipe *r, int32_t bos, int32_t eos, fl_config *out, fl_err *err) {
+fl_status fl_recipe_config(const fl_recipe *r, int32_t bos, int32_t eos, fl_config *out,
+                           fl_err *err) {
     fl_config c = {.arch = fl_arch_find(r->arch),
                    .vocab_size = r->vocab_size,
                    .hidden_size = r->width,
@@ -125,7 +133,7 @@ static double horizon(const fl_recipe *r, double n_params, double pass_tokens) {
 
 static void fill_steps(fl_recipe *r, double n_params, double pass_tokens) {
     const double T = (double)r->seq_len, tokens = horizon(r, n_params, pass_tokens);
-    const double a_step = (double)power_of_two(8192 * pow(tokens / 3e7, 0.45), 4096, 1 << 19);
+    const double a_step = (double)power_of_two(8192 * pow(tokens / 3e7, 0.45), 1024, 1 << 19);
     const double at_once = fmin(a_step, r->width <= 512 ? 8192 : 4096);
     fill_int(&r->batch_size, (int64_t)fmax(1, at_once / T));
     const double rows = (double)r->batch_size;
@@ -137,7 +145,8 @@ static void fill_steps(fl_recipe *r, double n_params, double pass_tokens) {
 void fl_dial_run(fl_recipe *r, double n_params, double pass_tokens) {
     fill_rates(r);
     fill_steps(r, n_params, pass_tokens);
-    if (r->warmup_steps != FL_UNSET) r->warmup = fmin(0.999, (double)r->warmup_steps / (double)r->steps);
+    if (r->warmup_steps != FL_UNSET)
+        r->warmup = fmin(0.999, (double)r->warmup_steps / (double)r->steps);
     fill_int(&r->eval_every, r->steps < 40 ? 1 : r->steps / 20);
     fill_int(&r->save_every, r->steps < 10 ? 1 : r->steps / 5);
     fill_int(&r->sample_every, r->steps < 10 ? 1 : r->steps / 8);
@@ -153,43 +162,47 @@ static fl_dtype compute_format(const fl_recipe *r) {
 }
 
 static fl_optimizer_opts optimizer_opts(const fl_recipe *r) {
-    return (fl_optimizer_opts){
-        .name = r->optimizer,
-        .lr = r->lr,
-        .embedding_lr = r->embedding_lr,
-        .head_lr = r->head_lr,
-        .beta1 = r->beta1,
-        .beta2 = r->beta2,
-        .eps = r->eps,
-        .weight_decay = r->weight_decay,
-        .muon_lr = r->muon_lr,
-        .momentum = r->momentum,
-        .muon_weight_decay = r->muon_weight_decay,
-        .muon_scale = strcmp(r->muon_scale, "rms") == 0 ? FL_MUON_SCALE_RMS : FL_MUON_SCALE_ASPECT};
+    return (fl_optimizer_opts){.name = r->optimizer,
+                               .lr = r->lr,
+                               .embedding_lr = r->embedding_lr,
+                               .head_lr = r->head_lr,
+                               .beta1 = r->beta1,
+                               .beta2 = r->beta2,
+                               .eps = r->eps,
+                               .weight_decay = r->weight_decay,
+                               .muon_lr = r->muon_lr,
+                               .momentum = r->momentum,
+                               .muon_weight_decay = r->muon_weight_decay,
+                               .muon_scale = strcmp(r->muon_scale, "rms") == 0
+                                                 ? FL_MUON_SCALE_RMS
+                                                 : FL_MUON_SCALE_ASPECT};
 }
 
 fl_status fl_recipe_train_opts(const fl_recipe *r, fl_train_opts *out, fl_err *err) {
     const fl_schedule *schedule = fl_schedule_find(r->schedule);
-    if (!schedule) return fl_fail(err, FL_ERR_ARG, "schedule: %s: there is no such schedule", r->schedule);
-    *out = (fl_train_opts){
-        .steps = r->steps,
-        .batch_size = r->batch_size,
-        .seq_len = r->seq_len,
-        .accumulation = r->accumulation,
-        .optimizer = optimizer_opts(r),
-        .schedule = {.row = schedule, .warmup = r->warmup, .final = r->final_lr, .decay = r->decay},
-        .clip = r->clip,
-        .compute = compute_format(r),
-        .memory_limit = (size_t)r->memory,
-        .spike_sigma = r->spike_sigma,
-        .spike_most = r->spike_most,
-        .eval_every = r->eval_every,
-        .save_every = r->save_every,
-        .sample_every = r->sample_every,
-        .keep = r->keep,
-        .eval_tokens = r->eval_tokens,
-        .stop_at_val_loss = r->stop_at_val_loss,
-        .seconds = isnan(r->budget) ? 0 : r->budget,
-        .resume = r->resume};
+    if (!schedule)
+        return fl_fail(err, FL_ERR_ARG, "schedule: %s: there is no such schedule", r->schedule);
+    *out = (fl_train_opts){.steps = r->steps,
+                           .batch_size = r->batch_size,
+                           .seq_len = r->seq_len,
+                           .accumulation = r->accumulation,
+                           .optimizer = optimizer_opts(r),
+                           .schedule = {.row = schedule,
+                                        .warmup = r->warmup,
+                                        .final = r->final_lr,
+                                        .decay = r->decay},
+                           .clip = r->clip,
+                           .compute = compute_format(r),
+                           .memory_limit = (size_t)r->memory,
+                           .spike_sigma = r->spike_sigma,
+                           .spike_most = r->spike_most,
+                           .eval_every = r->eval_every,
+                           .save_every = r->save_every,
+                           .sample_every = r->sample_every,
+                           .keep = r->keep,
+                           .eval_tokens = r->eval_tokens,
+                           .stop_at_val_loss = r->stop_at_val_loss,
+                           .seconds = isnan(r->budget) ? 0 : r->budget,
+                           .resume = r->resume};
     return FL_OK;
 }

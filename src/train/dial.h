@@ -5,9 +5,11 @@
  *   rows      256 tokens up to 8 layers, 512 up to 12, then 1024
  *   horizon   20 tokens a parameter (Hoffmann et al. 2022), at most 12 passes over the text
  *   step      8192 tokens, growing as (horizon / 30M)^0.45 in powers of two
- *   rates     Muon 0.02 at every width (an orthogonal step does not depend on it); AdamW's fall as width^-0.5
+ *   rates     Muon 0.02 at every width (an orthogonal step does not depend on it); AdamW's fall as
+ * width^-0.5
  *
- * The numbers were tuned on the children's books of data/ at 1 to 8 layers; docs/train.md has the runs. */
+ * The numbers were tuned on the children's books of data/ at 1 to 8 layers; docs/train.md has the
+ * runs. */
 #ifndef FL_TRAIN_DIAL_H
 #define FL_TRAIN_DIAL_H
 
@@ -20,16 +22,19 @@ extern "C" {
 #endif
 
 int64_t fl_dial_vocab(double text_bytes);
-void    fl_dial_shape(fl_config *c, int64_t depth, int64_t width);  // sets sizes; vocab_size etc. stay
+void fl_dial_shape(fl_config *c, int64_t depth, int64_t width);  // sets sizes; vocab_size etc. stay
 int64_t fl_dial_width(int64_t depth);
 
-/* Set the sizes of the recipe that nobody set from depth or params (default: depth 6). Uses r->vocab_size. */
+/* Set the sizes of the recipe that nobody set from depth or params (default: depth 6). Uses
+ * r->vocab_size. */
 FL_MUST_USE fl_status fl_dial_model(fl_recipe *r, fl_err *err);
 
 /* The configuration a recipe with all sizes set describes. eos and bos as given, -1: none. */
-FL_MUST_USE fl_status fl_recipe_config(const fl_recipe *r, int32_t bos, int32_t eos, fl_config *out, fl_err *err);
+FL_MUST_USE fl_status fl_recipe_config(const fl_recipe *r, int32_t bos, int32_t eos, fl_config *out,
+                                       fl_err *err);
 
-/* Set everything else that nobody set. `n_params` of the model; `pass_tokens` of one pass over the text. */
+/* Set everything else that nobody set. `n_params` of the model; `pass_tokens` of one pass over the
+ * text. */
 void fl_dial_run(fl_recipe *r, double n_params, double pass_tokens);
 
 /* The trainer's options a completed recipe describes. */

@@ -55,7 +55,8 @@ static fl_status ring_restore(double *ring, const json_t *a, const char *where, 
     if (!json_is_array(a) || json_array_size(a) > FL_GUARD_WINDOW)
         return fl_fail(err, FL_ERR_FORMAT, "%s: guard: expected at most %d numbers", where,
                        FL_GUARD_WINDOW);
-    for (size_t i = 0; i < json_array_size(a); i++) ring[i] = json_number_value(json_array_get(a, i));
+    for (size_t i = 0; i < json_array_size(a); i++)
+        ring[i] = json_number_value(json_array_get(a, i));
     return FL_OK;
 }
 

@@ -1,7 +1,8 @@
-/* lines.h - a log of JSON objects, one a line, each with a "step": metrics.jsonl, samples.jsonl, plan.jsonl.
+/* lines.h - a log of JSON objects, one a line, each with a "step": metrics.jsonl, samples.jsonl,
+ * plan.jsonl.
  *
- * A log is appended to and flushed line by line, so what was written survives a kill. Reading drops a torn last
- * line. Resuming at step N first drops every line of a later step. */
+ * A log is appended to and flushed line by line, so what was written survives a kill. Reading drops
+ * a torn last line. Resuming at step N first drops every line of a later step. */
 #ifndef FL_TRAIN_LINES_H
 #define FL_TRAIN_LINES_H
 

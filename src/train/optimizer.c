@@ -1,7 +1,7 @@
 /* optimizer - two graphs over the same gradients: one measures them, one applies them.
  *
- * Between the two stands the decision to clip or to skip, which needs the norm as a number. State lives in one buffer,
- * parameter after parameter, each tensor aligned. */
+ * Between the two stands the decision to clip or to skip, which needs the norm as a number. State
+ * lives in one buffer, parameter after parameter, each tensor aligned. */
 #include "train/optimizer.h"
 
 #include <math.h>
@@ -23,23 +23,23 @@ const fl_optimizer_row fl_optimizers[] = {
 };
 
 typedef struct {
-    fl_param              *p;
+    fl_param *p;
     const fli_update_rule *rule;
-    int                    first_state, n_states;
-    fl_val                 square;  // in the measuring graph
-    float                  hyper[FLI_N_HYPER];
+    int first_state, n_states;
+    fl_val square;  // in the measuring graph
+    float hyper[FLI_N_HYPER];
 } slot;
 
 struct fl_optimizer {
-    fl_optimizer_opts   opts;
-    slot               *slot;
-    int                 n_slots;
+    fl_optimizer_opts opts;
+    slot *slot;
+    int n_slots;
     fl_optimizer_state *state;
-    int                 n_states;
-    fl_buffer          *memory;
-    fl_graph           *measure_graph, *apply_graph;
-    fl_program         *measure, *apply;
-    int64_t             n_updates;
+    int n_states;
+    fl_buffer *memory;
+    fl_graph *measure_graph, *apply_graph;
+    fl_program *measure, *apply;
+    int64_t n_updates;
 };
 
 void fl_optimizer_free(fl_optimizer *o) {
@@ -151,7 +151,8 @@ static fl_status set_up(fl_optimizer *o, fl_model *m, fl_err *err) {
     return compile(o, o->apply_graph, &o->apply, err);
 }
 
-fl_status fl_optimizer_new(fl_optimizer **out, fl_model *m, const fl_optimizer_opts *opts, fl_err *err) {
+fl_status fl_optimizer_new(fl_optimizer **out, fl_model *m, const fl_optimizer_opts *opts,
+                           fl_err *err) {
     fl_optimizer *o = fl_alloc(sizeof *o);
     if (!o) return fl_fail(err, FL_ERR_NOMEM, "an optimizer");
     *o = (fl_optimizer){.opts = *opts};

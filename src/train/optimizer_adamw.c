@@ -1,4 +1,5 @@
-/* optimizer_adamw - the rule for everything: running mean and square of the gradient, decay apart from both. */
+/* optimizer_adamw - the rule for everything: running mean and square of the gradient, decay apart
+ * from both. */
 #include <math.h>
 
 #include "train/optimizer_rule.h"
@@ -14,7 +15,8 @@ static double rate(const fl_optimizer_opts *o, fl_role role) {
     return o->lr;
 }
 
-static void hyper(const fl_optimizer_opts *o, const fl_param *p, int64_t t, float out[FLI_N_HYPER]) {
+static void hyper(const fl_optimizer_opts *o, const fl_param *p, int64_t t,
+                  float out[FLI_N_HYPER]) {
     const bool decays = p->role == FL_ROLE_MATRIX || p->role == FL_ROLE_ADAPTER;
     out[FLI_LR] = (float)rate(o, p->role);
     out[FLI_BETA1] = (float)o->beta1;
@@ -25,5 +27,6 @@ static void hyper(const fl_optimizer_opts *o, const fl_param *p, int64_t t, floa
     out[FLI_BIAS2] = (float)(1 - pow(o->beta2, (double)t));
 }
 
-const fli_update_rule fli_adamw_rule = {
-    .state = {"exp_avg", "exp_avg_sq"}, .build = build, .hyper = hyper};
+const fli_update_rule fli_adamw_rule = {.state = {"exp_avg", "exp_avg_sq"},
+                                        .build = build,
+                                        .hyper = hyper};

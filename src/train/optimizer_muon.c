@@ -1,7 +1,8 @@
 /* optimizer_muon - the rule for hidden matrices: momentum, made nearly orthogonal.
  *
- * Five Newton-Schulz steps X <- a X + (b A + c A A) X with A = X X^T push every singular value of X = U / |U| towards 1.
- * A tall matrix uses A = X^T X and multiplies from the right, which is the same on the transpose. */
+ * Five Newton-Schulz steps X <- a X + (b A + c A A) X with A = X X^T push every singular value of X
+ * = U / |U| towards 1. A tall matrix uses A = X^T X and multiplies from the right, which is the
+ * same on the transpose. */
 #include <math.h>
 
 #include "train/optimizer_rule.h"
@@ -21,7 +22,8 @@ static fl_val newton_schulz(fl_graph *g, fl_val x, bool tall) {
     for (int i = 0; i < NEWTON_SCHULZ_STEPS; i++) {
         const fl_val a = fl_matmul(g, x, x, tall, !tall, 1);
         const fl_val b = axpby(g, NS_B, a, NS_C, fl_matmul(g, a, a, false, false, 1));
-        const fl_val bx = tall ? fl_matmul(g, x, b, false, false, 1) : fl_matmul(g, b, x, false, false, 1);
+        const fl_val bx = tall ? fl_matmul(g, x, b, false, false, 1)
+                               : fl_matmul(g, b, x, false, false, 1);
         x = axpby(g, NS_A, x, 1, bx);
     }
     return x;
@@ -45,12 +47,15 @@ static void build(fl_graph *g, const fli_update *u) {
              (fl_val[]){u->w, x, u->hyper});
 }
 
-static void hyper(const fl_optimizer_opts *o, const fl_param *p, int64_t t, float out[FLI_N_HYPER]) {
+static void hyper(const fl_optimizer_opts *o, const fl_param *p, int64_t t,
+                  float out[FLI_N_HYPER]) {
     (void)p, (void)t;
     out[FLI_LR] = (float)o->muon_lr;
     out[FLI_BETA1] = (float)o->momentum;
     out[FLI_DECAY] = (float)o->muon_weight_decay;
 }
 
-const fli_update_rule fli_muon_rule = {
-    .state = {"momentum_buffer"}, .takes = takes, .build = build, .hyper = hyper};
+const fli_update_rule fli_muon_rule = {.state = {"momentum_buffer"},
+                                       .takes = takes,
+                                       .build = build,
+                                       .hyper = hyper};

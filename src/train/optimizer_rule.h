@@ -7,17 +7,18 @@
 enum { FLI_MAX_STATES = 2, FLI_N_HYPER = 8 };
 
 typedef struct {
-    const fl_param          *p;
+    const fl_param *p;
     const fl_optimizer_opts *opts;
-    fl_val                   w, grad, hyper, state[FLI_MAX_STATES];
+    fl_val w, grad, hyper, state[FLI_MAX_STATES];
 } fli_update;
 
 typedef struct {
-    const char *state[FLI_MAX_STATES];         // names as torch gives them; NULL: fewer
-    bool (*takes)(const fl_param *p);          // NULL: every parameter
+    const char *state[FLI_MAX_STATES];  // names as torch gives them; NULL: fewer
+    bool (*takes)(const fl_param *p);   // NULL: every parameter
     void (*build)(fl_graph *g, const fli_update *u);
 
-    /* Rate, decay and momenta of update `t` (from 1) before the schedule; see ops.def for the places. */
+    /* Rate, decay and momenta of update `t` (from 1) before the schedule; see ops.def for the
+     * places. */
     void (*hyper)(const fl_optimizer_opts *o, const fl_param *p, int64_t t, float out[FLI_N_HYPER]);
 } fli_update_rule;
 

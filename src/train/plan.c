@@ -8,7 +8,8 @@
 #include "train/dial.h"
 
 /* What planning says about the recipe's model with this many layers. */
-static fl_status stats_of(const fl_recipe *r, int64_t layers, fl_pool *pool, fl_stepper_stats *out, fl_err *err) {
+static fl_status stats_of(const fl_recipe *r, int64_t layers, fl_pool *pool, fl_stepper_stats *out,
+                          fl_err *err) {
     fl_recipe small = *r;  // borrows the strings
     fl_config c;
     fl_model *m;
@@ -55,8 +56,8 @@ static fl_status plan_memory(const fl_recipe *r, fl_pool *pool, fl_plan *p, fl_e
     p->packs_bytes = extend(one.packs_bytes, two.packs_bytes, r->depth);
     p->scratch_bytes = fmax((double)two.train.scratch_bytes, (double)two.update.scratch_bytes) +
                        (double)two.update.values_bytes;
-    p->total_bytes = p->weights_bytes + p->grads_bytes + p->optimizer_bytes + p->activations_bytes + p->packs_bytes +
-                     p->scratch_bytes;
+    p->total_bytes = p->weights_bytes + p->grads_bytes + p->optimizer_bytes + p->activations_bytes +
+                     p->packs_bytes + p->scratch_bytes;
     return FL_OK;
 }
 
@@ -65,7 +66,8 @@ static bool fits(double bytes) {
     return bytes < 0.8 * have;
 }
 
-static fl_status plan_time(const fl_recipe *r, double seconds, fl_pool *pool, fl_plan *p, fl_err *err) {
+static fl_status plan_time(const fl_recipe *r, double seconds, fl_pool *pool, fl_plan *p,
+                           fl_err *err) {
     fl_step_times t;
     FL_TRY(fl_measure_step(r, seconds, pool, &t, err));
     const double step = (double)r->accumulation * t.micro + t.update;
@@ -74,7 +76,8 @@ static fl_status plan_time(const fl_recipe *r, double seconds, fl_pool *pool, fl
     return FL_OK;
 }
 
-fl_status fl_plan_make(fl_recipe *r, double pass_tokens, double seconds, fl_pool *pool, fl_plan *out, fl_err *err) {
+fl_status fl_plan_make(fl_recipe *r, double pass_tokens, double seconds, fl_pool *pool,
+                       fl_plan *out, fl_err *err) {
     fl_config c;
     fl_plan p = {0};
     FL_TRY(fl_dial_model(r, err));

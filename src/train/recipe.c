@@ -48,7 +48,8 @@ static bool in_aliases(const char *aliases, const char *name) {
 
 const fl_setting *fl_setting_find(const char *name) {
     for (int i = 0; i < FL_SETTING_N; i++)
-        if (same_name(fl_settings[i].name, strlen(fl_settings[i].name), name)) return &fl_settings[i];
+        if (same_name(fl_settings[i].name, strlen(fl_settings[i].name), name))
+            return &fl_settings[i];
     for (int i = 0; i < FL_SETTING_N; i++)
         if (in_aliases(fl_settings[i].aliases, name)) return &fl_settings[i];
     return NULL;
@@ -66,7 +67,8 @@ static size_t distance(const char *a, const char *b) {
         row[0] = i;
         for (size_t j = 1; j <= m; j++) {
             const bool same = a[i - 1] == b[j - 1] || (a[i - 1] == '_' && b[j - 1] == '-');
-            const size_t change = diagonal + !same, least = row[j] < row[j - 1] ? row[j] : row[j - 1];
+            const size_t change = diagonal + !same,
+                         least = row[j] < row[j - 1] ? row[j] : row[j - 1];
             diagonal = row[j];
             row[j] = change < least + 1 ? change : least + 1;
         }
@@ -162,16 +164,17 @@ static bool read_value(fl_recipe *r, const fl_setting *s, const char *text) {
 }
 
 /* A list given anew replaces the one before; within one source its items add up. */
-fl_status fl_recipe_set(fl_recipe *r, const char *name, const char *text, const char *where, fl_err *err) {
+fl_status fl_recipe_set(fl_recipe *r, const char *name, const char *text, const char *where,
+                        fl_err *err) {
     const fl_setting *s = fl_setting_find(name);
     if (!s) {
         const char *near = nearest(name);
-        return fl_fail(err, FL_ERR_ARG, "%s: there is no such setting%s%s%s", where, near ? "; did you mean " : "",
-                       near ? near : "", near ? "?" : "");
+        return fl_fail(err, FL_ERR_ARG, "%s: there is no such setting%s%s%s", where,
+                       near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     }
     if (!read_value(r, s, text))
-        return fl_fail(err, FL_ERR_ARG, "%s: %.60s: expected %s%s", where, text, expectation[s->type],
-                       s->type == FL_SETTING_CHOICE ? s->metavar : "");
+        return fl_fail(err, FL_ERR_ARG, "%s: %.60s: expected %s%s", where, text,
+                       expectation[s->type], s->type == FL_SETTING_CHOICE ? s->metavar : "");
     r->given[s - fl_settings] = true;
     return FL_OK;
 }
@@ -188,13 +191,15 @@ static const char *scalar_text(const json_t *v, char *out, size_t room) {
     return out;
 }
 
-static fl_status load_field(fl_recipe *r, const char *name, const json_t *v, const char *where, fl_err *err) {
+static fl_status load_field(fl_recipe *r, const char *name, const json_t *v, const char *where,
+                            fl_err *err) {
     char number[48];
     const char *text = scalar_text(v, number, sizeof number);
     const fl_setting *s = fl_setting_find(name);
     if (json_is_null(v) && s) return FL_OK;
     if (s && s->type == FL_SETTING_LIST) *(fl_strings *)field(r, s) = (fl_strings){0};
-    if (!s || (text && !json_is_array(v))) return fl_recipe_set(r, name, text ? text : "", where, err);
+    if (!s || (text && !json_is_array(v)))
+        return fl_recipe_set(r, name, text ? text : "", where, err);
     if (!json_is_array(v) || s->type != FL_SETTING_LIST)
         return fl_fail(err, FL_ERR_ARG, "%s: expected %s%s", where, expectation[s->type],
                        s->type == FL_SETTING_CHOICE ? s->metavar : "");
@@ -211,7 +216,8 @@ fl_status fl_recipe_load(fl_recipe *r, const char *path, fl_err *err) {
     const char *name;
     FL_TRY(fl_yaml_load_lines(&root, &lines, path, err));
     fl_status s = FL_OK;
-    if (!json_is_object(root)) s = fl_fail(err, FL_ERR_FORMAT, "%s: expected fields, 'name: value'", path);
+    if (!json_is_object(root))
+        s = fl_fail(err, FL_ERR_FORMAT, "%s: expected fields, 'name: value'", path);
     json_object_foreach(root, name, v) {
         char where[512];
         const json_int_t line = json_integer_value(json_object_get(lines, name));
@@ -232,12 +238,16 @@ static json_t *strings_json(const fl_strings *list) {
 /* NULL when the setting has no value. */
 static json_t *value_json(const fl_recipe *r, const fl_setting *s) {
     const void *at = field_const(r, s);
-    const double real = s->type == FL_SETTING_INT || s->type >= FL_SETTING_BOOL ? 0 : *(const double *)at;
+    const double real = s->type == FL_SETTING_INT || s->type >= FL_SETTING_BOOL
+                            ? 0
+                            : *(const double *)at;
     switch (s->type) {
-    case FL_SETTING_INT: return *(const int64_t *)at == FL_UNSET ? NULL : json_integer(*(const int64_t *)at);
+    case FL_SETTING_INT:
+        return *(const int64_t *)at == FL_UNSET ? NULL : json_integer(*(const int64_t *)at);
     case FL_SETTING_BOOL: return json_boolean(*(const bool *)at);
     case FL_SETTING_STR:
-    case FL_SETTING_CHOICE: return *(const char *const *)at ? json_string(*(const char *const *)at) : NULL;
+    case FL_SETTING_CHOICE:
+        return *(const char *const *)at ? json_string(*(const char *const *)at) : NULL;
     case FL_SETTING_LIST: return strings_json(at);
     case FL_SETTING_COUNT:
     case FL_SETTING_SECONDS:
@@ -301,22 +311,50 @@ void fl_recipe_free(fl_recipe *r) {
 
 static const struct {
     fl_setting_id id;
-    double        least, most;
+    double least, most;
 } limits[] = {
-    {FL_SET_val_fraction, 0, 0.9},   {FL_SET_vocab_size, 257, 1 << 24}, {FL_SET_depth, 1, 1000},
-    {FL_SET_params, 1e4, 1e12},      {FL_SET_budget, 5, 1e8},           {FL_SET_width, 8, 1 << 20},
-    {FL_SET_heads, 1, 4096},         {FL_SET_kv_heads, 1, 4096},        {FL_SET_head_dim, 2, 4096},
-    {FL_SET_ff, 1, 1 << 24},         {FL_SET_sliding_window, 0, 1 << 24}, {FL_SET_seq_len, 2, 1 << 22},
-    {FL_SET_batch_size, 1, 1 << 20}, {FL_SET_accumulation, 1, 1 << 20}, {FL_SET_steps, 1, 1e12},
-    {FL_SET_epochs, 1e-6, 1e6},      {FL_SET_tokens, 1, 1e15},          {FL_SET_lr, 0, 100},
-    {FL_SET_embedding_lr, 0, 100},   {FL_SET_head_lr, 0, 100},          {FL_SET_muon_lr, 0, 100},
-    {FL_SET_beta1, 0, 0.999999},     {FL_SET_beta2, 0, 0.999999},       {FL_SET_eps, 0, 1},
-    {FL_SET_momentum, 0, 0.999999},  {FL_SET_weight_decay, 0, 100},     {FL_SET_muon_weight_decay, 0, 100},
-    {FL_SET_clip, 0, 1e9},           {FL_SET_warmup, 0, 0.999},         {FL_SET_warmup_steps, 0, 1e12},
-    {FL_SET_final_lr, 0, 1},         {FL_SET_decay, 0, 1},              {FL_SET_spike_sigma, 0, 1e9},
-    {FL_SET_spike_most, 1, 1e9},     {FL_SET_eval_every, 0, 1e12},      {FL_SET_save_every, 0, 1e12},
-    {FL_SET_keep, 0, 1e9},           {FL_SET_sample_every, 0, 1e12},    {FL_SET_sample_tokens, 1, 1e6},
-    {FL_SET_seed, 0, 9e15},          {FL_SET_logit_softcap, 0, 1e6},    {FL_SET_rope_theta, 1, 1e12},
+    {FL_SET_val_fraction, 0, 0.9},
+    {FL_SET_vocab_size, 257, 1 << 24},
+    {FL_SET_depth, 1, 1000},
+    {FL_SET_params, 1e4, 1e12},
+    {FL_SET_budget, 5, 1e8},
+    {FL_SET_width, 8, 1 << 20},
+    {FL_SET_heads, 1, 4096},
+    {FL_SET_kv_heads, 1, 4096},
+    {FL_SET_head_dim, 2, 4096},
+    {FL_SET_ff, 1, 1 << 24},
+    {FL_SET_sliding_window, 0, 1 << 24},
+    {FL_SET_seq_len, 2, 1 << 22},
+    {FL_SET_batch_size, 1, 1 << 20},
+    {FL_SET_accumulation, 1, 1 << 20},
+    {FL_SET_steps, 1, 1e12},
+    {FL_SET_epochs, 1e-6, 1e6},
+    {FL_SET_tokens, 1, 1e15},
+    {FL_SET_lr, 0, 100},
+    {FL_SET_embedding_lr, 0, 100},
+    {FL_SET_head_lr, 0, 100},
+    {FL_SET_muon_lr, 0, 100},
+    {FL_SET_beta1, 0, 0.999999},
+    {FL_SET_beta2, 0, 0.999999},
+    {FL_SET_eps, 0, 1},
+    {FL_SET_momentum, 0, 0.999999},
+    {FL_SET_weight_decay, 0, 100},
+    {FL_SET_muon_weight_decay, 0, 100},
+    {FL_SET_clip, 0, 1e9},
+    {FL_SET_warmup, 0, 0.999},
+    {FL_SET_warmup_steps, 0, 1e12},
+    {FL_SET_final_lr, 0, 1},
+    {FL_SET_decay, 0, 1},
+    {FL_SET_spike_sigma, 0, 1e9},
+    {FL_SET_spike_most, 1, 1e9},
+    {FL_SET_eval_every, 0, 1e12},
+    {FL_SET_save_every, 0, 1e12},
+    {FL_SET_keep, 0, 1e9},
+    {FL_SET_sample_every, 0, 1e12},
+    {FL_SET_sample_tokens, 1, 1e6},
+    {FL_SET_seed, 0, 9e15},
+    {FL_SET_logit_softcap, 0, 1e6},
+    {FL_SET_rope_theta, 1, 1e12},
 };
 
 fl_status fl_recipe_check(const fl_recipe *r, fl_err *err) {
@@ -327,14 +365,16 @@ fl_status fl_recipe_check(const fl_recipe *r, fl_err *err) {
         const double v = s->type == FL_SETTING_INT ? (double)whole : *(const double *)at;
         if (isnan(v) || whole == FL_UNSET) continue;
         if (v < limits[i].least || v > limits[i].most)
-            return fl_fail(err, FL_ERR_ARG, "%s: %.10g: expected %.10g to %.10g", s->name, v, limits[i].least,
-                           limits[i].most);
+            return fl_fail(err, FL_ERR_ARG, "%s: %.10g: expected %.10g to %.10g", s->name, v,
+                           limits[i].least, limits[i].most);
     }
     const int dials = (r->depth != FL_UNSET) + !isnan(r->params);
     if (dials > 1) return fl_fail(err, FL_ERR_ARG, "depth and params: give one of them");
     const int lengths = (r->steps != FL_UNSET) + !isnan(r->epochs) + !isnan(r->tokens);
     if (lengths > 1) return fl_fail(err, FL_ERR_ARG, "steps, epochs and tokens: give one of them");
     if (!isnan(r->budget) && lengths)
-        return fl_fail(err, FL_ERR_ARG, "budget: it decides the number of steps; leave out steps, epochs and tokens");
+        return fl_fail(err, FL_ERR_ARG,
+                       "budget: it decides the number of steps; leave out steps, epochs and "
+                       "tokens");
     return FL_OK;
 }

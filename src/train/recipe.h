@@ -1,9 +1,10 @@
-/* recipe.h - the settings of a run: from a YAML file and from flags, checked, completed, written back.
+/* recipe.h - the settings of a run: from a YAML file and from flags, checked, completed, written
+ * back.
  *
  *     fl_recipe *r;
  *     fl_recipe_new(&r, &err);
- *     fl_recipe_load(r, "recipe.yaml", &err);         // unknown fields name their line and the nearest known one
- *     fl_recipe_set(r, "batch-size", "16", "--batch-size", &err);
+ *     fl_recipe_load(r, "recipe.yaml", &err);         // unknown fields name their line and the
+ * nearest known one fl_recipe_set(r, "batch-size", "16", "--batch-size", &err);
  *     ... dial.h fills what nobody set ...
  *     fl_recipe_save(r, "runs/tales/recipe.yaml", &err);
  *
@@ -36,11 +37,11 @@ typedef enum {
 
 typedef struct {
     const char **item;
-    int          n;
+    int n;
 } fl_strings;
 
 /* Numbers nobody set are FL_UNSET (INT) or NaN (the others); strings are NULL; lists are empty. */
-#define FL_UNSET INT64_MIN
+#define FL_UNSET         INT64_MIN
 #define FL_FIELD_INT     int64_t
 #define FL_FIELD_REAL    double
 #define FL_FIELD_COUNT   double
@@ -62,24 +63,26 @@ typedef struct {
 #define SETTING(name, type, field, fallback, metavar, aliases, help) FL_FIELD_##type field;
 #include "train/settings.def"
 #undef SETTING
-    bool     given[FL_SETTING_N];  // by a file or a flag
-    fl_arena arena;                // of the strings
+    bool given[FL_SETTING_N];  // by a file or a flag
+    fl_arena arena;            // of the strings
 } fl_recipe;
 
 typedef struct {
-    const char     *name;
+    const char *name;
     fl_setting_type type;
-    size_t          offset;
-    const char     *fallback, *metavar, *aliases, *help;
+    size_t offset;
+    const char *fallback, *metavar, *aliases, *help;
 } fl_setting;
 extern const fl_setting fl_settings[FL_SETTING_N];
 
 FL_MUST_USE fl_status fl_recipe_new(fl_recipe **out, fl_err *err);  // all defaults
-void fl_recipe_free(fl_recipe *r);  // NULL is allowed
+void fl_recipe_free(fl_recipe *r);                                  // NULL is allowed
 
-/* By name or alias, '-' and '_' being the same. `where` begins messages: "--lr", "recipe.yaml:12: lr". */
+/* By name or alias, '-' and '_' being the same. `where` begins messages: "--lr", "recipe.yaml:12:
+ * lr". */
 const fl_setting *fl_setting_find(const char *name);
-FL_MUST_USE fl_status fl_recipe_set(fl_recipe *r, const char *name, const char *text, const char *where, fl_err *err);
+FL_MUST_USE fl_status fl_recipe_set(fl_recipe *r, const char *name, const char *text,
+                                    const char *where, fl_err *err);
 FL_MUST_USE fl_status fl_recipe_load(fl_recipe *r, const char *path, fl_err *err);
 FL_MUST_USE fl_status fl_recipe_save(const fl_recipe *r, const char *path, fl_err *err);
 

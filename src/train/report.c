@@ -1,7 +1,7 @@
 /* report - the page: tiles of numbers, curves as SVG paths, samples, settings.
  *
- * Curves have at most POINTS points; a longer run is averaged in equal stretches of steps. Colours come from CSS
- * variables that follow the reader's light or dark setting. */
+ * Curves have at most POINTS points; a longer run is averaged in equal stretches of steps. Colours
+ * come from CSS variables that follow the reader's light or dark setting. */
 #include "train/report.h"
 
 #include <math.h>
@@ -22,26 +22,37 @@ static const char head[] =
 
 static const char style[] =
     "</title>\n<style>\n"
-    ":root{color-scheme:light dark;--bg:#fbfaf8;--card:#fff;--ink:#22252a;--dim:#6b7280;--line:#e4e2dd;"
+    ":root{color-scheme:light "
+    "dark;--bg:#fbfaf8;--card:#fff;--ink:#22252a;--dim:#6b7280;--line:#e4e2dd;"
     "--a:#2563eb;--b:#d97706}\n"
-    "@media(prefers-color-scheme:dark){:root{--bg:#15171a;--card:#1d2024;--ink:#e6e6e3;--dim:#9aa0a8;"
+    "@media(prefers-color-scheme:dark){:root{--bg:#15171a;--card:#1d2024;--ink:#e6e6e3;--dim:#"
+    "9aa0a8;"
     "--line:#31353b;--a:#7aa7ff;--b:#f0a94b}}\n"
     "body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,sans-serif}\n"
     "main{max-width:1180px;margin:0 auto;padding:28px 20px 60px}h1{font-size:24px;margin:0}\n"
     "h2{font-size:17px;margin:36px 0 12px}.dim{color:var(--dim)}\n"
-    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:12px;margin:20px 0}\n"
-    ".tile,figure,.sample{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px}\n"
-    ".tile b{display:block;font-size:21px;font-weight:600}.tile span{color:var(--dim);font-size:13px}\n"
-    ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(420px,1fr));gap:14px}figure{margin:0}\n"
+    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:12px;margin:"
+    "20px 0}\n"
+    ".tile,figure,.sample{background:var(--card);border:1px solid "
+    "var(--line);border-radius:10px;padding:12px 14px}\n"
+    ".tile b{display:block;font-size:21px;font-weight:600}.tile "
+    "span{color:var(--dim);font-size:13px}\n"
+    ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(420px,1fr));gap:14px}figure{"
+    "margin:0}\n"
     "@media(max-width:480px){.charts{grid-template-columns:1fr}}\n"
-    "figcaption{font-weight:600;font-size:14px;margin-bottom:4px}svg{width:100%;height:auto;display:block}\n"
+    "figcaption{font-weight:600;font-size:14px;margin-bottom:4px}svg{width:100%;height:auto;"
+    "display:block}\n"
     "svg text{fill:var(--dim);font-size:11px}svg .grid{stroke:var(--line)}\n"
-    "svg .a{stroke:var(--a);fill:none;stroke-width:1.6}svg .b{stroke:var(--b);fill:none;stroke-width:1.8}\n"
-    ".key{font-weight:400;color:var(--dim)}.key i{display:inline-block;width:14px;height:3px;margin:0 5px 3px 10px}\n"
+    "svg .a{stroke:var(--a);fill:none;stroke-width:1.6}svg "
+    ".b{stroke:var(--b);fill:none;stroke-width:1.8}\n"
+    ".key{font-weight:400;color:var(--dim)}.key "
+    "i{display:inline-block;width:14px;height:3px;margin:0 5px 3px 10px}\n"
     ".sample{margin-bottom:10px;white-space:pre-wrap;font-family:ui-serif,Georgia,serif}\n"
     ".sample b{display:block;font:600 12px system-ui,sans-serif;color:var(--dim)}\n"
-    "table{border-collapse:collapse;font-size:14px}td{padding:3px 18px 3px 0;border-bottom:1px solid var(--line)}\n"
-    "td:first-child{color:var(--dim)}details summary{cursor:pointer;font-weight:600;font-size:17px;margin-top:36px}\n"
+    "table{border-collapse:collapse;font-size:14px}td{padding:3px 18px 3px 0;border-bottom:1px "
+    "solid var(--line)}\n"
+    "td:first-child{color:var(--dim)}details "
+    "summary{cursor:pointer;font-weight:600;font-size:17px;margin-top:36px}\n"
     "</style></head><body><main>\n";
 
 /* Text for HTML. */
@@ -59,13 +70,13 @@ static void put_escaped(fl_text *t, const char *s) {
 
 typedef struct {
     double x[POINTS], y[POINTS];
-    int    n;
+    int n;
 } curve;
 
 typedef struct {
     const char *title, *a, *b;  // fields of a metrics line; b may be NULL
     const char *name_a, *name_b;
-    double      scale;
+    double scale;
 } chart;
 
 static const chart charts[] = {
@@ -125,13 +136,14 @@ static double tick_step(double range) {
 static void put_axes(fl_text *t, const bounds *b) {
     const double ys = tick_step(b->y1 - b->y0), xs = tick_step(b->x1 - b->x0);
     for (double y = ceil(b->y0 / ys) * ys; y <= b->y1; y += ys) {
-        fl_text_printf(t, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, WIDTH - RIGHT,
-                       py(b, y), py(b, y));
-        fl_text_printf(t, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.6g</text>", LEFT - 6, py(b, y) + 4,
-                       fabs(y) < 1e-12 ? 0 : y);
+        fl_text_printf(t, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>",
+                       LEFT, WIDTH - RIGHT, py(b, y), py(b, y));
+        fl_text_printf(t, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.6g</text>", LEFT - 6,
+                       py(b, y) + 4, fabs(y) < 1e-12 ? 0 : y);
     }
     for (double x = ceil(b->x0 / xs) * xs; x <= b->x1; x += xs)
-        fl_text_printf(t, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>", px(b, x), HEIGHT - 8, x);
+        fl_text_printf(t, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>", px(b, x),
+                       HEIGHT - 8, x);
 }
 
 static void put_curve(fl_text *t, const curve *c, const bounds *b, const char *class) {
@@ -150,13 +162,18 @@ static void put_chart(fl_text *t, const chart *ch, const json_t *lines) {
     include(&box, &a);
     include(&box, &b);
     if (box.x1 <= box.x0) box.x1 = box.x0 + 1;
-    const double margin = box.y1 > box.y0 ? 0.05 * (box.y1 - box.y0) : 0.5 * fmax(fabs(box.y1), 1e-6);
+    const double margin = box.y1 > box.y0 ? 0.05 * (box.y1 - box.y0)
+                                          : 0.5 * fmax(fabs(box.y1), 1e-6);
     box.y0 -= margin, box.y1 += margin;
     fl_text_printf(t, "<figure><figcaption>%s", ch->title);
     if (b.n)
-        fl_text_printf(t, "<span class=\"key\"><i style=\"background:var(--a)\"></i>%s<i style=\"background:var(--b)\">"
-                       "</i>%s</span>", ch->name_a, ch->name_b);
-    fl_text_printf(t, "</figcaption><svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">", WIDTH, HEIGHT, ch->title);
+        fl_text_printf(t,
+                       "<span class=\"key\"><i style=\"background:var(--a)\"></i>%s<i "
+                       "style=\"background:var(--b)\">"
+                       "</i>%s</span>",
+                       ch->name_a, ch->name_b);
+    fl_text_printf(t, "</figcaption><svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">",
+                   WIDTH, HEIGHT, ch->title);
     put_axes(t, &box);
     put_curve(t, &a, &box, "a");
     put_curve(t, &b, &box, "b");
@@ -168,13 +185,18 @@ static void put_chart(fl_text *t, const chart *ch, const json_t *lines) {
 typedef enum { TILE_COUNT, TILE_REAL, TILE_SECONDS, TILE_BYTES } tile_kind;
 static const struct {
     const char *field, *label;
-    tile_kind   kind;
+    tile_kind kind;
 } tiles[] = {
-    {"val_bpb", "bits per byte, held out", TILE_REAL}, {"val_loss", "loss, held out", TILE_REAL},
-    {"loss", "loss, last step", TILE_REAL},            {"parameters", "parameters", TILE_COUNT},
-    {"tokens", "tokens trained on", TILE_COUNT},       {"step", "steps", TILE_COUNT},
-    {"seconds", "time", TILE_SECONDS},                 {"tokens_per_second", "tokens per second", TILE_COUNT},
-    {"flops", "operations", TILE_COUNT},               {"peak_bytes", "most memory", TILE_BYTES},
+    {"val_bpb", "bits per byte, held out", TILE_REAL},
+    {"val_loss", "loss, held out", TILE_REAL},
+    {"loss", "loss, last step", TILE_REAL},
+    {"parameters", "parameters", TILE_COUNT},
+    {"tokens", "tokens trained on", TILE_COUNT},
+    {"step", "steps", TILE_COUNT},
+    {"seconds", "time", TILE_SECONDS},
+    {"tokens_per_second", "tokens per second", TILE_COUNT},
+    {"flops", "operations", TILE_COUNT},
+    {"peak_bytes", "most memory", TILE_BYTES},
 };
 
 static void put_tiles(fl_text *t, const json_t *run) {
@@ -188,7 +210,8 @@ static void put_tiles(fl_text *t, const json_t *run) {
         else if (tiles[i].kind == TILE_COUNT) fl_human_count(x, text);
         else if (tiles[i].kind == TILE_BYTES) fl_human_bytes(x, text);
         else fl_human_seconds(x, text);
-        fl_text_printf(t, "<div class=\"tile\"><b>%s</b><span>%s</span></div>", text, tiles[i].label);
+        fl_text_printf(t, "<div class=\"tile\"><b>%s</b><span>%s</span></div>", text,
+                       tiles[i].label);
     }
     fl_text_puts(t, "</div>\n");
 }
@@ -259,10 +282,12 @@ static void put_page(fl_text *t, const sources *s, const char *dir) {
     put_escaped(t, word(s->run, "end"));
     fl_text_printf(t, ", %s, on ", word(s->run, "date"));
     put_escaped(t, word(s->run, "machine"));
-    fl_text_printf(t, ", %d threads</div>\n", (int)json_integer_value(json_object_get(s->run, "threads")));
+    fl_text_printf(t, ", %d threads</div>\n",
+                   (int)json_integer_value(json_object_get(s->run, "threads")));
     put_tiles(t, s->run);
     fl_text_puts(t, "<div class=\"charts\">\n");
-    for (size_t i = 0; i < sizeof charts / sizeof *charts; i++) put_chart(t, &charts[i], s->metrics);
+    for (size_t i = 0; i < sizeof charts / sizeof *charts; i++)
+        put_chart(t, &charts[i], s->metrics);
     fl_text_puts(t, "</div>\n");
     put_samples(t, s->samples);
     put_settings(t, s->recipe);

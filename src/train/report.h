@@ -1,4 +1,5 @@
-/* report.h - report.html of a run: curves, samples, settings, costs, in one file that opens without a network.
+/* report.h - report.html of a run: curves, samples, settings, costs, in one file that opens without
+ * a network.
  *
  * Made from the run's folder alone (metrics.jsonl, samples.jsonl, recipe.yaml, run.json). */
 #ifndef FL_TRAIN_REPORT_H

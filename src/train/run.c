@@ -20,19 +20,20 @@
 /* What a run has made so far; everything is released in reverse. */
 typedef struct {
     const fl_run_job *job;
-    fl_recipe        *r;
-    fl_run_result     result;
-    fl_tokenizer     *tokenizer;  // the model's, once there is one
-    fl_dataset       *data, *val_data;  // val_data: NULL when validation is a part of data
-    fl_model         *model;
-    fl_source        *train, *val;
+    fl_recipe *r;
+    fl_run_result result;
+    fl_tokenizer *tokenizer;      // the model's, once there is one
+    fl_dataset *data, *val_data;  // val_data: NULL when validation is a part of data
+    fl_model *model;
+    fl_source *train, *val;
 } run;
 
 /* ---- folder ---- */
 
 fl_status fl_run_folder(char dir[FL_PATH_MAX], const fl_recipe *r, fl_err *err) {
     if (r->out) return fl_path_join(dir, "", r->out, err);
-    if (r->text.n == 0) return fl_fail(err, FL_ERR_ARG, "no text to learn from: name files or folders");
+    if (r->text.n == 0)
+        return fl_fail(err, FL_ERR_ARG, "no text to learn from: name files or folders");
     char name[256];
     const char *base = fl_path_base(r->text.item[0]);
     snprintf(name, sizeof name, "%.*s", (int)strcspn(base, "."), base);
@@ -55,7 +56,9 @@ static fl_status feed(fl_bpe_trainer *t, fl_corpus *c, fl_progress *progress, fl
 }
 
 static fl_status train_tokenizer(run *u, fl_corpus *c, fl_err *err) {
-    const fl_bpe_opts o = {.vocab_size = (int32_t)u->r->vocab_size, .pattern = u->r->pattern, .pool = u->job->pool};
+    const fl_bpe_opts o = {.vocab_size = (int32_t)u->r->vocab_size,
+                           .pattern = u->r->pattern,
+                           .pool = u->job->pool};
     fl_bpe_trainer *t;
     FL_TRY(fl_bpe_trainer_new(&t, &o, err));
     fl_progress_begin(u->job->progress, "reading", "B", fl_corpus_bytes_total(c));
@@ -97,7 +100,8 @@ static fl_status open_tokenizer(run *u, fl_err *err) {
     FL_TRY(fl_path_join(folder, u->result.dir, "tokenizer", err));
     FL_TRY(fl_path_join(made, folder, "tokenizer.json", err));
     if (named && strcmp(named, BYTES) != 0) FL_TRY(fl_tokenizer_load(&u->tokenizer, named, err));
-    else if (u->r->resume && fl_path_exists(made)) FL_TRY(fl_tokenizer_load(&u->tokenizer, folder, err));
+    else if (u->r->resume && fl_path_exists(made))
+        FL_TRY(fl_tokenizer_load(&u->tokenizer, folder, err));
     else FL_TRY(make_tokenizer(u, folder, err));
     u->r->vocab_size = fl_tokenizer_size(u->tokenizer);
     return FL_OK;
@@ -105,7 +109,8 @@ static fl_status open_tokenizer(run *u, fl_err *err) {
 
 /* ---- data ---- */
 
-static fl_status open_texts(run *u, const fl_strings *text, double val_fraction, fl_dataset **out, fl_err *err) {
+static fl_status open_texts(run *u, const fl_strings *text, double val_fraction, fl_dataset **out,
+                            fl_err *err) {
     static const char *const splits[] = {"auto", "document", "tail", "none"};
     char cache[FL_PATH_MAX];
     FL_TRY(fl_path_join(cache, u->result.dir, "data", err));
@@ -186,7 +191,8 @@ static fl_status choose(run *u, fl_err *err) {
 
 static fl_status make_model(run *u, fl_err *err) {
     fl_config c;
-    FL_TRY(fl_recipe_config(u->r, fl_tokenizer_bos(u->tokenizer), fl_tokenizer_eos(u->tokenizer), &c, err));
+    FL_TRY(fl_recipe_config(u->r, fl_tokenizer_bos(u->tokenizer), fl_tokenizer_eos(u->tokenizer),
+                            &c, err));
     FL_TRY(fl_model_new(&u->model, &c, (uint64_t)u->r->seed, err));
     u->model->tokenizer = u->tokenizer;
     u->tokenizer = NULL;
@@ -198,15 +204,17 @@ static void tell(const run *u) {
     char n[FL_HUMAN], tokens[FL_HUMAN], text[FL_HUMAN];
     const fl_recipe *r = u->r;
     const double step = (double)(r->batch_size * r->accumulation * r->seq_len);
-    fl_note("model: %s, %lld layers of %lld channels, %lld heads, vocabulary %lld: %s parameters", r->arch,
-            (long long)r->depth, (long long)r->width, (long long)r->heads, (long long)r->vocab_size,
-            fl_human_count((double)u->result.n_params, n));
-    fl_note("data: %s tokens a pass; training on %s (%.1f passes) in %lld steps of %lld x %lld x %lld",
-            fl_human_count(u->result.pass_tokens, text), fl_human_count(step * (double)r->steps, tokens),
-            step * (double)r->steps / u->result.pass_tokens, (long long)r->steps, (long long)r->accumulation,
-            (long long)r->batch_size, (long long)r->seq_len);
-    fl_note("rates: %s, lr %.3g, embeddings %.3g, head %.3g, Muon %.3g; schedule %s", r->optimizer, r->lr,
-            r->embedding_lr, r->head_lr, r->muon_lr, r->schedule);
+    fl_note("model: %s, %lld layers of %lld channels, %lld heads, vocabulary %lld: %s parameters",
+            r->arch, (long long)r->depth, (long long)r->width, (long long)r->heads,
+            (long long)r->vocab_size, fl_human_count((double)u->result.n_params, n));
+    fl_note(
+        "data: %s tokens a pass; training on %s (%.1f passes) in %lld steps of %lld x %lld x %lld",
+        fl_human_count(u->result.pass_tokens, text),
+        fl_human_count(step * (double)r->steps, tokens),
+        step * (double)r->steps / u->result.pass_tokens, (long long)r->steps,
+        (long long)r->accumulation, (long long)r->batch_size, (long long)r->seq_len);
+    fl_note("rates: %s, lr %.3g, embeddings %.3g, head %.3g, Muon %.3g; schedule %s", r->optimizer,
+            r->lr, r->embedding_lr, r->head_lr, r->muon_lr, r->schedule);
 }
 
 /* ---- the loop and what is left behind ---- */
@@ -236,13 +244,16 @@ static fl_status save_summary(const run *u, fl_err *err) {
     struct rusage used;
     getrusage(RUSAGE_SELF, &used);
     if (localtime_r(&now, &local)) strftime(date, sizeof date, "%Y-%m-%d %H:%M", &local);
-    json_t *v = json_pack(
-        "{sssssssisIsIsIsfsfsosososIsfsfsfsI}", "end", ends[t->end], "date", date, "machine", fl_cpu_get()->name,
-        "threads", fl_pool_size(u->job->pool ? u->job->pool : fl_pool_default()), "parameters",
-        (json_int_t)u->result.n_params, "step", (json_int_t)t->step, "steps", (json_int_t)t->steps, "tokens", t->tokens,
-        "pass_tokens", u->result.pass_tokens, "loss", number(t->loss), "val_loss", number(t->val_loss), "val_bpb",
-        number(t->val_bpb), "skipped", (json_int_t)t->n_skipped, "seconds", t->seconds, "tokens_per_second",
-        t->tokens_per_second, "flops", t->flops, "peak_bytes", (json_int_t)used.ru_maxrss * 1024);
+    json_t *v = json_pack("{sssssssisIsIsIsfsfsosososIsfsfsfsI}", "end", ends[t->end], "date", date,
+                          "machine", fl_cpu_get()->name, "threads",
+                          fl_pool_size(u->job->pool ? u->job->pool : fl_pool_default()),
+                          "parameters", (json_int_t)u->result.n_params, "step", (json_int_t)t->step,
+                          "steps", (json_int_t)t->steps, "tokens", t->tokens, "pass_tokens",
+                          u->result.pass_tokens, "loss", number(t->loss), "val_loss",
+                          number(t->val_loss), "val_bpb", number(t->val_bpb), "skipped",
+                          (json_int_t)t->n_skipped, "seconds", t->seconds, "tokens_per_second",
+                          t->tokens_per_second, "flops", t->flops, "peak_bytes",
+                          (json_int_t)used.ru_maxrss * 1024);
     if (!v) return fl_fail(err, FL_ERR_NOMEM, "the summary of the run");
     fl_status s = fl_path_join(path, u->result.dir, "run.json", err);
     if (s == FL_OK) s = fl_json_save(v, path, err);
@@ -259,7 +270,9 @@ static fl_status measure_roof(const run *u, fl_dtype compute, double *flops, fl_
 
 static fl_status learn(run *u, fl_err *err) {
     const fl_objective *objective = fl_objective_find(u->r->objective);
-    if (!objective) return fl_fail(err, FL_ERR_ARG, "objective: %s: there is no such objective", u->r->objective);
+    if (!objective)
+        return fl_fail(err, FL_ERR_ARG, "objective: %s: there is no such objective",
+                       u->r->objective);
     fl_train_job t = {.model = u->model,
                       .objective = objective,
                       .train = u->train,
@@ -284,9 +297,11 @@ static fl_status all(run *u, fl_err *err) {
     char done[FL_PATH_MAX];
     FL_TRY(fl_checkpoint_latest(done, u->result.dir, err));
     if (done[0] && !u->r->resume)
-        return fl_fail(err, FL_ERR_ARG, "%s holds a run already: --resume continues it, --out names another folder",
+        return fl_fail(err, FL_ERR_ARG,
+                       "%s holds a run already: --resume continues it, --out names another folder",
                        u->result.dir);
-    if (u->r->text.n == 0) return fl_fail(err, FL_ERR_ARG, "no text to learn from: name files or folders");
+    if (u->r->text.n == 0)
+        return fl_fail(err, FL_ERR_ARG, "no text to learn from: name files or folders");
     FL_TRY(fl_dir_make(u->result.dir, err));
     FL_TRY(open_tokenizer(u, err));
     FL_TRY(open_data(u, err));

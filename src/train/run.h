@@ -18,10 +18,10 @@ extern "C" {
 #endif
 
 typedef struct {
-    fl_recipe   *recipe;    // completed in place
-    fl_pool     *pool;      // NULL: the process pool
+    fl_recipe *recipe;      // completed in place
+    fl_pool *pool;          // NULL: the process pool
     fl_progress *progress;  // NULL: nobody is looking
-    double       started;   // fl_now when the user pressed enter
+    double started;         // fl_now when the user pressed enter
 
     /* Let the model write; NULL: no samples. The recipe says from what and how much. */
     fl_status (*sample)(void *ctx, fl_model *m, fl_text *out, fl_err *err);
@@ -30,9 +30,9 @@ typedef struct {
 
 typedef struct {
     fl_train_result train;
-    char            dir[FL_PATH_MAX];
-    int64_t         n_params;
-    double          pass_tokens;  // of the training text
+    char dir[FL_PATH_MAX];
+    int64_t n_params;
+    double pass_tokens;  // of the training text
 } fl_run_result;
 
 FL_MUST_USE fl_status fl_run(const fl_run_job *job, fl_run_result *out, fl_err *err);

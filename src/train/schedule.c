@@ -1,6 +1,7 @@
 /* schedule - the table of learning rate curves.
  *
- * cosine: Loshchilov and Hutter, "SGDR", 2016. wsd (warm-up, stable, decay): Hu et al., "MiniCPM", 2024. */
+ * cosine: Loshchilov and Hutter, "SGDR", 2016. wsd (warm-up, stable, decay): Hu et al., "MiniCPM",
+ * 2024. */
 #include "train/schedule.h"
 
 #include <math.h>
@@ -10,7 +11,7 @@
 static const double pi = 3.14159265358979323846;
 
 static double constant(double p, double final, double decay) {
-    (void)p, (void)final, (void)decay;
+    (void)p, (void) final, (void)decay;
     return 1;
 }
 
@@ -46,7 +47,8 @@ const fl_schedule *fl_schedule_find(const char *name) {
 double fl_schedule_factor(const fl_schedule_opts *o, double progress, double step) {
     if (progress < 0) progress = 0;
     if (progress > 1) progress = 1;
-    const double slack = 1e-9;  // progress is a quotient: the first step after the warm-up may lie a hair before it
+    const double slack =
+        1e-9;  // progress is a quotient: the first step after the warm-up may lie a hair before it
     if (progress + slack < o->warmup) return (progress + step) / (o->warmup + step);
     const double after = o->warmup < 1 ? (progress - o->warmup) / (1 - o->warmup) : 1;
     return o->row->factor(after < 0 ? 0 : after, o->final, o->decay);

@@ -1,4 +1,5 @@
-/* stepper - a program that differentiates the objective, one that only scores it, and the optimizer's. */
+/* stepper - a program that differentiates the objective, one that only scores it, and the
+ * optimizer's. */
 #include "train/stepper.h"
 
 #include <math.h>
@@ -9,17 +10,17 @@
 
 /* One compiled form of the objective. */
 typedef struct {
-    fl_graph          *g;
-    fl_program        *p;
+    fl_graph *g;
+    fl_program *p;
     fl_objective_graph o;
-    fl_val             sum;
+    fl_val sum;
 } compiled;
 
 struct fl_stepper {
     fl_stepper_opts opts;
-    compiled        train, score;
-    fl_packs       *packs;
-    fl_optimizer   *optimizer;
+    compiled train, score;
+    fl_packs *packs;
+    fl_optimizer *optimizer;
 };
 
 static void compiled_clear(compiled *c) {
@@ -39,7 +40,8 @@ void fl_stepper_free(fl_stepper *s) {
 static void build(compiled *c, const fl_stepper_opts *so) {
     const int64_t bt[] = {so->B, so->T};
     fl_objective_graph *o = &c->o;
-    *o = (fl_objective_graph){.model = so->model, .g = c->g, .compute = so->compute, .nll = FL_NONE};
+    *o =
+        (fl_objective_graph){.model = so->model, .g = c->g, .compute = so->compute, .nll = FL_NONE};
     o->tokens = fl_input(c->g, "tokens", FL_I32, 2, bt);
     o->targets = fl_input(c->g, "targets", FL_I32, 2, bt);
     o->weight = fl_input(c->g, "weight", FL_F32, 2, bt);
@@ -92,7 +94,8 @@ fl_status fl_stepper_new(fl_stepper **out, const fl_stepper_opts *o, fl_err *err
 
 static void put(const compiled *c, fl_val v, const void *data, const fl_batch *b) {
     fl_tensor t = fl_program_tensor(c->p, v);
-    if (t.data) memcpy(t.data, data, (size_t)(b->B * b->T) * sizeof(int32_t));  // NULL: nothing reads it
+    if (t.data)
+        memcpy(t.data, data, (size_t)(b->B * b->T) * sizeof(int32_t));  // NULL: nothing reads it
 }
 
 static fl_status run(compiled *c, const fl_batch *b, bool accumulate, double *sum, fl_err *err) {
@@ -112,7 +115,8 @@ fl_status fl_stepper_micro(fl_stepper *s, const fl_batch *b, bool first, double 
     return run(&s->train, b, !first, sum, err);
 }
 
-fl_status fl_stepper_score(fl_stepper *s, const fl_batch *b, double *sum, double *nll, fl_err *err) {
+fl_status fl_stepper_score(fl_stepper *s, const fl_batch *b, double *sum, double *nll,
+                           fl_err *err) {
     FL_ASSERT(s->score.p && b->B == s->opts.B && b->T == s->opts.T);
     FL_TRY(run(&s->score, b, false, sum, err));
     *nll = NAN;

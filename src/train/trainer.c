@@ -1,9 +1,10 @@
 /* trainer - the loop over steps, and what happens between them.
  *
- * A step: micro-batches, norm, verdict of the guard, update. Then, where due: validation, a line of metrics, a sample,
- * a checkpoint, a look at the clock. A checkpoint at step N is written after the lines of step N, so a resumed run
- * cuts the logs back to N and repeats nothing. Changes of plan are decided by the clock, so they are logged before they
- * take effect and read back by a resumed run, which then takes the same steps. */
+ * A step: micro-batches, norm, verdict of the guard, update. Then, where due: validation, a line of
+ * metrics, a sample, a checkpoint, a look at the clock. A checkpoint at step N is written after the
+ * lines of step N, so a resumed run cuts the logs back to N and repeats nothing. Changes of plan
+ * are decided by the clock, so they are logged before they take effect and read back by a resumed
+ * run, which then takes the same steps. */
 #include "train/trainer.h"
 
 #include <math.h>
@@ -19,30 +20,30 @@
 #include "train/pace.h"
 
 typedef struct {
-    const fl_train_job  *job;
+    const fl_train_job *job;
     const fl_train_opts *o;
-    fl_stepper          *stepper;
-    fl_batch             batch;
-    json_t              *val_start;  // position of the held-out text's first row
-    fl_guard             guard;
-    fl_pace              pace;
-    json_t              *replans;  // changes of plan of the run that is being resumed, still ahead
-    fl_lines            *metrics, *samples, *plans;
-    fl_tfevents         *events;
-    fl_costs             costs;
-    int64_t              step;        // done
-    double               started;     // fl_now at second 0 of the run
-    double               planned_at;  // fl_now at the last look at the clock
-    double               tokens;      // targets seen
-    double               rate;        // tokens per second, running mean
-    double               flops_per_token;
-    fl_train_result      r;
+    fl_stepper *stepper;
+    fl_batch batch;
+    json_t *val_start;  // position of the held-out text's first row
+    fl_guard guard;
+    fl_pace pace;
+    json_t *replans;  // changes of plan of the run that is being resumed, still ahead
+    fl_lines *metrics, *samples, *plans;
+    fl_tfevents *events;
+    fl_costs costs;
+    int64_t step;       // done
+    double started;     // fl_now at second 0 of the run
+    double planned_at;  // fl_now at the last look at the clock
+    double tokens;      // targets seen
+    double rate;        // tokens per second, running mean
+    double flops_per_token;
+    fl_train_result r;
 } trainer;
 
 /* What one step measured. */
 typedef struct {
     double loss, norm, lr_factor, n_targets, seconds;
-    bool   skipped;
+    bool skipped;
 } step_report;
 
 static double seconds_in(const trainer *t) {
@@ -65,15 +66,18 @@ static fl_status run_micro_batches(trainer *t, step_report *s, double *count, fl
         *count += t->job->objective->count(&t->batch);
         s->n_targets += t->batch.n_targets;
     }
-    if (*count <= 0) return fl_fail(err, FL_ERR_ARG, "step %lld: no token has a weight", (long long)t->step);
+    if (*count <= 0)
+        return fl_fail(err, FL_ERR_ARG, "step %lld: no token has a weight", (long long)t->step);
     s->loss = sum / *count;
     return FL_OK;
 }
 
 static fl_status give_up(const trainer *t, const step_report *s, fl_err *err) {
     return fl_fail(err, FL_ERR_ARG,
-                   "training diverged: %lld steps in a row had a loss (now %.4g) or gradient norm (now %.4g) that is "
-                   "not a number or far above the recent ones; resume from an earlier checkpoint with a smaller "
+                   "training diverged: %lld steps in a row had a loss (now %.4g) or gradient norm "
+                   "(now %.4g) that is "
+                   "not a number or far above the recent ones; resume from an earlier checkpoint "
+                   "with a smaller "
                    "learning rate",
                    (long long)t->guard.n_in_a_row, s->loss, s->norm);
 }
@@ -90,7 +94,9 @@ static fl_status take_step(trainer *t, step_report *s, fl_err *err) {
     const fl_guard_verdict verdict = fl_guard_judge(&t->guard, s->loss, s->norm);
     if (verdict == FL_GUARD_GIVE_UP) return give_up(t, s, err);
     s->skipped = verdict == FL_GUARD_SKIP;
-    if (s->skipped) fl_warn("step %lld skipped: loss %.4g, gradient norm %.4g", (long long)t->step + 1, s->loss, s->norm);
+    if (s->skipped)
+        fl_warn("step %lld skipped: loss %.4g, gradient norm %.4g", (long long)t->step + 1, s->loss,
+                s->norm);
     scale = 1 / count;
     if (t->o->clip > 0 && s->norm > t->o->clip) scale *= t->o->clip / s->norm;
     if (!s->skipped) FL_TRY(fl_stepper_update(t->stepper, s->lr_factor, scale, err));
@@ -138,7 +144,7 @@ static fl_status log_step(trainer *t, const step_report *s, const fl_val_score *
     const double pass = t->job->train->n_tokens;
     const struct {
         const char *name;
-        double      value;
+        double value;
     } row[] = {
         {"loss", s->loss},
         {"grad_norm", s->norm},
@@ -161,7 +167,8 @@ static fl_status log_step(trainer *t, const step_report *s, const fl_val_score *
     return fl_lines_add(t->metrics, line, err);
 }
 
-/* A young model writes bytes that are no characters; JSON wants U+FFFD for them. NUL ends a JSON string in C. */
+/* A young model writes bytes that are no characters; JSON wants U+FFFD for them. NUL ends a JSON
+ * string in C. */
 static void put_valid(fl_text *out, const fl_text *in) {
     const uint8_t *s = (const uint8_t *)in->data;
     for (size_t i = 0; i < in->n;) {
@@ -181,7 +188,9 @@ static fl_status write_sample(trainer *t, fl_err *err) {
         fl_text clean = {0};
         put_valid(&clean, &text);
         s = fl_lines_add(t->samples,
-                         json_pack("{sIss}", "step", (json_int_t)t->step, "text", fl_text_str(&clean)), err);
+                         json_pack("{sIss}", "step", (json_int_t)t->step, "text",
+                                   fl_text_str(&clean)),
+                         err);
         fl_text_clear(&clean);
     }
     fl_text_clear(&text);
@@ -190,18 +199,21 @@ static fl_status write_sample(trainer *t, fl_err *err) {
 }
 
 static json_t *state_of(const trainer *t) {
-    return json_pack("{sIsIsIsfsIsfsoso}", "step", (json_int_t)t->step, "steps", (json_int_t)t->pace.steps,
-                     "plan_step", (json_int_t)t->pace.from_step, "plan_progress", t->pace.from_progress, "updates",
-                     (json_int_t)fl_optimizer_updates(fl_stepper_optimizer(t->stepper)), "num_tokens", t->tokens,
-                     "data", t->job->train->row->position(t->job->train), "guard", fl_guard_state(&t->guard));
+    return json_pack("{sIsIsIsfsIsfsoso}", "step", (json_int_t)t->step, "steps",
+                     (json_int_t)t->pace.steps, "plan_step", (json_int_t)t->pace.from_step,
+                     "plan_progress", t->pace.from_progress, "updates",
+                     (json_int_t)fl_optimizer_updates(fl_stepper_optimizer(t->stepper)),
+                     "num_tokens", t->tokens, "data", t->job->train->row->position(t->job->train),
+                     "guard", fl_guard_state(&t->guard));
 }
 
 static fl_status save(trainer *t, fl_err *err) {
     const double start = fl_now();
     json_t *state = state_of(t);
     if (!state) return fl_fail(err, FL_ERR_NOMEM, "the state of the trainer");
-    const fl_status s = fl_checkpoint_save(t->job->dir, t->step, t->job->model, fl_stepper_optimizer(t->stepper), state,
-                                           t->o->keep, err);
+    const fl_status s = fl_checkpoint_save(t->job->dir, t->step, t->job->model,
+                                           fl_stepper_optimizer(t->stepper), state, t->o->keep,
+                                           err);
     json_decref(state);
     fl_cost_note(&t->costs.save, fl_now() - start);
     return s;
@@ -210,7 +222,10 @@ static fl_status save(trainer *t, fl_err *err) {
 /* ---- time ---- */
 
 static fl_status change_plan(trainer *t, int64_t steps, fl_err *err) {
-    FL_TRY(fl_lines_add(t->plans, json_pack("{sIsI}", "step", (json_int_t)t->step, "steps", (json_int_t)steps), err));
+    FL_TRY(
+        fl_lines_add(t->plans,
+                     json_pack("{sIsI}", "step", (json_int_t)t->step, "steps", (json_int_t)steps),
+                     err));
     fl_pace_change(&t->pace, t->step, steps);
     return FL_OK;
 }
@@ -227,7 +242,8 @@ static bool repeat_plan(trainer *t) {
     return true;
 }
 
-/* Look at the clock every hundredth of the time, and change the plan when it is off by one part in 200. */
+/* Look at the clock every hundredth of the time, and change the plan when it is off by one part in
+ * 200. */
 static fl_status hold_time(trainer *t, fl_err *err) {
     if (repeat_plan(t) || t->o->seconds <= 0 || t->step >= t->pace.steps) return FL_OK;
     const double now = fl_now();
@@ -247,10 +263,12 @@ static void show(trainer *t, const step_report *s) {
     fl_progress *p = t->job->progress;
     if (!p) return;
     char rate[FL_HUMAN];
-    int n = snprintf(p->detail, sizeof p->detail, "loss %.3f, %s tok/s", s->loss, fl_human_count(t->rate, rate));
+    int n = snprintf(p->detail, sizeof p->detail, "loss %.3f, %s tok/s", s->loss,
+                     fl_human_count(t->rate, rate));
     const size_t room = sizeof p->detail, at = n > 0 ? (size_t)n : 0;
     const double roof = utilisation(t, s);
-    if (isfinite(roof) && at < room) n += snprintf(p->detail + at, room - at, ", %.0f %% of roof", 100 * roof);
+    if (isfinite(roof) && at < room)
+        n += snprintf(p->detail + at, room - at, ", %.0f %% of roof", 100 * roof);
     if (isfinite(t->r.val_bpb) && n > 0 && (size_t)n < room)
         snprintf(p->detail + n, room - (size_t)n, ", val %.3f bpb", t->r.val_bpb);
     p->total = (double)t->pace.steps;
@@ -330,7 +348,8 @@ static fl_status restore(trainer *t, const json_t *state, const char *where, fl_
 
 static fl_status resume(trainer *t, const char *checkpoint, fl_err *err) {
     json_t *state;
-    FL_TRY(fl_checkpoint_load(checkpoint, t->job->model, fl_stepper_optimizer(t->stepper), &state, err));
+    FL_TRY(fl_checkpoint_load(checkpoint, t->job->model, fl_stepper_optimizer(t->stepper), &state,
+                              err));
     fl_stepper_weights_changed(t->stepper);
     const fl_status s = restore(t, state, checkpoint, err);
     json_decref(state);
@@ -341,7 +360,8 @@ static fl_status find_start(trainer *t, fl_err *err) {
     char checkpoint[FL_PATH_MAX];
     FL_TRY(fl_checkpoint_latest(checkpoint, t->job->dir, err));
     if (checkpoint[0] && !t->o->resume)
-        return fl_fail(err, FL_ERR_ARG, "%s holds a run already: --resume continues it, --out names another folder",
+        return fl_fail(err, FL_ERR_ARG,
+                       "%s holds a run already: --resume continues it, --out names another folder",
                        t->job->dir);
     return checkpoint[0] ? resume(t, checkpoint, err) : FL_OK;
 }

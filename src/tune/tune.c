@@ -23,21 +23,24 @@ const fl_tune_method *fl_tune_method_find(const char *name) {
 
 typedef struct {
     const fl_tune_job *job;
-    fl_recipe         *r;
-    fl_tune_result     result;
-    fl_model          *model;
-    fl_pairs          *train_pairs, *val_pairs;
-    fl_source         *train, *val;
+    fl_recipe *r;
+    fl_tune_result result;
+    fl_model *model;
+    fl_pairs *train_pairs, *val_pairs;
+    fl_source *train, *val;
 } tuning;
 
 static fl_status open_model(tuning *u, fl_err *err) {
     const fl_tune_method *method = fl_tune_method_find(u->job->method);
-    if (!method) return fl_fail(err, FL_ERR_ARG, "method: %s: there are lora and full", u->job->method);
+    if (!method)
+        return fl_fail(err, FL_ERR_ARG, "method: %s: there are lora and full", u->job->method);
     FL_TRY(fl_model_load(&u->model, u->job->model, &(fl_model_opts){.dtype = FL_F32}, err));
     if (!u->model->tokenizer)
-        return fl_fail(err, FL_ERR_ARG, "%s: the folder has no tokenizer, so text cannot be read", u->job->model);
+        return fl_fail(err, FL_ERR_ARG, "%s: the folder has no tokenizer, so text cannot be read",
+                       u->job->model);
     if (method->transform)
-        FL_TRY(fl_model_attach(u->model, method->transform, u->job->settings, (uint64_t)u->r->seed, err));
+        FL_TRY(fl_model_attach(u->model, method->transform, u->job->settings, (uint64_t)u->r->seed,
+                               err));
     u->result.n_params = fl_model_count(u->model, false);
     u->result.n_trained = fl_model_count(u->model, true);
     return FL_OK;
