@@ -112,9 +112,9 @@ fl_status fl_recipe_config(const fl_recipe *r, int32_t bos, int32_t eos, fl_conf
 static void fill_rates(fl_recipe *r) {
     const double narrow = sqrt(384.0 / (double)r->width);
     const bool muon = strcmp(r->optimizer, "muon") == 0;
-    fill(&r->muon_lr, 0.02);
+    fill(&r->muon_lr, 0.015);
     fill(&r->lr, muon ? 3e-3 * narrow : 2e-3 * narrow);
-    fill(&r->embedding_lr, muon ? 1e-2 * narrow : r->lr);
+    fill(&r->embedding_lr, muon ? 2e-2 * narrow : r->lr);
     fill(&r->head_lr, muon ? 4e-3 * narrow : r->lr);
     fill(&r->weight_decay, 0.1);
     fill(&r->muon_weight_decay, 0.1);
