@@ -5,8 +5,7 @@
  *     FL_TRY(fl_roof_measure(&roof, pool, 0.05, err));   // about a quarter of a second
  *     printf("%.0f %% of roof", 100 * flops / seconds / roof.bf16_flops);
  *
- * Arithmetic is timed in registers on numbers that look like weights: all-zero operands draw less
- * power and run up to a quarter faster than any product can. */
+ * Arithmetic is timed in registers: no product that reads its operands from anywhere gets there. */
 #ifndef FL_BACKEND_ROOF_H
 #define FL_BACKEND_ROOF_H
 

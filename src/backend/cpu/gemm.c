@@ -154,20 +154,29 @@ static void run_slab(const slab *s, int64_t n0, int64_t n1) {
     }
 }
 
+/* Rows of a tile that one panel meets before the next panel comes: all of them, so that the panel
+ * stays in L1; or one block, when A is the larger operand and is better read and written along its
+ * rows. */
+static int64_t rows_at_once(const fli_engine *e, const fli_gemm *g) {
+    const bool along = a_is_direct(e, g) && g->m > g->n && g->k <= e->depth;
+    return along ? e->mr : g->mc;
+}
+
 void fli_gemm_one(const fli_engine *e, const fli_gemm *g, int64_t m0, int64_t m1, int64_t n0,
                   int64_t n1, void *scratch) {
     const bool direct = a_is_direct(e, g);
-    slab s = {.e = e, .g = g, .m0 = m0, .m1 = m1};
+    const size_t es = fl_dtype_bytes(e->dtype);
+    slab s = {.e = e, .g = g};
     s.sums = (float *)(void *)((char *)scratch + packed_bytes(e, g));
     s.lda = direct ? g->a.rs : packed_ld(e, g);
-    for (s.k0 = 0; s.k0 < g->k; s.k0 = s.k1) {
-        s.k1 = imin(s.k0 + e->depth, g->k);
-        s.a = (const char *)g->a.data + (size_t)(m0 * g->a.rs + s.k0) * fl_dtype_bytes(e->dtype);
-        if (!direct) {
-            e->pack_a(scratch, s.lda, &g->a, m0, s.k0, m1 - m0, s.k1 - s.k0);
-            s.a = scratch;
+    for (s.m0 = m0; s.m0 < m1; s.m0 = s.m1) {
+        s.m1 = imin(s.m0 + rows_at_once(e, g), m1);
+        for (s.k0 = 0; s.k0 < g->k; s.k0 = s.k1) {
+            s.k1 = imin(s.k0 + e->depth, g->k);
+            s.a = direct ? (const char *)g->a.data + (size_t)(s.m0 * g->a.rs + s.k0) * es : scratch;
+            if (!direct) e->pack_a(scratch, s.lda, &g->a, s.m0, s.k0, s.m1 - s.m0, s.k1 - s.k0);
+            run_slab(&s, n0, n1);
         }
-        run_slab(&s, n0, n1);
     }
 }
 

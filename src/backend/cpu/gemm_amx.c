@@ -16,7 +16,11 @@ typedef struct {  // as ldtilecfg reads it
     uint8_t rows[16];
 } tile_config;
 
+static _Thread_local int configured;  // rows of C the tiles are set for; 0: not in use
+
 static void configure(int rows) {
+    if (rows == configured) return;
+    configured = rows;
     const uint8_t upper = (uint8_t)(rows < 16 ? rows : 16),
                   lower = (uint8_t)(rows > 16 ? rows - 16 : 1);
     const tile_config config = {
@@ -24,10 +28,8 @@ static void configure(int rows) {
         .row_bytes = {ROW, ROW, ROW, ROW, ROW, ROW, ROW, ROW},
         .rows = {upper, upper, lower, lower, upper, lower, 16, 16},
     };
-    __asm__ volatile(""
-                     :
-                     : "r"(&config)
-                     : "memory");  // gcc's intrinsic claims to read 8 bytes of it only
+    // gcc's intrinsic claims to read only 8 bytes of it
+    __asm__ volatile("" : : "r"(&config) : "memory");
     _tile_loadconfig(&config);
 }
 
@@ -36,6 +38,7 @@ static void begin(void) {
 }
 static void end(void) {
     _tile_release();
+    configured = 0;
 }
 
 static void block_32(const uint16_t *a, int64_t lda, const uint16_t *panel, int64_t k, float *c,
@@ -94,9 +97,8 @@ static void block_16(const uint16_t *a, int64_t lda, const uint16_t *panel, int6
 
 static void block(const void *a, int64_t lda, const void *panel, int64_t k, float *c, int64_t ldc,
                   int rows, bool add) {
-    if (rows < MR) configure(rows);
+    configure(rows);
     (rows > 16 ? block_32 : block_16)(a, lda, panel, k, c, ldc, add);
-    if (rows < MR) configure(MR);
 }
 
 const fli_engine fli_gemm_bf16_amx = {
