@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "data/dataset.h"
+#include "model/model.h"
 #include "train/bigram.h"
 
 enum { ROW = 1024 };
@@ -43,7 +44,9 @@ static fl_status texts_open(const app_args *a, job *j, fl_err *err) {
     int n_train = app_list(a, "train", &train), n_scored;
     const char *field = app_str(a, "field");
     if (n_train == 0) return fl_fail(err, FL_ERR_ARG, "--train: name the text whose pairs are counted");
-    FL_TRY(fl_tokenizer_load(&j->tokenizer, app_arg(a, 0), err));
+    char folder[FL_PATH_MAX];
+    FL_TRY(fl_model_folder(folder, app_arg(a, 0), err));
+    FL_TRY(fl_tokenizer_load(&j->tokenizer, folder, err));
     FL_TRY(cache_make(j, err));
     FL_TRY(text_open(j, 0, train, n_train, field, err));
     FL_TRY(app_paths(a, 1, &scored, &n_scored, err));
@@ -89,7 +92,7 @@ static const app_flag flags[] = {
 
 const app_command cmd_eval_bigram = {
     .name = "eval bigram",
-    .args = "TOKENIZER TEXT...",
+    .args = "MODEL TEXT...",
     .summary = "bits per byte of a model of token pairs: the floor",
     .details = "Counts neighbouring tokens in the texts of --train, with the tokenizer of a model or run, and scores "
                "TEXT (Witten and Bell's smoothing). A language model that is not far below has learnt little.\n"

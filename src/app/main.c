@@ -58,11 +58,19 @@ static fl_status run(int argc, char **argv, fl_err *err) {
     return s;
 }
 
-/* `fledge --help` and `fledge --version` are the commands of these names. */
+static bool asks_for_help(const char *word) {
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+/* `fledge --help` and `fledge --version` are the commands of these names; `fledge eval --help` is `fledge help eval`. */
 static void name_bare_flags(int argc, char **argv) {
     static char help[] = "help", version[] = "version";
     if (argc < 2) return;
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) argv[1] = help;
+    if (argc == 3 && asks_for_help(argv[2])) {
+        argv[2] = argv[1];
+        argv[1] = help;
+    }
+    if (asks_for_help(argv[1])) argv[1] = help;
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) argv[1] = version;
 }
 
