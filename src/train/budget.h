@@ -8,7 +8,7 @@
  *   L(N, D) = E + A / N'^a + B / D'^b      D' = U (1 + R (1 - exp(-r / R))),  r = D / U - 1 passes
  * beyond the first
  *
- * U is one pass over the text. The constants are those of budget.c. */
+ * U is one pass over the text. The constants were fitted on small models: budget.c. */
 #ifndef FL_TRAIN_BUDGET_H
 #define FL_TRAIN_BUDGET_H
 

@@ -3,26 +3,28 @@
 
 #include <math.h>
 
-/* A deviation below this share of the mean is noise of a quiet stretch, not a scale to judge by. */
-static const double LEAST_DEVIATION = 0.05;
+/* A deviation below this share of the mean is noise of a quiet stretch, not a scale to judge by.
+ * Norms of small batches double now and then; losses do not. */
+static const double LEAST_OF_LOSS = 0.05, LEAST_OF_NORM = 0.25;
 
 static int64_t filled(const fl_guard *g) {
     return g->n_seen < FL_GUARD_WINDOW ? g->n_seen : FL_GUARD_WINDOW;
 }
 
-static bool is_spike(const fl_guard *g, const double *ring, double x) {
+static bool is_spike(const fl_guard *g, const double *ring, double x, double least) {
     const int64_t n = filled(g);
     double mean = 0, squares = 0;
     if (!isfinite(x)) return true;
     if (g->sigma <= 0 || n < FL_GUARD_WINDOW / 2) return false;
     for (int64_t i = 0; i < n; i++) mean += ring[i] / (double)n;
     for (int64_t i = 0; i < n; i++) squares += (ring[i] - mean) * (ring[i] - mean) / (double)n;
-    const double deviation = fmax(sqrt(squares), LEAST_DEVIATION * fabs(mean));
+    const double deviation = fmax(sqrt(squares), least * fabs(mean));
     return x > mean + g->sigma * deviation;
 }
 
 fl_guard_verdict fl_guard_judge(fl_guard *g, double loss, double grad_norm) {
-    if (is_spike(g, g->loss, loss) || is_spike(g, g->norm, grad_norm)) {
+    if (is_spike(g, g->loss, loss, LEAST_OF_LOSS) ||
+        is_spike(g, g->norm, grad_norm, LEAST_OF_NORM)) {
         g->n_skipped++;
         g->n_in_a_row++;
         return g->n_in_a_row >= g->most ? FL_GUARD_GIVE_UP : FL_GUARD_SKIP;
