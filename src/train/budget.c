@@ -10,9 +10,9 @@
 #include "base/text.h"
 #include "train/dial.h"
 
-/* Fitted to what the dial's models reach in a minute on the tales of data/ (docs/train.md), within 0.02: the constants of
+/* Fitted to what the dial's models reach in minutes on the tales of data/ (docs/train.md), within 0.03: the constants of
  * the literature describe models a hundred times larger. R: Muennighoff et al. 2023. */
-static const double E = 2.57, A = 30.2, B = 98.2, ALPHA = 0.30, BETA = 0.30, R_DATA = 15.39;
+static const double E = 3.41, A = 18.1, B = 424, ALPHA = 0.30, BETA = 0.45, R_DATA = 15.39;
 
 double fl_budget_loss(double n, double d, double u) {
     const double repeats = u > 0 && d > u ? d / u - 1 : 0;
