@@ -68,6 +68,7 @@ static void check_mistakes(void) {
 static void check_sense(void) {
     static const char *const wrong[][4] = {{"depth", "0", NULL},
                                            {"depth", "4", "params", "5M"},
+                                           {"budget", "9m", "epochs", "2"},
                                            {"steps", "9", "epochs", "2"},
                                            {"beta2", "1", NULL},
                                            {"val-fraction", "-1", NULL},
@@ -80,6 +81,16 @@ static void check_sense(void) {
         CHECKF(fl_recipe_check(r, &err) == FL_ERR_ARG, "%s %s", wrong[i][0], wrong[i][1]);
         fl_recipe_free(r);
     }
+}
+
+/* The recipe that a run with a budget leaves behind has both; it must be readable when the run is
+ * resumed. */
+static void check_budget(void) {
+    fl_recipe *r = fresh();
+    r->budget = 60;
+    r->steps = 100;
+    CHECK(fl_recipe_check(r, NULL) == FL_OK);
+    fl_recipe_free(r);
 }
 
 static void check_dial(void) {
@@ -117,6 +128,7 @@ int main(void) {
     check_files();
     check_mistakes();
     check_sense();
+    check_budget();
     check_dial();
     folder_remove();
     return check_report();

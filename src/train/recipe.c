@@ -372,9 +372,8 @@ fl_status fl_recipe_check(const fl_recipe *r, fl_err *err) {
     if (dials > 1) return fl_fail(err, FL_ERR_ARG, "depth and params: give one of them");
     const int lengths = (r->steps != FL_UNSET) + !isnan(r->epochs) + !isnan(r->tokens);
     if (lengths > 1) return fl_fail(err, FL_ERR_ARG, "steps, epochs and tokens: give one of them");
-    if (!isnan(r->budget) && lengths)
+    if (!isnan(r->budget) && lengths > (r->steps != FL_UNSET))
         return fl_fail(err, FL_ERR_ARG,
-                       "budget: it decides the number of steps; leave out steps, epochs and "
-                       "tokens");
+                       "budget: it decides how long; leave out epochs and tokens");
     return FL_OK;
 }
