@@ -10,14 +10,23 @@
 #include "base/text.h"
 #include "train/dial.h"
 
-/* Fitted to what the dial's models reach in minutes on the tales of data/ (docs/train.md), within 0.03: the constants of
- * the literature describe models a hundred times larger. R: Muennighoff et al. 2023. */
-static const double E = 3.41, A = 18.1, B = 424, ALPHA = 0.30, BETA = 0.45, R_DATA = 15.39;
+/* Fitted to what the dial's models reach in minutes on the tales of data/ (docs/train.md), within
+ * 0.03: the constants of the literature describe models a hundred times larger. R: Muennighoff et
+ * al. 2023. */
+static const double E = 3.41, A = 18.1, B = 424, ALPHA = 0.30, BETA = 0.45;
+static const double R_DATA = 15.39, R_PARAMS = 5.31, PARAMS_PER_TOKEN = 0.5;
+
+/* More passes than this learn the text by heart: held-out loss rises again. */
+static const double MOST_PASSES = 10;
+
+/* `x` of something whose first `u` are worth their number and the rest less and less. */
+static double worth(double x, double u, double r) {
+    return u > 0 && x > u ? u * (1 + r * (1 - exp(-(x / u - 1) / r))) : x;
+}
 
 double fl_budget_loss(double n, double d, double u) {
-    const double repeats = u > 0 && d > u ? d / u - 1 : 0;
-    const double seen = repeats > 0 ? u * (1 + R_DATA * (1 - exp(-repeats / R_DATA))) : d;
-    return E + A / pow(n, ALPHA) + B / pow(seen, BETA);
+    return E + A / pow(worth(n, PARAMS_PER_TOKEN * u, R_PARAMS), ALPHA) +
+           B / pow(worth(d, u, R_DATA), BETA);
 }
 
 /* ---- measuring ---- */
@@ -100,6 +109,7 @@ typedef struct {
     double flops;             // per token
     fl_step_times times;      // per token of a micro-batch; the update per step
     double tokens, loss;
+    bool by_heart;  // the time would allow more passes than the text is good for
 } candidate;
 
 enum { MAX_DEPTH = 24, MAX_MEASURED = 4, MAX_CANDIDATES = 2 * MAX_DEPTH };
@@ -175,6 +185,9 @@ static void predict(candidate *c, const fl_budget_job *job, const fl_recipe *bas
     double step_tokens = 8192, seconds = 0.97 * job->seconds_left;
     for (int i = 0; i < 3; i++) {
         c->tokens = fmax(step_tokens, seconds / (c->times.micro + c->times.update / step_tokens));
+        const double most = job->pass_tokens > 0 ? MOST_PASSES * job->pass_tokens : INFINITY;
+        c->by_heart = c->tokens > most;
+        c->tokens = fmin(c->tokens, most);
         fl_recipe r = *base;
         r.depth = c->r.depth, r.width = c->r.width, r.heads = c->r.heads,
         r.kv_heads = c->r.kv_heads;
@@ -265,6 +278,13 @@ fl_status fl_budget_choose(const fl_budget_job *job, fl_err *err) {
     explain(best, all, n, &rest);
     fl_recipe chosen = best->r;
     chosen.tokens = job->recipe->tokens;
+    if (best->by_heart) {
+        fl_warn(
+            "the text is small for this time: the run ends early, after %.0f passes; more would "
+            "only learn it by heart",
+            MOST_PASSES);
+        chosen.budget = NAN;
+    }
     *job->recipe = chosen;
     return FL_OK;
 }

@@ -5,10 +5,11 @@
  * of the sizes between follows from their operations. Predicting: Hoffmann et al. 2022, with data
  * that repeats counted as Muennighoff et al., "Scaling data-constrained language models", 2023 do:
  *
- *   L(N, D) = E + A / N'^a + B / D'^b      D' = U (1 + R (1 - exp(-r / R))),  r = D / U - 1 passes
- * beyond the first
+ *   L(N, D) = E + A / N'^a + B / D'^b        D' = U (1 + R (1 - exp(-(D / U - 1) / R))) for D > U
  *
- * U is one pass over the text. The constants were fitted on small models: budget.c. */
+ * U is one pass over the text; N' is the same saturation of N over the parameters U can fill. A run
+ * makes at most ten passes: a text too small for the time ends the run early. The constants were
+ * fitted on small models: budget.c. */
 #ifndef FL_TRAIN_BUDGET_H
 #define FL_TRAIN_BUDGET_H
 
