@@ -1,12 +1,14 @@
-/* test_train_golden - twenty AdamW steps against torch, and Muon's update against its publication
- * (tests/peers/train_goldens.py). Catches: a wrong bias correction, decay on norms or embeddings,
- * clipping after the division instead of before, a schedule off by a step, momentum without
- * Nesterov, a wrong Newton-Schulz coefficient, a scale that forgets tall matrices. */
+/* test_train_golden - twenty AdamW steps against torch, of models and of a LoRA adapter, and Muon's
+ * update against its publication (tests/peers/train_goldens.py). Catches: a wrong bias correction,
+ * decay on norms or embeddings, clipping after the division instead of before, a schedule off by a
+ * step, momentum without Nesterov, a wrong Newton-Schulz coefficient, a scale that forgets tall
+ * matrices. */
 #include <math.h>
 #include <string.h>
 
 #include "check.h"
 #include "format/safetensors.h"
+#include "model/transform.h"
 #include "train/schedule.h"
 #include "train/stepper.h"
 
@@ -47,15 +49,33 @@ static void fill(fl_batch *b, const fl_tensor *tokens, int step) {
     b->n_targets = B * T;
 }
 
-static void check_adamw(const char *name) {
+/* The model of a golden: as it lies there, or with the adapter of that name put on its base. */
+static fl_model *load_adapted(const char *base, const char *adapter) {
+    fl_model *m = load(base);
+    char dir[512], path[FL_PATH_MAX];
+    json_t *config = NULL;
+    fl_err err = {0};
+    if (!adapter) return m;
+    snprintf(dir, sizeof dir, "%s/golden/%s", FL_TEST_DATA, adapter);
+    fl_status s = fl_path_join(path, dir, "adapter_config.json", &err);
+    if (s == FL_OK) s = fl_json_load(&config, path, &err);
+    if (s == FL_OK) s = fl_model_attach(m, &fl_transform_lora, config, 1, &err);
+    if (s == FL_OK) s = m->transforms->row->load(m->transforms->state, m, dir, &err);
+    json_decref(config);
+    CHECKF(s == FL_OK, "%s: %s", adapter, err.msg);
+    return m;
+}
+
+static void check_adamw(const char *base, const char *adapter, const char *objective) {
+    const char *name = adapter ? adapter : base;
     const fl_tensor *tokens = golden("adamw", name, ".tokens"),
                     *losses = golden("adamw", name, ".losses"),
                     *norms = golden("adamw", name, ".norms");
     const fl_schedule_opts schedule = {.row = fl_schedule_find("cosine"),
                                        .warmup = (double)WARMUP / STEPS,
                                        .final = 0.1};
-    const fl_stepper_opts so = {.model = load(name),
-                                .objective = fl_objective_find("next_token"),
+    const fl_stepper_opts so = {.model = load_adapted(base, adapter),
+                                .objective = fl_objective_find(objective),
                                 .optimizer = {.name = "adamw",
                                               .lr = 3e-3,
                                               .beta1 = 0.9,
@@ -172,8 +192,9 @@ int main(void) {
                                             &err);
     CHECKF(s == FL_OK, "%s", err.msg);
     if (s == FL_OK) {
-        check_adamw("qwen3");
-        check_adamw("gpt2");
+        check_adamw("qwen3", NULL, "next_token");
+        check_adamw("gpt2", NULL, "next_token");
+        check_adamw("qwen3", "lora_qwen3", "chosen_tokens");
         check_muon(FL_F32);
         check_muon(FL_BF16);
     }

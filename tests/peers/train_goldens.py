@@ -4,7 +4,7 @@
     python tests/peers/train_goldens.py            # writes tests/data/golden/train.safetensors
 
 adamw.NAME.tokens (20, 2, 25) and adamw.NAME.losses (20), .norms (20): twenty steps with clipping, decay on hidden
-matrices only, warm-up and cosine. muon.f32.NAME, muon.bf16.NAME: what three steps of Muon without decay subtract from a
+matrices only, warm-up and cosine; lora_qwen3 trains that adapter alone. muon.f32.NAME, muon.bf16.NAME: what three steps of Muon without decay subtract from a
 matrix of qwen3, at learning rate 1, when step t's gradient is grad[i] cos(0.37 t i).
 
 Muon is restated here from its publication (github.com/KellerJordan/Muon): momentum by lerp, Nesterov, five
@@ -13,6 +13,7 @@ import math
 import pathlib
 
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
@@ -33,12 +34,19 @@ def is_matrix(name, p):
     return p.dim() == 2 and any(m in name for m in MATRICES)
 
 
+def load(name):
+    base = "qwen3" if name == "lora_qwen3" else name
+    model = AutoModelForCausalLM.from_pretrained(OUT / base, dtype=torch.float32, attn_implementation="eager")
+    return model if name == base else PeftModel.from_pretrained(model, OUT / name, is_trainable=True)
+
+
 def adamw(name, out):
-    model = AutoModelForCausalLM.from_pretrained(OUT / name, dtype=torch.float32, attn_implementation="eager")
+    model = load(name)
     gen = torch.Generator().manual_seed(7)
     tokens = torch.randint(0, 96, (2, B, T + 1), generator=gen).repeat(STEPS // 2, 1, 1)  # two batches, learnt by heart
-    groups = [dict(params=[p for n, p in model.named_parameters() if is_matrix(n, p)], weight_decay=DECAY),
-              dict(params=[p for n, p in model.named_parameters() if not is_matrix(n, p)], weight_decay=0.0)]
+    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    groups = [dict(params=[p for n, p in trained if is_matrix(n, p)], weight_decay=DECAY),
+              dict(params=[p for n, p in trained if not is_matrix(n, p)], weight_decay=0.0)]
     opt = torch.optim.AdamW(groups, lr=LR, betas=(0.9, 0.95), eps=1e-8)
     losses, norms = [], []
     for step in range(STEPS):
@@ -47,7 +55,7 @@ def adamw(name, out):
         logits = model(tokens[step, :, :-1]).logits
         loss = torch.nn.functional.cross_entropy(logits.reshape(B * T, -1), tokens[step, :, 1:].reshape(-1))
         loss.backward()
-        norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP).item())
+        norms.append(torch.nn.utils.clip_grad_norm_([p for _, p in trained], CLIP).item())
         opt.step()
         opt.zero_grad()
         losses.append(loss.item())
@@ -84,7 +92,7 @@ def muon(g0, dtype):
 def main():
     torch.set_num_threads(1)
     out = {}
-    for name in ["qwen3", "gpt2"]:
+    for name in ["qwen3", "gpt2", "lora_qwen3"]:
         adamw(name, out)
     golden = load_file(OUT / "qwen3" / "golden.safetensors")
     for part in ["self_attn.q_proj", "self_attn.k_proj", "mlp.gate_proj", "mlp.down_proj"]:
