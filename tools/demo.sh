@@ -10,7 +10,7 @@ heldout=$here/data/tales-heldout.txt.zst
 run=runs/tales
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-number() { sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" | head -n 1; }
+number() { sed -n "s/.*\"$1\": *\([0-9]*\.[0-9]\{3\}\).*/\1/p" | head -n 1; }
 bits() { awk -v out="$1" -v raw="$2" 'BEGIN { printf "%.3f", 8 * out / raw }'; }
 
 say "1. Train: tokenizer and model from 30 children's books, $budget on this machine"
