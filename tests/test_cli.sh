@@ -2,22 +2,7 @@
 # test_cli - what the program says and the code it exits with: wrong flags, help, man page, completion.
 # Usage: test_cli.sh FLEDGE
 fledge=$1 checks=0 failed=0
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-
-# expect CODE TEXT ARGUMENTS...: it exits with CODE and TEXT is somewhere in what it says.
-expect() {
-    code=$1 text=$2
-    shift 2
-    checks=$((checks + 1))
-    "$fledge" "$@" >"$work/said" 2>&1 </dev/null
-    got=$?
-    if [ $got -ne "$code" ] || ! grep -qF -- "$text" "$work/said"; then
-        failed=$((failed + 1))
-        echo "FAIL fledge $*: exit $got, want $code and '$text'; said:"
-        head -5 "$work/said"
-    fi
-}
+. "$(dirname "$0")/expect.sh"
 
 expect 2 "usage: fledge COMMAND"
 expect 0 "usage: fledge COMMAND" help

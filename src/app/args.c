@@ -1,7 +1,5 @@
 /* args - the command line against a command's row: --key value, --key=value, -k value, --no-key,
  * --. */
-#include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,41 +66,16 @@ static fl_status refuse(const app_flag *f, const char *text, fl_err *err) {
                    limits);
 }
 
-static bool parse_int(const char *s, int64_t *out) {
-    char *end;
-    errno = 0;
-    *out = strtoll(s, &end, 10);
-    return *s && !*end && !errno;
-}
-
-static bool parse_real(const char *s, double *out) {
-    char *end;
-    *out = strtod(s, &end);
-    return *s && !*end && isfinite(*out);
-}
-
-static bool parse_bool(const char *s, bool *out) {
-    *out = strcmp(s, "true") == 0;
-    return *out || strcmp(s, "false") == 0;
-}
-
-static bool is_choice(const char *choices, const char *s) {
-    size_t n = strlen(s);
-    for (const char *c = choices; *c; c += strcspn(c, "|"), c += *c == '|')
-        if (n && strcspn(c, "|") == n && strncmp(c, s, n) == 0) return true;
-    return false;
-}
-
 static bool read_value(value *v, const char *text) {
     const app_flag *f = v->flag;
     switch (f->type) {
-    case FLAG_BOOL: return parse_bool(text, &v->truth);
-    case FLAG_INT: return parse_int(text, &v->integer) && in_limits(f, (double)v->integer);
-    case FLAG_REAL: return parse_real(text, &v->real) && in_limits(f, v->real);
+    case FLAG_BOOL: return fl_parse_bool(&v->truth, text);
+    case FLAG_INT: return fl_parse_int(&v->integer, text) && in_limits(f, (double)v->integer);
+    case FLAG_REAL: return fl_parse_real(&v->real, text) && in_limits(f, v->real);
     case FLAG_COUNT: return fl_parse_count(&v->real, text) && in_limits(f, v->real);
     case FLAG_SECONDS: return fl_parse_seconds(&v->real, text) && in_limits(f, v->real);
     case FLAG_BYTES: return fl_parse_bytes(&v->real, text) && in_limits(f, v->real);
-    case FLAG_CHOICE: return is_choice(f->metavar, text);
+    case FLAG_CHOICE: return fl_is_choice(f->metavar, text);
     case FLAG_STR:
     case FLAG_LIST: break;
     }

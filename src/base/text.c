@@ -1,6 +1,7 @@
 /* text - growable strings, UTF-8, and numbers for people. */
 #include "base/text.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -231,4 +232,29 @@ bool fl_parse_seconds(double *out, const char *s) {
 
 bool fl_parse_bytes(double *out, const char *s) {
     return parse_whole(out, s, byte_units, false);
+}
+
+bool fl_parse_int(int64_t *out, const char *s) {
+    char *end;
+    errno = 0;
+    *out = strtoll(s, &end, 10);
+    return *s && !*end && !errno;
+}
+
+bool fl_parse_real(double *out, const char *s) {
+    char *end;
+    *out = strtod(s, &end);
+    return *s && !*end && isfinite(*out);
+}
+
+bool fl_parse_bool(bool *out, const char *s) {
+    *out = strcmp(s, "true") == 0;
+    return *out || strcmp(s, "false") == 0;
+}
+
+bool fl_is_choice(const char *choices, const char *s) {
+    const size_t n = strlen(s);
+    for (const char *c = choices; *c; c += strcspn(c, "|"), c += *c == '|')
+        if (n && strcspn(c, "|") == n && strncmp(c, s, n) == 0) return true;
+    return false;
 }

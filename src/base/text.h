@@ -42,9 +42,13 @@ enum { FL_HUMAN = 32 };
 const char *fl_human_count(double n, char out[FL_HUMAN]);
 const char *fl_human_bytes(double n, char out[FL_HUMAN]);
 const char *fl_human_seconds(double s, char out[FL_HUMAN]);
+bool fl_parse_int(int64_t *out, const char *s);      // decimal, nothing after it, in range
+bool fl_parse_real(double *out, const char *s);      // finite, nothing after it
+bool fl_parse_bool(bool *out, const char *s);        // "true", "false"
 bool fl_parse_count(double *out, const char *s);     // "5M", "124M", "1e6", "4096"
 bool fl_parse_seconds(double *out, const char *s);   // "10m", "90s", "1h30m", "45"
 bool fl_parse_bytes(double *out, const char *s);     // "2G", "512MiB"
+bool fl_is_choice(const char *choices, const char *s);  // s is one of the words of "cosine|wsd"
 
 #ifdef __cplusplus
 }

@@ -2,7 +2,6 @@
 #include "train/recipe.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,33 +106,13 @@ static const char *copy(fl_recipe *r, const char *s) {
     return p;
 }
 
-static bool parse_int(const char *s, int64_t *out) {
-    char *end;
+/* A plain integer, or a count such as 4k. */
+static bool parse_whole(const char *s, int64_t *out) {
     double v;
-    errno = 0;
-    *out = strtoll(s, &end, 10);
-    if (*s && !*end && !errno) return true;
-    if (!fl_parse_count(&v, s) || v != floor(v) || fabs(v) > 9e15) return false;  // 4k
+    if (fl_parse_int(out, s)) return true;
+    if (!fl_parse_count(&v, s) || v != floor(v) || fabs(v) > 9e15) return false;
     *out = (int64_t)v;
     return true;
-}
-
-static bool parse_real(const char *s, double *out) {
-    char *end;
-    *out = strtod(s, &end);
-    return *s && !*end && isfinite(*out);
-}
-
-static bool parse_bool(const char *s, bool *out) {
-    *out = strcmp(s, "true") == 0;
-    return *out || strcmp(s, "false") == 0;
-}
-
-static bool is_choice(const char *choices, const char *s) {
-    const size_t n = strlen(s);
-    for (const char *c = choices; *c; c += strcspn(c, "|"), c += *c == '|')
-        if (n && strcspn(c, "|") == n && strncmp(c, s, n) == 0) return true;
-    return false;
 }
 
 static bool append(fl_recipe *r, fl_strings *list, const char *s) {
@@ -148,14 +127,14 @@ static bool append(fl_recipe *r, fl_strings *list, const char *s) {
 static bool read_value(fl_recipe *r, const fl_setting *s, const char *text) {
     void *to = field(r, s);
     switch (s->type) {
-    case FL_SETTING_INT: return parse_int(text, to);
-    case FL_SETTING_REAL: return parse_real(text, to);
+    case FL_SETTING_INT: return parse_whole(text, to);
+    case FL_SETTING_REAL: return fl_parse_real(to, text);
     case FL_SETTING_COUNT: return fl_parse_count(to, text);
     case FL_SETTING_SECONDS: return fl_parse_seconds(to, text);
     case FL_SETTING_BYTES: return fl_parse_bytes(to, text);
-    case FL_SETTING_BOOL: return parse_bool(text, to);
+    case FL_SETTING_BOOL: return fl_parse_bool(to, text);
     case FL_SETTING_CHOICE:
-        if (!is_choice(s->metavar, text)) return false;
+        if (!fl_is_choice(s->metavar, text)) return false;
         /* fall through */
     case FL_SETTING_STR: return (*(const char **)to = copy(r, text)) != NULL;
     case FL_SETTING_LIST: return append(r, to, text);
