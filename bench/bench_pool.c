@@ -1,5 +1,5 @@
-/* bench_pool - what handing out a job costs: microseconds for a job of two empty tasks, and for one after a pause
- * long enough for the workers to fall asleep. */
+/* bench_pool - what handing out a job costs: microseconds for a job of two empty tasks, and for one
+ * after a pause long enough for the workers to fall asleep. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

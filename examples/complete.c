@@ -10,10 +10,11 @@ static bool show(void *ctx, const fl_generated *g) {
 }
 
 static fl_status complete(const char *path, const char *prompt, fl_err *err) {
-    fl_model   *model = NULL;
+    fl_model *model = NULL;
     fl_session *session = NULL;
-    const fl_generate_opts how = {
-        .max_tokens = 200, .sampler = {.temperature = 0.8, .top_p = 0.95, .seed = 1}, .emit = show};
+    const fl_generate_opts how = {.max_tokens = 200,
+                                  .sampler = {.temperature = 0.8, .top_p = 0.95, .seed = 1},
+                                  .emit = show};
     fl_generate_result result;
 
     fl_status s = fl_model_load(&model, path, &(fl_model_opts){.as_stored = true}, err);

@@ -1,4 +1,5 @@
-/* version - the smallest program that uses the library: its version and the threads it would run on. */
+/* version - the smallest program that uses the library: its version and the threads it would run
+ * on. */
 #include <fledge/fledge.h>
 #include <stdio.h>
 

@@ -11,15 +11,15 @@
 
 static int check_count, check_failed;
 
-#define CHECKF(cond, ...)                                                      \
-    do {                                                                       \
-        check_count++;                                                         \
-        if (!(cond)) {                                                         \
-            check_failed++;                                                    \
-            printf("%s:%d: FAIL %s: ", __FILE__, __LINE__, #cond);             \
-            printf(__VA_ARGS__);                                               \
-            printf("\n");                                                      \
-        }                                                                      \
+#define CHECKF(cond, ...)                                          \
+    do {                                                           \
+        check_count++;                                             \
+        if (!(cond)) {                                             \
+            check_failed++;                                        \
+            printf("%s:%d: FAIL %s: ", __FILE__, __LINE__, #cond); \
+            printf(__VA_ARGS__);                                   \
+            printf("\n");                                          \
+        }                                                          \
     } while (0)
 #define CHECK(cond) CHECKF(cond, "%s", __func__)
 

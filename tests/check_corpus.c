@@ -1,7 +1,9 @@
-/* check_corpus - files into documents: what a file is, where documents and pieces end, what is an error.
+/* check_corpus - files into documents: what a file is, where documents and pieces end, what is an
+ * error.
  *
- * Caught by it (each tried): the separator looked for only inside one buffer; rows read past a bad line; a
- * truncated .gz taken for a short text; a cut inside a UTF-8 character; hidden files read. */
+ * Caught by it (each tried): the separator looked for only inside one buffer; rows read past a bad
+ * line; a truncated .gz taken for a short text; a cut inside a UTF-8 character; hidden files
+ * read. */
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -12,7 +14,8 @@
 #include "data/rows.h"
 #include "folder.h"
 
-/* All documents, joined by '|', pieces of one document by nothing. NULL with *err set on failure. */
+/* All documents, joined by '|', pieces of one document by nothing. NULL with *err set on
+ * failure. */
 static char *documents(const char *const *paths, int n, const fl_corpus_opts *o, int64_t *skipped,
                        fl_err *err) {
     fl_corpus *c;
@@ -56,8 +59,8 @@ static void check_fails(const char *path, const fl_corpus_opts *o, const char *m
 }
 
 static void check_kinds(void) {
-    static const fl_corpus_opts plain = {0}, body = {.text_field = "body"}, none = {.separator = ""},
-                                dash = {.separator = "\n--\n"};
+    static const fl_corpus_opts plain = {0}, body = {.text_field = "body"},
+                                none = {.separator = ""}, dash = {.separator = "\n--\n"};
     static const struct {
         const char *name, *bytes, *want;
         const fl_corpus_opts *opts;
@@ -71,7 +74,8 @@ static void check_kinds(void) {
         {"f.txt", "a\xff\xfe z <|endo", "a\xff\xfe z <|endo|", &plain},
         {"g.jsonl", "{\"text\": \"one\"}\n\n{\"text\": \"tw\\no\"}", "one|tw\no|", &plain},
         {"h.ndjson", "{\"body\": \"\\u00e9\", \"text\": 3}\r\n", "\xc3\xa9|", &body},
-        {"i.jsonl", "{\"text\": \"\"}\n{\"text\": \"x<|endoftext|>y\"}\n", "x<|endoftext|>y|", &plain},
+        {"i.jsonl", "{\"text\": \"\"}\n{\"text\": \"x<|endoftext|>y\"}\n", "x<|endoftext|>y|",
+         &plain},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char name[64];
@@ -86,7 +90,9 @@ static void check_kinds(void) {
 
 static void check_bad(void) {
     static const fl_corpus_opts strict = {0}, body = {.text_field = "body"};
-    const char *jsonl = "{\"text\": \"a\"}\n{\"text\": \"b\"\n[1]\n{\"txt\": \"c\"}\n{\"text\": 5}\n{\"text\": \"d\"}\n";
+    const char *jsonl =
+        "{\"text\": \"a\"}\n{\"text\": \"b\"\n[1]\n{\"txt\": \"c\"}\n{\"text\": 5}\n{\"text\": "
+        "\"d\"}\n";
     const char *path = folder_puts("bad.jsonl", jsonl);
     check_fails(path, &strict, "bad.jsonl:2: ");
     check_fails(folder_puts("k.jsonl", "{\"title\": \"a\", \"text\": \"b\"}\n"), &body,
@@ -185,7 +191,7 @@ static void check_cuts(void) {
         size_t cut;
     } rows[] = {
         {"aaaaaaaaaaaa bbb bb.\nNext line goes on", 21},  // line before word
-        {"aaaaaaaaaaaaaaaa. B\n\nNext abcdefg h.", 33},  // never after a blank line
+        {"aaaaaaaaaaaaaaaa. B\n\nNext abcdefg h.", 33},   // never after a blank line
         {"aaaaaaaaaaaaaaa, 12345 abc de 34 5678", 26},
         {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 30},
         {"\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9", 14},
@@ -213,7 +219,8 @@ static void check_rows(void) {
     fli_rows_close(r);
 
     fl_err err = {0};
-    CHECK(fli_rows_open(&r, folder_puts("cut.json", "[{\"a\": \n 1},"), false, &err) == FL_ERR_FORMAT);
+    CHECK(fli_rows_open(&r, folder_puts("cut.json", "[{\"a\": \n 1},"), false, &err) ==
+          FL_ERR_FORMAT);
     CHECKF(strstr(err.msg, "cut.json:2"), "%s", err.msg);
 }
 

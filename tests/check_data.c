@@ -1,11 +1,12 @@
 /* check_data - datasets and the rows dealt from them.
  *
- * Everything is compared with the plain statement of dataset.h: the sequence B t1..tn E of each document, encoded
- * here in one go. Caught by it (each tried): shards that depend on the pool; an off-by-one at a shard's end;
- * a pair dealt twice or never; E given as an input; a position that forgets a lane; bytes counted from special
- * tokens; a changed source or a damaged shard used again. */
-#include <math.h>
+ * Everything is compared with the plain statement of dataset.h: the sequence B t1..tn E of each
+ * document, encoded here in one go. Caught by it (each tried): shards that depend on the pool; an
+ * off-by-one at a shard's end; a pair dealt twice or never; E given as an input; a position that
+ * forgets a lane; bytes counted from special tokens; a changed source or a damaged shard used
+ * again. */
 #include <fcntl.h>
+#include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,10 +21,13 @@ enum { N_DOCUMENTS = 60, V = 512 };
 static fl_tokenizer *tok_eos, *tok_both;
 static char *document[N_DOCUMENTS];
 
-static const char *const words[] = {"the ", "King", " of", " France\n", "caf\xc3\xa9", " e\xcc\x81t\xc3\xa9",
-                                    "\xff\xfe", "\n\n", "  ", "1234", "<|endoftext|>", "</s>", "'s", "Zz"};
+static const char *const words[] =
+    {"the ",     "King", " of", " France\n", "caf\xc3\xa9",   " e\xcc\x81t\xc3\xa9",
+     "\xff\xfe", "\n\n", "  ",  "1234",      "<|endoftext|>", "</s>",
+     "'s",       "Zz"};
 
-/* Documents of 1 to 90 words; number 3 is a single letter, number 7 is the text of number 5 again. */
+/* Documents of 1 to 90 words; number 3 is a single letter, number 7 is the text of number 5
+ * again. */
 static void documents_make(void) {
     uint32_t x = 7;
     for (int i = 0; i < N_DOCUMENTS; i++) {
@@ -34,7 +38,9 @@ static void documents_make(void) {
             uint32_t w = (x >> 16) % (sizeof words / sizeof *words);
             if (w != 6) fl_text_puts(&t, words[w]);  // JSON has no invalid UTF-8
         }
-        document[i] = i == 3 ? fl_strdup("a") : i == 7 ? fl_strdup(document[5]) : fl_strdup(fl_text_str(&t));
+        document[i] = i == 3   ? fl_strdup("a")
+                      : i == 7 ? fl_strdup(document[5])
+                               : fl_strdup(fl_text_str(&t));
         if (!*document[i]) {
             fl_dealloc(document[i]);
             document[i] = fl_strdup("x");
@@ -74,7 +80,7 @@ static fl_dataset *open_with(fl_dataset_opts o, const char *path, const char *ca
     return d;
 }
 
-/* --- the plain statement ----------------------------------------------------------------------------------- */
+/* ---- the plain statement ---- */
 
 static int32_t begin_of(const fl_tokenizer *t) {
     return fl_tokenizer_bos(t) >= 0 ? fl_tokenizer_bos(t) : fl_tokenizer_eos(t);
@@ -103,7 +109,9 @@ static bool same_tokens(const fl_tokenizer *t, const fl_dataset *d, fl_part part
     return same;
 }
 
-/* --- rows --------------------------------------------------------------------------------------------------- */
+/* --- rows
+ *
+ * --------------------------------------------------------------------------------------------------- */
 
 static fl_source *train_of(const fl_dataset *d, fl_source_opts o) {
     fl_source *s = NULL;
@@ -227,7 +235,8 @@ static void check_pass(const fl_dataset *d, const fl_tokenizer *t, fl_part part,
     fl_source_close(s);
 }
 
-/* A batch of four is four batches of one; and a source that seeks goes on as if it had never stopped. */
+/* A batch of four is four batches of one; and a source that seeks goes on as if it had never
+ * stopped. */
 static void check_position(const fl_dataset *d, fl_sampling sampling) {
     fl_source_opts o = {.T = 16, .seed = 9, .sampling = sampling, .cross_document_attention = true};
     fl_source *a = train_of(d, o), *b = train_of(d, o), *c = train_of(d, o);
@@ -259,7 +268,7 @@ static void check_position(const fl_dataset *d, fl_sampling sampling) {
     fl_source_close(c);
 }
 
-/* --- making and finding the store --------------------------------------------------------------------------- */
+/* ---- making and finding the store ---- */
 
 static void check_same_files(const fl_dataset *a, const fl_dataset *b) {
     static const char *const names[] = {"documents.bin", "tokens-00000.bin", "tokens-00007.bin"};
@@ -270,7 +279,8 @@ static void check_same_files(const fl_dataset *a, const fl_dataset *b) {
         CHECK(fl_map_open(&x, path, NULL) == FL_OK);
         snprintf(path, sizeof path, "%.2000s/%s", fl_dataset_dir(b), names[i]);
         CHECK(fl_map_open(&y, path, NULL) == FL_OK);
-        CHECKF(x.bytes && x.bytes == y.bytes && memcmp(x.data, y.data, x.bytes) == 0, "%s", names[i]);
+        CHECKF(x.bytes && x.bytes == y.bytes && memcmp(x.data, y.data, x.bytes) == 0, "%s",
+               names[i]);
         fl_map_close(&x);
         fl_map_close(&y);
     }
@@ -307,8 +317,11 @@ static void check_reuse(void) {
     static const struct {
         const char *name;
         bool remove_it;
-    } harm[] = {{"tokens-00001.bin", false}, {"documents.bin", false}, {"tokens-00000.bin", true},
-                {"manifest.json", true},     {"manifest.json", false}};
+    } harm[] = {{"tokens-00001.bin", false},
+                {"documents.bin", false},
+                {"tokens-00000.bin", true},
+                {"manifest.json", true},
+                {"manifest.json", false}};
     fl_dataset *d = open_with(o, path, "reuse", NULL);
     CHECK(!fl_dataset_was_reused(d));
     for (size_t i = 0; i < sizeof harm / sizeof *harm; i++) {
@@ -345,10 +358,13 @@ static void check_reuse(void) {
     fl_dataset_free(d);
 }
 
-/* --- splits -------------------------------------------------------------------------------------------------- */
+/* --- splits
+ *
+ * -------------------------------------------------------------------------------------------------- */
 
 static void check_document_split(const fl_dataset *d, const fl_tokenizer *t) {
-    const fl_part_info *train = fl_dataset_info(d, FL_PART_TRAIN), *val = fl_dataset_info(d, FL_PART_VAL);
+    const fl_part_info *train = fl_dataset_info(d, FL_PART_TRAIN),
+                       *val = fl_dataset_info(d, FL_PART_VAL);
     CHECK(fl_dataset_split(d) == FL_SPLIT_DOCUMENT);
     CHECK(train->n_documents + val->n_documents == N_DOCUMENTS && val->n_documents > 0);
     double share = (double)val->n_bytes / (double)(train->n_bytes + val->n_bytes);
@@ -385,9 +401,11 @@ static void check_tail_split(void) {
         fl_dataset_free(d);
     }
     fl_err err = {0};
-    CHECK(!open_with((fl_dataset_opts){.corpus.separator = "", .split = FL_SPLIT_DOCUMENT}, path, "tail", &err));
+    CHECK(!open_with((fl_dataset_opts){.corpus.separator = "", .split = FL_SPLIT_DOCUMENT}, path,
+                     "tail", &err));
     CHECKF(strstr(err.msg, "tail"), "%s", err.msg);
-    fl_dataset *d = open_with((fl_dataset_opts){.corpus.separator = "", .split = FL_SPLIT_NONE}, path, "tail", NULL);
+    fl_dataset *d = open_with((fl_dataset_opts){.corpus.separator = "", .split = FL_SPLIT_NONE},
+                              path, "tail", NULL);
     CHECK(fl_dataset_info(d, FL_PART_VAL)->n_documents == 0);
     check_pass(d, tok_eos, FL_PART_VAL, 10, 3);
     check_pass(d, tok_eos, FL_PART_TRAIN, 33, 2);
@@ -430,7 +448,8 @@ static void check_mixture(void) {
     for (int i = 0; i < 3; i++) {
         char name[32];
         snprintf(name, sizeof name, "mix%d.jsonl", i);
-        d[i] = open_with((fl_dataset_opts){.split = FL_SPLIT_NONE}, documents_put(name, i * 20, 20), "mix", NULL);
+        d[i] = open_with((fl_dataset_opts){.split = FL_SPLIT_NONE}, documents_put(name, i * 20, 20),
+                         "mix", NULL);
         part[i] = (fl_mix_part){d[i], weight[i]};
     }
     fl_source_opts o = {.T = 8, .seed = 3};
@@ -481,7 +500,8 @@ static void check_pieces(void) {
         fl_text_puts(&t, words[(x >> 16) % (sizeof words / sizeof *words)]);
     }
     const char *path = folder_put("long.txt", t.data, t.n);
-    fl_dataset *d = open_with((fl_dataset_opts){.corpus.separator = "", .split = FL_SPLIT_NONE}, path, "long", NULL);
+    fl_dataset *d = open_with((fl_dataset_opts){.corpus.separator = "", .split = FL_SPLIT_NONE},
+                              path, "long", NULL);
     CHECK(fl_dataset_info(d, FL_PART_TRAIN)->n_documents == 1);
     CHECK(same_tokens(tok_eos, d, FL_PART_TRAIN, 0, t.data, t.n));
     fl_dataset_free(d);
@@ -496,27 +516,36 @@ static void check_errors(void) {
     folder_puts("file", "");
     CHECK(!open_with((fl_dataset_opts){0}, path, "file/sub", &err));
     CHECKF(strstr(err.msg, "file"), "%s", err.msg);
-    CHECK(!open_with((fl_dataset_opts){0}, folder_puts("x.jsonl", "{\"text\": \"a\"}\nnope\n"), "bad", &err));
+    CHECK(!open_with((fl_dataset_opts){0}, folder_puts("x.jsonl", "{\"text\": \"a\"}\nnope\n"),
+                     "bad", &err));
     CHECKF(strstr(err.msg, "x.jsonl:2"), "%s", err.msg);
 }
 
-/* Memory that runs out at any point is an error, and everything is given back (the sanitizer looks). */
+/* Memory that runs out at any point is an error, and everything is given back (the sanitizer
+ * looks). */
 static void check_memory(void) {
     const char *path = documents_put("few.jsonl", 0, 25);
     char dir[FL_PATH_MAX];
     snprintf(dir, sizeof dir, "%s", folder_file("memory"));
     fl_pool *pool;
     CHECK(fl_pool_new(&pool, 1, NULL) == FL_OK);
-    fl_dataset_opts o = {.paths = &path, .n_paths = 1, .cache_dir = dir, .tokenizer = tok_eos, .pool = pool};
+    fl_dataset_opts o = {.paths = &path,
+                         .n_paths = 1,
+                         .cache_dir = dir,
+                         .tokenizer = tok_eos,
+                         .pool = pool};
     for (long n = 1;; n++) {
         fl_dataset *d = NULL;
         fl_source *s = NULL;
         fl_err err = {0};
         fl_alloc_fail_at(n);
         fl_status st = fl_dataset_open(&d, &o, &err);
-        if (st == FL_OK) st = fl_train_source_new(&s, &(fl_mix_part){.dataset = d}, 1, &(fl_source_opts){.T = 9}, &err);
+        if (st == FL_OK)
+            st = fl_train_source_new(&s, &(fl_mix_part){.dataset = d}, 1, &(fl_source_opts){.T = 9},
+                                     &err);
         bool reached = fl_alloc_fail_at(0);
-        CHECKF(reached ? st == FL_ERR_NOMEM || st == FL_OK : st == FL_OK, "allocation %ld: %s", n, err.msg);
+        CHECKF(reached ? st == FL_ERR_NOMEM || st == FL_OK : st == FL_OK, "allocation %ld: %s", n,
+               err.msg);
         CHECK((st == FL_OK) == (s != NULL));
         fl_source_close(s);
         fl_dataset_free(d);

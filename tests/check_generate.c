@@ -1,8 +1,9 @@
-/* check_generate - text out of a model: stops, streams, seeds, limits. The model has random weights, so it writes
- * nonsense that no rule of text could guess.
+/* check_generate - text out of a model: stops, streams, seeds, limits. The model has random
+ * weights, so it writes nonsense that no rule of text could guess.
  *
- * Caught by it (each tried): a stop string missed when it begins inside one token and ends in another; text held back
- * and never given; a second text that reads the first one's cache; logprobs after the filters instead of before. */
+ * Caught by it (each tried): a stop string missed when it begins inside one token and ends in
+ * another; text held back and never given; a second text that reads the first one's cache; logprobs
+ * after the filters instead of before. */
 #include <math.h>
 #include <string.h>
 
@@ -15,9 +16,9 @@
 typedef struct {
     fl_text text;
     int32_t id[600];
-    double  logprob[600];
-    int     n, calls, stop_after;
-    bool    top_is_best, cut_character;
+    double logprob[600];
+    int n, calls, stop_after;
+    bool top_is_best, cut_character;
 } heard;
 
 static fl_model *model;
@@ -31,12 +32,14 @@ static bool hear(void *ctx, const fl_generated *g) {
         h->id[h->n++] = g->id;
     }
     for (int64_t i = 0; i < g->n_top; i++) {
-        if (g->top[i].p > g->top[0].p || (g->top[i].id == g->id && g->top[i].p != g->logprob)) h->top_is_best = false;
+        if (g->top[i].p > g->top[0].p || (g->top[i].id == g->id && g->top[i].p != g->logprob))
+            h->top_is_best = false;
     }
     return ++h->calls != h->stop_after;
 }
 
-static heard generate(fl_session *s, const char *prompt, fl_generate_opts o, fl_generate_result *r) {
+static heard generate(fl_session *s, const char *prompt, fl_generate_opts o,
+                      fl_generate_result *r) {
     heard h = {.top_is_best = true, .stop_after = o.ctx ? *(int *)o.ctx : 0};
     fl_generate_result local;
     fl_err err = {0};
@@ -49,11 +52,15 @@ static heard generate(fl_session *s, const char *prompt, fl_generate_opts o, fl_
 
 static fl_session *session(int64_t context) {
     fl_session *s = NULL;
-    CHECK(fl_session_new(&s, model, &(fl_session_opts){.context = context, .compute = FL_COMPUTE_F32}, NULL) == FL_OK);
+    CHECK(fl_session_new(&s, model,
+                         &(fl_session_opts){.context = context, .compute = FL_COMPUTE_F32},
+                         NULL) == FL_OK);
     return s;
 }
 
-static const fl_generate_opts warm = {.max_tokens = 60, .sampler = {.temperature = 1, .seed = 3}, .ignore_eos = true};
+static const fl_generate_opts warm = {.max_tokens = 60,
+                                      .sampler = {.temperature = 1, .seed = 3},
+                                      .ignore_eos = true};
 
 /* The pieces are the decoded ids, and never begin inside a character. */
 static void check_stream(void) {
@@ -72,8 +79,10 @@ static void check_stream(void) {
 
     fl_session *again = session(0);  // what the model itself gives each token
     fl_ids prompt = {0};
-    CHECK(fl_encode(model->tokenizer, "The King", 8, &(fl_encode_opts){.add_special = true}, &prompt, NULL) == FL_OK);
-    CHECK((int64_t)prompt.n == r.n_prompt && fl_session_feed(again, prompt.id, r.n_prompt, NULL) == FL_OK);
+    CHECK(fl_encode(model->tokenizer, "The King", 8, &(fl_encode_opts){.add_special = true},
+                    &prompt, NULL) == FL_OK);
+    CHECK((int64_t)prompt.n == r.n_prompt &&
+          fl_session_feed(again, prompt.id, r.n_prompt, NULL) == FL_OK);
     for (int i = 0; i < h.n; i++) {
         double want = fl_logprob(fl_session_logits(again), model->config.vocab_size, h.id[i]);
         CHECK(fabs(want - h.logprob[i]) < 1e-6);
@@ -85,7 +94,8 @@ static void check_stream(void) {
     fl_session_free(s);
 }
 
-/* Every piece of the text as a stop string: the text ends before its first occurrence, wherever tokens end. */
+/* Every piece of the text as a stop string: the text ends before its first occurrence, wherever
+ * tokens end. */
 static void check_stops(void) {
     fl_session *s = session(0);
     heard whole = generate(s, "Thou art", warm, NULL);
@@ -103,8 +113,8 @@ static void check_stops(void) {
             fl_generate_result r;
             heard h = generate(s, "Thou art", o, &r);
             size_t want = (size_t)(strstr(text, stop) - text);
-            CHECKF(h.text.n == want && memcmp(h.text.data ? h.text.data : "", text, want) == 0, "stop at %zu, %zu long",
-                   at, n);
+            CHECKF(h.text.n == want && memcmp(h.text.data ? h.text.data : "", text, want) == 0,
+                   "stop at %zu, %zu long", at, n);
             CHECK(r.finish == FL_FINISH_STOP && r.n_generated == h.n);
             inside += h.text.n > 0;
             fl_text_clear(&h.text);
@@ -123,7 +133,8 @@ static void check_stops(void) {
     fl_session_free(s);
 }
 
-/* The same seed writes the same, whatever the session did before; streams and seeds differ; the prompt is kept. */
+/* The same seed writes the same, whatever the session did before; streams and seeds differ; the
+ * prompt is kept. */
 static void check_repeat(void) {
     fl_session *s = session(0);
     fl_generate_opts o = warm;
@@ -177,7 +188,8 @@ static void check_context(void) {
     fl_generate_result r;
     fl_err err = {0};
     heard h = generate(s, "The", o, &r);
-    CHECK(r.finish == FL_FINISH_CONTEXT && r.n_prompt + r.n_generated == 17);  // the last one is not read
+    CHECK(r.finish == FL_FINISH_CONTEXT &&
+          r.n_prompt + r.n_generated == 17);  // the last one is not read
     fl_text_clear(&h.text);
     o.slide = true;
     h = generate(s, "The", o, &r);
@@ -201,7 +213,8 @@ static void check_context(void) {
     fl_session_free(s);
 }
 
-/* Memory that runs out at any point is an error, and everything is given back (the sanitizer looks). */
+/* Memory that runs out at any point is an error, and everything is given back (the sanitizer
+ * looks). */
 static void check_memory(void) {
     for (long n = 1;; n++) {
         fl_session *s = NULL;
@@ -209,10 +222,12 @@ static void check_memory(void) {
         fl_generate_result r;
         fl_generate_opts o = {.max_tokens = 3, .logprobs = 2, .sampler = {.temperature = 1}};
         fl_alloc_fail_at(n);
-        fl_status st = fl_session_new(&s, model, &(fl_session_opts){.compute = FL_COMPUTE_F32}, &err);
+        fl_status st = fl_session_new(&s, model, &(fl_session_opts){.compute = FL_COMPUTE_F32},
+                                      &err);
         if (st == FL_OK) st = fl_generate(s, "The King", 8, &o, &r, &err);
         bool reached = fl_alloc_fail_at(0);
-        CHECKF(st == (reached ? FL_ERR_NOMEM : FL_OK) || st == FL_OK, "allocation %ld: %s", n, err.msg);
+        CHECKF(st == (reached ? FL_ERR_NOMEM : FL_OK) || st == FL_OK, "allocation %ld: %s", n,
+               err.msg);
         if (st != FL_OK && s) {  // and the session is as good as new
             st = fl_generate(s, "The King", 8, &o, &r, &err);
             CHECKF(st == FL_OK, "after allocation %ld: %s", n, err.msg);

@@ -1,7 +1,9 @@
-/* check_pairs - prompt and completion rows: what is learnt, what is masked, and that nothing is cut or lost.
+/* check_pairs - prompt and completion rows: what is learnt, what is masked, and that nothing is cut
+ * or lost.
  *
- * Caught by it (each tried): the first token of the completion masked, or the last of the prompt learnt; an example
- * split over rows; eos left out; a row that repeats; overlong examples dropped without a word. */
+ * Caught by it (each tried): the first token of the completion masked, or the last of the prompt
+ * learnt; an example split over rows; eos left out; a row that repeats; overlong examples dropped
+ * without a word. */
 #include <math.h>
 #include <string.h>
 
@@ -27,12 +29,16 @@ static fl_source *source_of(const fl_pairs *p, bool one_pass) {
     return s;
 }
 
-/* One example by hand: prompt <s> ..., completion ..., </s>; targets begin at the completion's first token. */
+/* One example by hand: prompt <s> ..., completion ..., </s>; targets begin at the completion's
+ * first token. */
 static void check_example(void) {
-    const char *path = folder_puts("one.jsonl", "{\"prompt\": \"Who is there?\", \"completion\": \" A king.\"}\n");
+    const char *path =
+        folder_puts("one.jsonl", "{\"prompt\": \"Who is there?\", \"completion\": \" A king.\"}\n");
     fl_ids prompt = {0}, all = {0};
-    CHECK(fl_encode(tok, "Who is there?", 13, &(fl_encode_opts){.add_special = true}, &prompt, NULL) == FL_OK);
-    CHECK(fl_encode(tok, "Who is there?", 13, &(fl_encode_opts){.add_special = true}, &all, NULL) == FL_OK);
+    CHECK(fl_encode(tok, "Who is there?", 13, &(fl_encode_opts){.add_special = true}, &prompt,
+                    NULL) == FL_OK);
+    CHECK(fl_encode(tok, "Who is there?", 13, &(fl_encode_opts){.add_special = true}, &all, NULL) ==
+          FL_OK);
     CHECK(fl_encode(tok, " A king.", 8, &(fl_encode_opts){0}, &all, NULL) == FL_OK);
     size_t n = all.n;
     fl_pairs *p = open_with((fl_pairs_opts){.path = path, .T = 32}, NULL);
@@ -42,7 +48,9 @@ static void check_example(void) {
     CHECK(prompt.id[0] == fl_tokenizer_bos(tok));
     CHECK(memcmp(b.tokens, all.id, n * 4) == 0);
     for (size_t i = 0; i < 64; i++) {
-        int32_t want = i + 1 < prompt.n || i >= n ? -1 : i + 1 < n ? all.id[i + 1] : fl_tokenizer_eos(tok);
+        int32_t want = i + 1 < prompt.n || i >= n ? -1
+                       : i + 1 < n                ? all.id[i + 1]
+                                                  : fl_tokenizer_eos(tok);
         CHECKF(b.targets[i] == want, "%zu: %d, want %d", i, b.targets[i], want);
         CHECK(b.weight[i] == (want >= 0 ? 1.0f : 0.0f));
     }
@@ -52,7 +60,8 @@ static void check_example(void) {
     fl_source_close(s);
     fl_pairs_free(p);
 
-    p = open_with((fl_pairs_opts){.path = path, .T = 32, .train_on_prompt = true, .no_eos = true}, NULL);
+    p = open_with((fl_pairs_opts){.path = path, .T = 32, .train_on_prompt = true, .no_eos = true},
+                  NULL);
     s = source_of(p, true);
     CHECK(s->row->next(s, &b, NULL) == FL_OK && b.n_targets == (double)(n - 1) && b.n_bytes == 21);
     CHECK(s->n_tokens == b.n_targets);
@@ -90,7 +99,8 @@ static void check_packing(bool padded) {
         for (int64_t r = 0; r < rows; r++) {
             json_t *at = s->row->position(s);
             CHECK(s->row->next(s, &b, NULL) == FL_OK);
-            CHECK(again->row->seek(again, at, NULL) == FL_OK && again->row->next(again, &c, NULL) == FL_OK);
+            CHECK(again->row->seek(again, at, NULL) == FL_OK &&
+                  again->row->next(again, &c, NULL) == FL_OK);
             CHECK(memcmp(b.tokens, c.tokens, T * 4) == 0);
             json_decref(at);
             if (r == 0) memcpy(first_row[pass], b.tokens, T * 4);
@@ -115,14 +125,19 @@ static void check_packing(bool padded) {
 }
 
 static void check_alpaca(void) {
-    const char *path = folder_puts("alpaca.json", "[{\"instruction\": \"Add.\", \"input\": \"1 2\", \"output\": \"3\"},"
-                                                  " {\"instruction\": \"Say no.\", \"input\": \"\", \"output\": \"no\"}]");
-    static const char *const want[] = {
-        "<s>Below is an instruction that describes a task, paired with an input that provides further context. "
-        "Write a response that appropriately completes the request.\n\n### Instruction:\nAdd.\n\n### Input:\n1 2"
-        "\n\n### Response:\n3</s>",
-        "<s>Below is an instruction that describes a task. Write a response that appropriately completes the "
-        "request.\n\n### Instruction:\nSay no.\n\n### Response:\nno</s>"};
+    const char *path =
+        folder_puts("alpaca.json",
+                    "[{\"instruction\": \"Add.\", \"input\": \"1 2\", \"output\": \"3\"},"
+                    " {\"instruction\": \"Say no.\", \"input\": \"\", \"output\": \"no\"}]");
+    static const char *const want[] =
+        {"<s>Below is an instruction that describes a task, paired with an input that provides "
+         "further context. "
+         "Write a response that appropriately completes the request.\n\n### "
+         "Instruction:\nAdd.\n\n### Input:\n1 2"
+         "\n\n### Response:\n3</s>",
+         "<s>Below is an instruction that describes a task. Write a response that appropriately "
+         "completes the "
+         "request.\n\n### Instruction:\nSay no.\n\n### Response:\nno</s>"};
     fl_pairs *p = open_with((fl_pairs_opts){.path = path, .T = 200, .padded = true}, NULL);
     fl_source *s = source_of(p, true);
     fl_batch b;
@@ -139,7 +154,8 @@ static void check_alpaca(void) {
         memcpy(ids, b.tokens, n * 4);
         ids[n] = b.targets[last];
         CHECK(fl_decode(tok, ids, n + 1, true, &text, &bytes, NULL) == FL_OK);
-        CHECKF(bytes == strlen(want[i]) && memcmp(text, want[i], bytes) == 0, "%.*s", (int)bytes, text);
+        CHECKF(bytes == strlen(want[i]) && memcmp(text, want[i], bytes) == 0, "%.*s", (int)bytes,
+               text);
         fl_dealloc(text);
     }
     fl_batch_clear(&b);
@@ -152,13 +168,16 @@ static void check_bad(void) {
         const char *row, *message;
     } rows[] = {
         {"{\"prompt\": \"a\"}", "bad.jsonl:2: no field \"completion\"; it has \"prompt\""},
-        {"{\"prompt\": \"a\", \"completion\": [1]}", "bad.jsonl:2: field \"completion\" is not a string"},
-        {"{\"prompt\": \"a\", \"completion\": \"qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq\"}", "bad.jsonl:2: an example of"},
+        {"{\"prompt\": \"a\", \"completion\": [1]}",
+         "bad.jsonl:2: field \"completion\" is not a string"},
+        {"{\"prompt\": \"a\", \"completion\": \"qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq\"}",
+         "bad.jsonl:2: an example of"},
         {"{\"prompt\": ", "bad.jsonl:2: "},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char text[300];
-        snprintf(text, sizeof text, "{\"prompt\": \"a\", \"completion\": \"b\"}\n%s\n", rows[i].row);
+        snprintf(text, sizeof text, "{\"prompt\": \"a\", \"completion\": \"b\"}\n%s\n",
+                 rows[i].row);
         fl_err err = {0};
         fl_pairs_opts o = {.path = folder_puts("bad.jsonl", text), .T = 16};
         CHECK(!open_with(o, &err));
@@ -172,7 +191,10 @@ static void check_bad(void) {
     fl_err err = {0};
     CHECK(!open_with((fl_pairs_opts){.path = folder_puts("none.jsonl", "\n"), .T = 16}, &err));
     CHECKF(strstr(err.msg, "no examples"), "%s", err.msg);
-    fl_pairs_opts o = {.path = folder_puts("void.jsonl", "{\"prompt\": \"a\", \"completion\": \"\"}"), .T = 16, .no_eos = true};
+    fl_pairs_opts o = {.path = folder_puts("void.jsonl",
+                                           "{\"prompt\": \"a\", \"completion\": \"\"}"),
+                       .T = 16,
+                       .no_eos = true};
     CHECK(!open_with(o, &err));
     CHECKF(strstr(err.msg, "void.jsonl:1: the completion is empty"), "%s", err.msg);
 }

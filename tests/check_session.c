@@ -1,9 +1,9 @@
-/* check_session - reading through the cache equals reading at once, on every architecture row and backend, and both
- * equal transformers.
+/* check_session - reading through the cache equals reading at once, on every architecture row and
+ * backend, and both equal transformers.
  *
- * Caught by it (each tried): a position off by one at a step's start; padding that is left in the text; a row read
- * from the wrong end of a step; a cache that forgets when it grows; a rewind that keeps what came after; a window
- * of overlapping scores that counts a token twice. */
+ * Caught by it (each tried): a position off by one at a step's start; padding that is left in the
+ * text; a row read from the wrong end of a step; a cache that forgets when it grows; a rewind that
+ * keeps what came after; a window of overlapping scores that counts a token twice. */
 #include <math.h>
 #include <string.h>
 
@@ -15,14 +15,14 @@
 /* logits (2, T, V) and greedy of a golden folder. */
 typedef struct {
     fl_safetensors *file;
-    const float    *logits;
-    const int32_t  *tokens, *greedy;
-    int64_t         T, V, n_greedy;
+    const float *logits;
+    const int32_t *tokens, *greedy;
+    int64_t T, V, n_greedy;
 } golden;
 
 enum { N_PROMPT = 5 };  // of greedy; see peers/model_goldens.py
 
-static const char *const names[] = {"gpt2", "llama", "llama_linear", "llama_tied_llama3",
+static const char *const names[] = {"gpt2",           "llama", "llama_linear", "llama_tied_llama3",
                                     "mistral_window", "qwen3", "qwen3_window"};
 
 static golden golden_open(const char *dir) {
@@ -62,8 +62,10 @@ static double off(const float *got, const golden *g, int64_t row, int64_t t) {
     return worst;
 }
 
-/* Feed both rows with `chunk` tokens a call, the session's own chunk being `step`; look at the logits of each call. */
-static void check_feed(fl_model *m, const golden *g, fl_session_opts o, int64_t chunk, double tolerance) {
+/* Feed both rows with `chunk` tokens a call, the session's own chunk being `step`; look at the
+ * logits of each call. */
+static void check_feed(fl_model *m, const golden *g, fl_session_opts o, int64_t chunk,
+                       double tolerance) {
     fl_session *s = session(m, o);
     fl_err err = {0};
     for (int64_t row = 0; row < 2; row++) {
@@ -121,13 +123,16 @@ static void check_score(fl_model *m, const golden *g, fl_session_opts o) {
     fl_session *s = session(m, o);
     float nll[64];
     int32_t target[64];
-    for (int64_t i = 0; i < g->T; i++) target[i] = i + 1 < g->T && i % 5 != 3 ? g->tokens[i + 1] : -1;
-    CHECK(fl_session_score(s, g->tokens, target, g->T, nll, NULL) == FL_OK && !fl_session_logits(s));
+    for (int64_t i = 0; i < g->T; i++)
+        target[i] = i + 1 < g->T && i % 5 != 3 ? g->tokens[i + 1] : -1;
+    CHECK(fl_session_score(s, g->tokens, target, g->T, nll, NULL) == FL_OK &&
+          !fl_session_logits(s));
     for (int64_t i = 0; i < g->T; i++) {
         double sum = 0, want = 0;
         for (int64_t k = 0; k < g->V; k++) sum += exp((double)g->logits[i * g->V + k]);
         if (target[i] >= 0) want = log(sum) - (double)g->logits[i * g->V + target[i]];
-        CHECKF(fabs((double)nll[i] - want) < 1e-4 * (1 + want), "token %d: %g, want %g", (int)i, (double)nll[i], want);
+        CHECKF(fabs((double)nll[i] - want) < 1e-4 * (1 + want), "token %d: %g, want %g", (int)i,
+               (double)nll[i], want);
     }
     fl_session_free(s);
 }
@@ -135,10 +140,12 @@ static void check_score(fl_model *m, const golden *g, fl_session_opts o) {
 static void check_limits(fl_model *m, const golden *g) {
     fl_session *s = session(m, (fl_session_opts){.context = 20, .compute = FL_COMPUTE_F32});
     fl_err err = {0};
-    CHECK(fl_session_feed(s, g->tokens, 21, &err) == FL_ERR_ARG && strstr(err.msg, "the context holds 20"));
+    CHECK(fl_session_feed(s, g->tokens, 21, &err) == FL_ERR_ARG &&
+          strstr(err.msg, "the context holds 20"));
     CHECK(fl_session_feed(s, g->tokens, 19, &err) == FL_OK && fl_session_length(s) == 19);
     CHECK(fl_session_feed(s, g->tokens + 19, 2, &err) == FL_ERR_ARG && fl_session_length(s) == 19);
-    CHECK(fl_session_feed(s, g->tokens + 19, 1, &err) == FL_OK && off(fl_session_logits(s), g, 0, 19) < 1e-4);
+    CHECK(fl_session_feed(s, g->tokens + 19, 1, &err) == FL_OK &&
+          off(fl_session_logits(s), g, 0, 19) < 1e-4);
     CHECK(fl_session_feed(s, g->tokens, 1, &err) == FL_ERR_ARG);
     fl_session_rewind(s, 0);
     int32_t strange[2] = {0, (int32_t)g->V};
@@ -164,7 +171,8 @@ static void check_threads(fl_model *m, const golden *g, fl_compute compute) {
     CHECK(memcmp(logits[0], logits[1], (size_t)g->V * 4) == 0);
 }
 
-/* A text longer than the cache's first block: what was written before it grew is still there after. */
+/* A text longer than the cache's first block: what was written before it grew is still there
+ * after. */
 static void check_growth(void) {
     fl_model *small, *m;
     CHECK(fl_model_load(&small, FL_TEST_DATA "/golden/qwen3", &(fl_model_opts){0}, NULL) == FL_OK);
@@ -198,8 +206,10 @@ static void check_perplexity(void) {
         const json_t *list = json_object_get(row, "ids");
         int32_t ids[256];
         size_t n = json_array_size(list);
-        for (size_t k = 0; k < n; k++) ids[k] = (int32_t)json_integer_value(json_array_get(list, k));
-        snprintf(dir, sizeof dir, FL_TEST_DATA "/golden/%s", json_string_value(json_object_get(row, "model")));
+        for (size_t k = 0; k < n; k++)
+            ids[k] = (int32_t)json_integer_value(json_array_get(list, k));
+        snprintf(dir, sizeof dir, FL_TEST_DATA "/golden/%s",
+                 json_string_value(json_object_get(row, "model")));
         CHECK(fl_model_load(&m, dir, &(fl_model_opts){.as_stored = true}, NULL) == FL_OK);
         fl_session *s = session(m, (fl_session_opts){.compute = FL_COMPUTE_F32});
         fl_perplexity_opts o = {.window = json_integer_value(json_object_get(row, "window")),
@@ -209,10 +219,12 @@ static void check_perplexity(void) {
         double want = json_real_value(json_object_get(row, "nll"));
         CHECKF(fabs(p.nll - want) < 1e-4 * want, "row %zu: %g, want %g", i, p.nll, want);
         CHECK((json_int_t)p.n_tokens == json_integer_value(json_object_get(row, "count")));
-        double mean = p.nll / p.n_tokens, error = sqrt((p.squares / p.n_tokens - mean * mean) / (p.n_tokens - 1));
+        double mean = p.nll / p.n_tokens,
+               error = sqrt((p.squares / p.n_tokens - mean * mean) / (p.n_tokens - 1));
         CHECK(fabs(fl_perplexity_nll_error(&p) - error) < 1e-12 && error > 0);
         o.stride = o.window;
-        CHECK(fl_perplexity_add(&p, s, ids, (int64_t)n, &o, NULL) == FL_ERR_ARG && (size_t)p.n_tokens == n - 1);
+        CHECK(fl_perplexity_add(&p, s, ids, (int64_t)n, &o, NULL) == FL_ERR_ARG &&
+              (size_t)p.n_tokens == n - 1);
         fl_session_free(s);
         fl_model_free(m);
     }
@@ -226,7 +238,8 @@ static void check_model(const char *name) {
     fl_model *m;
     snprintf(dir, sizeof dir, FL_TEST_DATA "/golden/%s", name);
     golden g = golden_open(dir);
-    CHECKF(fl_model_load(&m, dir, &(fl_model_opts){.as_stored = true}, &err) == FL_OK, "%s", err.msg);
+    CHECKF(fl_model_load(&m, dir, &(fl_model_opts){.as_stored = true}, &err) == FL_OK, "%s",
+           err.msg);
     for (const fl_backend *const *b = fl_backends; *b; b++) {
         if (!(*b)->available()) continue;
         fl_session_opts o = {.backend = *b, .compute = FL_COMPUTE_F32};

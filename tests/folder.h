@@ -58,8 +58,10 @@ static inline const char *folder_put_packed(const char *name, const void *data, 
     if (strstr(name, ".zst")) {
         size = ZSTD_compress(packed, cap, data, n, 3);
     } else {
-        z_stream z = {.next_in = (Bytef *)(size_t)data, .avail_in = (uInt)n,
-                      .next_out = packed, .avail_out = (uInt)cap};
+        z_stream z = {.next_in = (Bytef *)(size_t)data,
+                      .avail_in = (uInt)n,
+                      .next_out = packed,
+                      .avail_out = (uInt)cap};
         deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
         deflate(&z, Z_FINISH);
         size = cap - z.avail_out;

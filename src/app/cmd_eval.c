@@ -12,12 +12,12 @@
 #include "token/tokenizer.h"
 
 typedef struct {
-    fl_session   *session;
+    fl_session *session;
     fl_perplexity_opts opts;
     fl_perplexity sum;
-    fl_ids        ids;      // of the document being read
-    int32_t       begin;    // put before each document, or -1
-    int64_t       n_documents, n_bytes;
+    fl_ids ids;     // of the document being read
+    int32_t begin;  // put before each document, or -1
+    int64_t n_documents, n_bytes;
 } evaluation;
 
 static fl_status document_score(evaluation *e, fl_err *err) {
@@ -30,7 +30,8 @@ static fl_status document_score(evaluation *e, fl_err *err) {
     return st;
 }
 
-/* The token that begins texts is asked for by its own text, so that it goes through the tokenizer like any other. */
+/* The token that begins texts is asked for by its own text, so that it goes through the tokenizer
+ * like any other. */
 static fl_status piece_add(evaluation *e, const fl_tokenizer *t, const fl_piece *p, fl_err *err) {
     if (p->begins && e->begin >= 0) {
         size_t n;
@@ -44,8 +45,11 @@ static fl_status piece_add(evaluation *e, const fl_tokenizer *t, const fl_piece 
 
 static fl_status corpus_score(const app_args *a, evaluation *e, fl_err *err) {
     const fl_tokenizer *t = fl_session_model(e->session)->tokenizer;
-    if (!t) return fl_fail(err, FL_ERR_ARG, "the model has no tokenizer: its folder lacks tokenizer.json");
-    if (app_bool(a, "bos")) e->begin = fl_tokenizer_bos(t) >= 0 ? fl_tokenizer_bos(t) : fl_tokenizer_eos(t);
+    if (!t)
+        return fl_fail(err, FL_ERR_ARG,
+                       "the model has no tokenizer: its folder lacks tokenizer.json");
+    if (app_bool(a, "bos"))
+        e->begin = fl_tokenizer_bos(t) >= 0 ? fl_tokenizer_bos(t) : fl_tokenizer_eos(t);
     const char **paths;
     int n;
     fl_corpus *c = NULL;
@@ -73,13 +77,13 @@ static fl_status print_figures(const app_args *a, const evaluation *e, fl_err *e
     double nll = fl_perplexity_nll(p), nll_error = fl_perplexity_nll_error(p);
     double bpb = fl_perplexity_bpb(p), bpb_error = fl_perplexity_bpb_error(p);
     if (app_bool(a, "json")) {
-        return app_print_json(
-            json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "documents",
-                      (json_int_t)e->n_documents, "bytes", (json_int_t)e->n_bytes, "tokens",
-                      (json_int_t)p->n_tokens, "nll", nll, "nll_stderr", nll_error, "perplexity", exp(nll),
-                      "perplexity_stderr", exp(nll) * nll_error, "bits_per_byte", bpb,
-                      "bits_per_byte_stderr", bpb_error),
-            err);
+        return app_print_json(json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f}",
+                                        "documents", (json_int_t)e->n_documents, "bytes",
+                                        (json_int_t)e->n_bytes, "tokens", (json_int_t)p->n_tokens,
+                                        "nll", nll, "nll_stderr", nll_error, "perplexity", exp(nll),
+                                        "perplexity_stderr", exp(nll) * nll_error, "bits_per_byte",
+                                        bpb, "bits_per_byte_stderr", bpb_error),
+                              err);
     }
     printf("documents      %lld, %lld bytes\n", (long long)e->n_documents, (long long)e->n_bytes);
     printf("tokens scored  %.0f, %.2f bytes each\n", p->n_tokens, p->n_bytes / p->n_tokens);
@@ -91,7 +95,8 @@ static fl_status print_figures(const app_args *a, const evaluation *e, fl_err *e
 
 static fl_status run(const app_args *a, fl_err *err) {
     fl_model *m = NULL;
-    evaluation e = {.begin = -1, .opts = {.window = app_int(a, "window"), .stride = app_int(a, "stride")}};
+    evaluation e = {.begin = -1,
+                    .opts = {.window = app_int(a, "window"), .stride = app_int(a, "stride")}};
     fl_status st = app_session_open(a, app_arg(a, 0), &m, &e.session, err);
     if (st == FL_OK) st = corpus_score(a, &e, err);
     if (st == FL_OK) st = print_figures(a, &e, err);
@@ -102,10 +107,12 @@ static fl_status run(const app_args *a, fl_err *err) {
 }
 
 static const app_flag flags[] = {
-    {"window", 0, FLAG_INT, "N", .help = "tokens scored together [the context]", .least = 2, .most = 1e9},
-    {"stride", 0, FLAG_INT, "N", .help = "tokens from one window to the next [half a window]", .least = 1,
+    {"window", 0, FLAG_INT, "N", .help = "tokens scored together [the context]", .least = 2,
      .most = 1e9},
-    {"bos", 0, FLAG_BOOL, .help = "put the token that begins texts first, so that the first one counts"},
+    {"stride", 0, FLAG_INT, "N", .help = "tokens from one window to the next [half a window]",
+     .least = 1, .most = 1e9},
+    {"bos", 0, FLAG_BOOL,
+     .help = "put the token that begins texts first, so that the first one counts"},
     {"field", 0, FLAG_STR, "NAME", "text", .help = "field of JSONL files that holds the text"},
     APP_MODEL_FLAGS,
     {0},
@@ -115,9 +122,10 @@ const app_command cmd_eval_perplexity = {
     .name = "eval perplexity",
     .args = "MODEL TEXT...",
     .summary = "perplexity and bits per byte of a text",
-    .details = "Each document is scored on its own, in overlapping windows; every token counts once. The "
-               "figures are those of transformers on the same windows, with standard errors over tokens.\n"
-               "    fledge eval perplexity runs/tales held-out.txt --window 512 --stride 256",
+    .details =
+        "Each document is scored on its own, in overlapping windows; every token counts once. The "
+        "figures are those of transformers on the same windows, with standard errors over tokens.\n"
+        "    fledge eval perplexity runs/tales held-out.txt --window 512 --stride 256",
     .flags = flags,
     .run = run,
 };

@@ -1,6 +1,7 @@
 /* cmd_generate - fledge generate: let a model continue a prompt.
  *
- * Text streams to standard output as it comes; figures go to standard error. With --json there is one line a text. */
+ * Text streams to standard output as it comes; figures go to standard error. With --json there is
+ * one line a text. */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,18 +14,19 @@
 
 /* One text being written. */
 typedef struct {
-    const fl_text      *prompt;  // still to be echoed, or NULL
+    const fl_text *prompt;  // still to be echoed, or NULL
     const fl_tokenizer *tokenizer;
-    bool     json, want_logprobs;
-    fl_text  text;    // of --json
-    json_t  *tokens;  // of --json with --logprobs
-    fl_text  table;   // of --logprobs otherwise
+    bool json, want_logprobs;
+    fl_text text;    // of --json
+    json_t *tokens;  // of --json with --logprobs
+    fl_text table;   // of --logprobs otherwise
 } writer;
 
 static json_t *token_json(const fl_tokenizer *t, int32_t id, double logprob) {
     size_t n = 0;
     const uint8_t *bytes = fl_token_bytes(t, id, &n);
-    return json_pack("{s:i, s:o, s:f}", "id", (int)id, "text", app_json_text(bytes, n), "logprob", logprob);
+    return json_pack("{s:i, s:o, s:f}", "id", (int)id, "text", app_json_text(bytes, n), "logprob",
+                     logprob);
 }
 
 static void token_note(writer *w, const fl_generated *g) {
@@ -85,9 +87,10 @@ static fl_status print_result(writer *w, int64_t index, const fl_generate_result
 
 static void note_figures(const fl_generate_result *r, int64_t context) {
     double fresh = (double)(r->n_prompt - r->n_reused), made = (double)r->n_generated;
-    fl_note("read %.0f tokens in %.2f s (%.0f tok/s), wrote %.0f in %.2f s (%.1f tok/s); stopped: %s",
-            fresh, r->prompt_seconds, fresh / r->prompt_seconds, made, r->generate_seconds,
-            made / r->generate_seconds, fl_finish_name(r->finish));
+    fl_note(
+        "read %.0f tokens in %.2f s (%.0f tok/s), wrote %.0f in %.2f s (%.1f tok/s); stopped: %s",
+        fresh, r->prompt_seconds, fresh / r->prompt_seconds, made, r->generate_seconds,
+        made / r->generate_seconds, fl_finish_name(r->finish));
     if (r->finish == FL_FINISH_CONTEXT) {
         fl_note("the context of %lld tokens is full; --slide forgets the older half and goes on",
                 (long long)context);
@@ -166,14 +169,18 @@ static fl_status run(const app_args *a, fl_err *err) {
 
 static const app_flag flags[] = {
     {"file", 'f', FLAG_STR, "FILE", .help = "read the prompt from a file"},
-    {"max-tokens", 'n', FLAG_INT, "N", "256", "tokens to write at most, 0 for no limit", .most = 1e9},
+    {"max-tokens", 'n', FLAG_INT, "N", "256", "tokens to write at most, 0 for no limit",
+     .most = 1e9},
     {"temperature", 0, FLAG_REAL, "X", "0.8", "0 always takes the likeliest", .most = 100},
     {"top-k", 0, FLAG_INT, "N", "40", "choose among the N likeliest, 0 for all", .most = 1e9},
-    {"top-p", 0, FLAG_REAL, "P", "0.95", "choose among the likeliest that have this mass", .most = 1},
-    {"min-p", 0, FLAG_REAL, "P", "0.05", "least probability, as a part of the likeliest's", .most = 1},
+    {"top-p", 0, FLAG_REAL, "P", "0.95", "choose among the likeliest that have this mass",
+     .most = 1},
+    {"min-p", 0, FLAG_REAL, "P", "0.05", "least probability, as a part of the likeliest's",
+     .most = 1},
     {"repeat-penalty", 0, FLAG_REAL, "X", "1", "above 1 tokens that were there are less likely",
      .most = 100},
-    {"repeat-last-n", 0, FLAG_INT, "N", "64", "tokens the penalty looks back, 0 for all", .most = 1e9},
+    {"repeat-last-n", 0, FLAG_INT, "N", "64", "tokens the penalty looks back, 0 for all",
+     .most = 1e9},
     {"stop", 0, FLAG_LIST, "TEXT", .help = "end before this text; may be repeated"},
     {"ignore-eos", 0, FLAG_BOOL, .help = "go on when the model would end"},
     {"n", 0, FLAG_INT, "N", "1", "texts to write", .least = 1, .most = 1e6},
@@ -191,10 +198,12 @@ const app_command cmd_generate = {
     .name = "generate",
     .args = "MODEL [PROMPT]",
     .summary = "let a model continue a text",
-    .details = "MODEL is a run folder or a model folder. PROMPT - reads standard input (its last newline "
-               "is dropped, as that of --file is); without a prompt the model begins a text of its own. The same seed writes the same text.\n"
-               "    fledge generate runs/tales \"Once upon a time\" --temperature 0.7 --n 3\n"
-               "    fledge generate runs/tales - --json < prompt.txt",
+    .details =
+        "MODEL is a run folder or a model folder. PROMPT - reads standard input (its last newline "
+        "is dropped, as that of --file is); without a prompt the model begins a text of its own. "
+        "The same seed writes the same text.\n"
+        "    fledge generate runs/tales \"Once upon a time\" --temperature 0.7 --n 3\n"
+        "    fledge generate runs/tales - --json < prompt.txt",
     .flags = flags,
     .run = run,
 };

@@ -32,43 +32,43 @@ typedef enum {
     FLAG_SECONDS,  // 10m, 1h30m: app_real
     FLAG_BYTES,    // 2G, 512MiB: app_real
     FLAG_STR,
-    FLAG_CHOICE,   // one of the words of the metavar: "cosine|wsd|linear": app_str
-    FLAG_LIST,     // may be repeated: app_list
+    FLAG_CHOICE,  // one of the words of the metavar: "cosine|wsd|linear": app_str
+    FLAG_LIST,    // may be repeated: app_list
 } app_flag_type;
 
 typedef struct {
-    const char   *name;        // "batch-size"; NULL ends a table
-    char          short_name;  // 'b', or 0
+    const char *name;  // "batch-size"; NULL ends a table
+    char short_name;   // 'b', or 0
     app_flag_type type;
-    const char   *metavar;     // "N", "TIME"; shells complete FILE, DIR, MODEL and TEXT as paths
-    const char   *fallback;  // the default as the user would type it; NULL: absent
-    const char   *help;      // "windows per step", no full stop
-    double        least, most;  // of a number; equal: no limits
+    const char *metavar;   // "N", "TIME"; shells complete FILE, DIR, MODEL and TEXT as paths
+    const char *fallback;  // the default as the user would type it; NULL: absent
+    const char *help;      // "windows per step", no full stop
+    double least, most;    // of a number; equal: no limits
 } app_flag;
 
 typedef struct app_args app_args;
 
 typedef struct {
-    const char     *name;     // "train", or two words: "tokenizer train"
-    const char     *args;     // positionals: "MODEL [PROMPT]"; "X..." is one or more; NULL: none
-    const char     *summary;  // one line
-    const char     *details;  // paragraphs and examples for --help and the man page; NULL: none
-    const app_flag *flags;    // besides the common ones; NULL: none
+    const char *name;       // "train", or two words: "tokenizer train"
+    const char *args;       // positionals: "MODEL [PROMPT]"; "X..." is one or more; NULL: none
+    const char *summary;    // one line
+    const char *details;    // paragraphs and examples for --help and the man page; NULL: none
+    const app_flag *flags;  // besides the common ones; NULL: none
     fl_status (*run)(const app_args *a, fl_err *err);
 } app_command;
 
 extern const app_command *const app_commands[];  // ends with NULL
-extern const app_flag           app_common_flags[];
+extern const app_flag app_common_flags[];
 
 /* What was asked for. Asking for a flag that is not in the row, or by another type, is a bug. */
-int         app_n_args(const app_args *a);
-const char *app_arg(const app_args *a, int i);  // positional i; NULL if there are fewer
-bool        app_given(const app_args *a, const char *flag);  // on the command line, not by default
-bool        app_bool(const app_args *a, const char *flag);
-int64_t     app_int(const app_args *a, const char *flag);  // 0 when absent
-double      app_real(const app_args *a, const char *flag);  // 0 when absent
-const char *app_str(const app_args *a, const char *flag);   // NULL when absent
-int         app_list(const app_args *a, const char *flag, const char *const **values);  // how many
+int app_n_args(const app_args *a);
+const char *app_arg(const app_args *a, int i);        // positional i; NULL if there are fewer
+bool app_given(const app_args *a, const char *flag);  // on the command line, not by default
+bool app_bool(const app_args *a, const char *flag);
+int64_t app_int(const app_args *a, const char *flag);                           // 0 when absent
+double app_real(const app_args *a, const char *flag);                           // 0 when absent
+const char *app_str(const app_args *a, const char *flag);                       // NULL when absent
+int app_list(const app_args *a, const char *flag, const char *const **values);  // how many
 
 /* Parse argv[0..argc) after the command's own words. Failures are FL_ERR_ARG. */
 FL_MUST_USE fl_status app_args_parse(app_args **out, const app_command *c, int argc, char **argv,

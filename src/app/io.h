@@ -7,10 +7,12 @@
 #include "base/text.h"
 
 /* The text of positional `i`, of the file the flag names, or of standard input ("-" or neither). */
-FL_MUST_USE fl_status app_read_text(const app_args *a, int i, const char *flag, fl_text *out, fl_err *err);
+FL_MUST_USE fl_status app_read_text(const app_args *a, int i, const char *flag, fl_text *out,
+                                    fl_err *err);
 
 /* The positionals from `first` on; one allocation, freed by fl_dealloc. */
-FL_MUST_USE fl_status app_paths(const app_args *a, int first, const char ***paths, int *n, fl_err *err);
+FL_MUST_USE fl_status app_paths(const app_args *a, int first, const char ***paths, int *n,
+                                fl_err *err);
 
 /* One line of JSON; takes the reference. NULL is "no memory", as from json_pack. */
 FL_MUST_USE fl_status app_print_json(json_t *v, fl_err *err);

@@ -62,7 +62,8 @@ static bool asks_for_help(const char *word) {
     return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
-/* `fledge --help` and `fledge --version` are the commands of these names; `fledge eval --help` is `fledge help eval`. */
+/* `fledge --help` and `fledge --version` are the commands of these names; `fledge eval --help` is
+ * `fledge help eval`. */
 static void name_bare_flags(int argc, char **argv) {
     static char help[] = "help", version[] = "version";
     if (argc < 2) return;

@@ -5,13 +5,22 @@
 #include "app/command.h"
 #include "infer/session.h"
 
-#define APP_MODEL_FLAGS                                                                              \
-    {"context", 0, FLAG_INT, "N", .help = "tokens the model may look back [what it was made for]",   \
-     .least = 1, .most = 1e9},                                                                       \
-    {"compute", 0, FLAG_CHOICE, "auto|f32|bf16", "auto",                                           \
-     .help = "number format; auto is bf16 where it is fast"}
+#define APP_MODEL_FLAGS                                               \
+    {"context",                                                       \
+     0,                                                               \
+     FLAG_INT,                                                        \
+     "N",                                                             \
+     .help = "tokens the model may look back [what it was made for]", \
+     .least = 1,                                                      \
+     .most = 1e9},                                                    \
+    {                                                                 \
+        "compute", 0, FLAG_CHOICE, "auto|f32|bf16", "auto",           \
+            .help = "number format; auto is bf16 where it is fast"    \
+    }
 
-/* Load the model, its weights as they are stored, and open a session. Freed by the caller; NULL on failure. */
-FL_MUST_USE fl_status app_session_open(const app_args *a, const char *path, fl_model **m, fl_session **s, fl_err *err);
+/* Load the model, its weights as they are stored, and open a session. Freed by the caller; NULL on
+ * failure. */
+FL_MUST_USE fl_status app_session_open(const app_args *a, const char *path, fl_model **m,
+                                       fl_session **s, fl_err *err);
 
 #endif

@@ -34,7 +34,7 @@ typedef struct {
     bool head;      // writes parameter gradients first: attr.accumulate is the run's flag
 
     const fl_backend *backend;
-    const fl_kernel *kernel;  // NULL for a view
+    const fl_kernel *kernel;                                // NULL for a view
     fl_status (*values)(const fl_call *call, fl_err *err);  // of the operation's row, or NULL
     int64_t tasks[FL_MAX_PHASES];
     bool inline_;  // too little work to wake the pool for

@@ -96,8 +96,8 @@ fl_status fli_run_checked(fl_program *p, fli_step *s, fl_err *err) {
         for (int64_t i = 0, n = fl_tensor_count(out); i < n; i++) {
             if (isfinite(fl_tensor_get(out, i))) continue;
             char shape[FL_SHAPE_TEXT];
-            return fl_fail(err, FL_ERR_DEVICE, "node %d: %s of %s: out[%d] %s element %lld is %g", s->node,
-                           fli_step_op(&p->plan, s)->name, s->backend->name, k,
+            return fl_fail(err, FL_ERR_DEVICE, "node %d: %s of %s: out[%d] %s element %lld is %g",
+                           s->node, fli_step_op(&p->plan, s)->name, s->backend->name, k,
                            fl_tensor_shape_text(out, shape), (long long)i, fl_tensor_get(out, i));
         }
     }

@@ -19,13 +19,13 @@ extern "C" {
 
 enum { FL_PATH_MAX = 4096 };
 
-bool    fl_path_exists(const char *path);
-bool    fl_path_is_dir(const char *path);
+bool fl_path_exists(const char *path);
+bool fl_path_is_dir(const char *path);
 int64_t fl_path_bytes(const char *path);  // -1 if it cannot be read
 FL_MUST_USE fl_status fl_path_join(char out[FL_PATH_MAX], const char *dir, const char *name,
                                    fl_err *err);
 const char *fl_path_base(const char *path);  // after the last '/'
-bool    fl_path_has_suffix(const char *path, const char *suffix);
+bool fl_path_has_suffix(const char *path, const char *suffix);
 
 /* The whole file, NUL-terminated, owned by the caller (fl_dealloc). Fails above `max_bytes`. */
 FL_MUST_USE fl_status fl_file_read(const char *path, size_t max_bytes, char **out, size_t *n,
@@ -45,7 +45,7 @@ void fl_outfile_abort(fl_outfile *f);  // NULL is allowed
 /* A read-only mapping. */
 typedef struct {
     const uint8_t *data;
-    size_t         bytes;
+    size_t bytes;
 } fl_map;
 FL_MUST_USE fl_status fl_map_open(fl_map *out, const char *path, fl_err *err);
 void fl_map_close(fl_map *m);
@@ -53,7 +53,8 @@ void fl_map_close(fl_map *m);
 FL_MUST_USE fl_status fl_dir_make(const char *path, fl_err *err);  // with parents; existing is fine
 FL_MUST_USE fl_status fl_dir_remove(const char *path, fl_err *err);  // with everything in it
 FL_MUST_USE fl_status fl_dir_sync(const char *path, fl_err *err);  // make renames inside it durable
-FL_MUST_USE fl_status fl_link_replace(const char *link, const char *target, fl_err *err);  // symlink
+FL_MUST_USE fl_status fl_link_replace(const char *link, const char *target,
+                                      fl_err *err);  // symlink
 
 /* Names of the entries, sorted bytewise, without "." and ".."; one block, freed by fl_dealloc. */
 FL_MUST_USE fl_status fl_dir_list(const char *path, char ***names, size_t *n, fl_err *err);

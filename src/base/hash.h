@@ -14,9 +14,9 @@ extern "C" {
 enum { FL_HASH_TEXT = 33 };
 typedef struct fl_hash fl_hash;
 fl_hash *fl_hash_new(void);  // NULL when memory is exhausted
-void     fl_hash_update(fl_hash *h, const void *data, size_t n);
-void     fl_hash_text(const fl_hash *h, char out[FL_HASH_TEXT]);  // 32 hex digits of all so far
-void     fl_hash_free(fl_hash *h);
+void fl_hash_update(fl_hash *h, const void *data, size_t n);
+void fl_hash_text(const fl_hash *h, char out[FL_HASH_TEXT]);  // 32 hex digits of all so far
+void fl_hash_free(fl_hash *h);
 uint64_t fl_hash64(const void *data, size_t n);  // of bytes at once
 
 #ifdef __cplusplus

@@ -11,17 +11,22 @@
 
 enum { JSON_MAX_BYTES = 1 << 29 };  // the largest tokenizer.json in use is under 50 MB
 
-enum { PARSE_FLAGS = JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, BIG_INTEGERS_MAX = 64 };
+enum {
+    PARSE_FLAGS = JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
+    BIG_INTEGERS_MAX = 64
+};
 
-/* Parse text in which an integer is too big for 64 bits, as a real: transformers writes "no limit" as 10^30. The error
- * points behind the number, where ".0" makes it one. NULL with *e set where that is not what is wrong. */
+/* Parse text in which an integer is too big for 64 bits, as a real: transformers writes "no limit"
+ * as 10^30. The error points behind the number, where ".0" makes it one. NULL with *e set where
+ * that is not what is wrong. */
 static json_t *parse_big_integers(const char *text, size_t n, json_error_t *e) {
     fl_text copy = {0};
     fl_text_append(&copy, text, n);
     json_t *v = NULL;
     for (int i = 0; i < BIG_INTEGERS_MAX && !v && !copy.failed; i++) {
         size_t at = (size_t)e->position;
-        bool big = json_error_code(e) == json_error_numeric_overflow && strstr(e->text, "integer") && at <= copy.n;
+        bool big = json_error_code(e) == json_error_numeric_overflow &&
+                   strstr(e->text, "integer") && at <= copy.n;
         if (!big) break;
         fl_text_puts(&copy, "  ");
         if (copy.failed) break;

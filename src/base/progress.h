@@ -16,12 +16,12 @@ extern "C" {
 typedef struct fl_progress fl_progress;
 struct fl_progress {
     void (*show)(fl_progress *p, bool finished);  // NULL: nobody is looking
-    void       *ctx;
-    const char *what;         // "tokenizing"
-    const char *unit;         // "B", "tokens", "steps"
-    double      done, total;  // total 0: unknown
-    double      start;        // fl_now at the first step
-    char        detail[160];  // "loss 2.31  12.3k tok/s  61 % of roof"
+    void *ctx;
+    const char *what;    // "tokenizing"
+    const char *unit;    // "B", "tokens", "steps"
+    double done, total;  // total 0: unknown
+    double start;        // fl_now at the first step
+    char detail[160];    // "loss 2.31  12.3k tok/s  61 % of roof"
 };
 
 /* Of all three p may be NULL. */

@@ -18,14 +18,14 @@ typedef struct {
 
 /* The streams of one seed are independent. A name makes a stream: fl_rng_stream("init"). */
 uint64_t fl_rng_stream(const char *name);
-void     fl_philox(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t out[4]);
+void fl_philox(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t out[4]);
 
 uint32_t fl_rng_u32(fl_rng *r);
 uint64_t fl_rng_u64(fl_rng *r);
 uint64_t fl_rng_below(fl_rng *r, uint64_t n);  // uniform in [0, n), n > 0
-float    fl_rng_float(fl_rng *r);              // [0, 1)
-double   fl_rng_double(fl_rng *r);
-double   fl_rng_normal(fl_rng *r);             // mean 0, deviation 1 (Box-Muller)
+float fl_rng_float(fl_rng *r);                 // [0, 1)
+double fl_rng_double(fl_rng *r);
+double fl_rng_normal(fl_rng *r);  // mean 0, deviation 1 (Box-Muller)
 
 /* Value i of a fixed random permutation of [0, n), without storing it (Feistel network, cycle
  * walking). */

@@ -21,14 +21,14 @@ typedef void (*fl_task)(void *ctx, int64_t begin, int64_t end, int worker);
 /* `n` threads in all, 0: FLEDGE_THREADS or one per core this process may use. */
 FL_MUST_USE fl_status fl_pool_new(fl_pool **out, int n, fl_err *err);
 void fl_pool_free(fl_pool *p);  // NULL is allowed
-int  fl_pool_size(const fl_pool *p);
+int fl_pool_size(const fl_pool *p);
 
 /* Run tasks [0, n), at most `grain` at a time (0: chosen), and return when all are done. */
 void fl_pool_run(fl_pool *p, int64_t n, int64_t grain, fl_task task, void *ctx);
 
 /* The pool of the process, made at first use. fl_pool_set_default_size before that sizes it. */
 fl_pool *fl_pool_default(void);
-void     fl_pool_set_default_size(int n);
+void fl_pool_set_default_size(int n);
 
 #ifdef __cplusplus
 }

@@ -1,7 +1,7 @@
 /* corpus - files and folders as one stream of documents.
  *
- * Plain text goes through one buffer of a piece and a separator; JSON rows come from rows.c. Either way a
- * document is handed out in pieces cut by the same rule. */
+ * Plain text goes through one buffer of a piece and a separator; JSON rows come from rows.c. Either
+ * way a document is handed out in pieces cut by the same rule. */
 #include "data/corpus.h"
 
 #include <string.h>
@@ -16,25 +16,25 @@
 enum { SEPARATOR_MAX = 256 };
 
 struct fl_corpus {
-    fl_arena  arena;
+    fl_arena arena;
     fli_files files;
     const char *field, *separator;
-    size_t    separator_n;
-    bool      skip_bad;
+    size_t separator_n;
+    bool skip_bad;
 
-    int       at_file;      // the file being read; files.n at the end
-    bool      inside;       // pieces of the current document were given out
-    double    bytes_before; // on disk, of the files before this one
-    int64_t   n_skipped;
+    int at_file;          // the file being read; files.n at the end
+    bool inside;          // pieces of the current document were given out
+    double bytes_before;  // on disk, of the files before this one
+    int64_t n_skipped;
 
-    fl_reader *reader;      // plain text; NULL while no text file is open
-    bool      at_eof, after_separator;
-    char     *buf;          // FL_PIECE_BYTES + SEPARATOR_MAX
-    size_t    at, n;
+    fl_reader *reader;  // plain text; NULL while no text file is open
+    bool at_eof, after_separator;
+    char *buf;  // FL_PIECE_BYTES + SEPARATOR_MAX
+    size_t at, n;
 
-    fli_rows *rows;         // JSON; NULL while no such file is open
-    const char *row_text;   // what is left of the row being given out, or NULL
-    size_t    row_n;
+    fli_rows *rows;        // JSON; NULL while no such file is open
+    const char *row_text;  // what is left of the row being given out, or NULL
+    size_t row_n;
 };
 
 static bool name_is_rows(const char *path) {
@@ -153,8 +153,9 @@ static size_t separator_find(const fl_corpus *c, const char *s, size_t n) {
     return n;
 }
 
-/* The next piece of a text file; p->text stays NULL when the file has no more. The buffer is filled only when
- * what it holds does not decide, so that short documents are not moved again and again. */
+/* The next piece of a text file; p->text stays NULL when the file has no more. The buffer is filled
+ * only when what it holds does not decide, so that short documents are not moved again and
+ * again. */
 static fl_status text_next(fl_corpus *c, fl_piece *p, fl_err *err) {
     if (c->n == c->at) FL_TRY(buffer_fill(c, err));
     if (c->after_separator && c->at < c->n && c->buf[c->at] == '\n') c->at++;

@@ -1,10 +1,12 @@
 /* cut - where a long text may be cut without changing its tokens.
  *
- * The patterns of GPT-2, cl100k, o200k, Llama-3, Qwen and nanochat all end a pre-token at both of these places,
- * and would not match differently had the text ended there:
- *   - between "x\n" and a letter, x no white space (after a blank line GPT-2's \s+(?!\S) would see the end);
+ * The patterns of GPT-2, cl100k, o200k, Llama-3, Qwen and nanochat all end a pre-token at both of
+ * these places, and would not match differently had the text ended there:
+ *   - between "x\n" and a letter, x no white space (after a blank line GPT-2's \s+(?!\S) would
+ *     see the end);
  *   - between a letter and " y", y a letter.
- * ASCII letters only: what follows an ASCII letter cannot be a combining mark that belongs before it. */
+ * ASCII letters only: what follows an ASCII letter cannot be a combining mark that belongs before
+ * it. */
 #include "data/cut.h"
 
 #include <stdbool.h>

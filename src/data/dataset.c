@@ -34,11 +34,11 @@ void fli_document_read(const fl_dataset *d, const fli_span *s, int64_t first, in
     if (ends) targets[n - 1] = d->end;
 }
 
-/* --- which documents are for validation ------------------------------------------------------------------ */
+/* ---- which documents are for validation ---- */
 
 typedef struct {
     uint64_t hash;
-    int64_t  index;
+    int64_t index;
 } ranked;
 
 static int ranked_compare(const void *pa, const void *pb) {
@@ -47,8 +47,9 @@ static int ranked_compare(const void *pa, const void *pb) {
     return (a->index > b->index) - (a->index < b->index);
 }
 
-/* In the order of their hashes take every document that still fits the fraction; the shortest one if none does. Equal
- * documents have equal hashes, so that a copy of a validation text is taken next rather than trained on. */
+/* In the order of their hashes take every document that still fits the fraction; the shortest one
+ * if none does. Equal documents have equal hashes, so that a copy of a validation text is taken
+ * next rather than trained on. */
 static void pick_by_hash(const fli_shards *s, ranked *order, uint64_t target, bool *is_val) {
     int64_t n = s->n_documents, shortest = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -67,10 +68,12 @@ static void pick_by_hash(const fli_shards *s, ranked *order, uint64_t target, bo
     if (!taken) is_val[shortest] = true;
 }
 
-static fl_status split_by_document(const fl_dataset *d, double fraction, bool *is_val, fl_err *err) {
+static fl_status split_by_document(const fl_dataset *d, double fraction, bool *is_val,
+                                   fl_err *err) {
     const fli_shards *s = &d->store.shards;
     if (s->n_documents < 2) {
-        return fl_fail(err, FL_ERR_ARG, "a single document cannot be split by document; "
+        return fl_fail(err, FL_ERR_ARG,
+                       "a single document cannot be split by document; "
                        "split off its tail instead (val_split: tail)");
     }
     uint64_t bytes = 0;
@@ -95,7 +98,7 @@ static fl_status split(const fl_dataset *d, double fraction, bool *is_val, fl_er
     return FL_OK;
 }
 
-/* --- opening --------------------------------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 static fl_status part_make(fl_dataset *d, fl_part which, const bool *is_val, fl_err *err) {
     const fli_shards *s = &d->store.shards;

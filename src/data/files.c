@@ -1,7 +1,7 @@
 /* files - which files a list of paths stands for.
  *
- * A folder is walked depth first, its entries sorted bytewise. Inside a folder what is hidden, binary, or no
- * regular file is passed over with a note; named directly it is an error. */
+ * A folder is walked depth first, its entries sorted bytewise. Inside a folder what is hidden,
+ * binary, or no regular file is passed over with a note; named directly it is an error. */
 #include "data/files.h"
 
 #include <errno.h>
@@ -92,14 +92,15 @@ static fl_status path_add(fli_files *f, const char *path, fl_err *err) {
     if (stat(path, &s)) return fl_fail(err, FL_ERR_IO, "%s: %s", path, strerror(errno));
     if (S_ISDIR(s.st_mode)) return folder_walk(f, path, 0, err);
     if (!S_ISREG(s.st_mode)) {
-        return fl_fail(err, FL_ERR_ARG, "%s: not a regular file; text is read twice, so save it first",
-                       path);
+        return fl_fail(err, FL_ERR_ARG,
+                       "%s: not a regular file; text is read twice, so save it first", path);
     }
     bool binary;
     FL_TRY(file_is_binary(path, &binary, err));
     if (binary) {
         return fl_fail(err, FL_ERR_FORMAT,
-                       "%s: looks binary (it has a NUL byte near the start); want UTF-8 text", path);
+                       "%s: looks binary (it has a NUL byte near the start); want UTF-8 text",
+                       path);
     }
     return files_add(f, path, &s, err);
 }

@@ -1,7 +1,8 @@
 /* pairs - prompt and completion rows for tuning: the loss is on the completion's tokens only.
  *
- * All examples are encoded once and kept: tokens in one array, and for each example where it lies and how much of
- * it is prompt. Rows are lists of examples, decided once; a pass deals the rows in shuffled order. */
+ * All examples are encoded once and kept: tokens in one array, and for each example where it lies
+ * and how much of it is prompt. Rows are lists of examples, decided once; a pass deals the rows in
+ * shuffled order. */
 #include "data/pairs.h"
 
 #include <stdlib.h>
@@ -16,29 +17,29 @@
 #include "data/rows.h"
 
 typedef struct {
-    size_t  first;   // in ids
+    size_t first;    // in ids
     int64_t n;       // tokens
     int64_t prompt;  // of those, at the front
     int64_t bytes;   // of the text its targets stand for
 } example;
 
 struct fl_pairs {
-    int64_t  T;
-    bool     train_on_prompt;
-    fl_ids   ids;
+    int64_t T;
+    bool train_on_prompt;
+    fl_ids ids;
     example *examples;
-    int64_t  n_examples, cap;
+    int64_t n_examples, cap;
     int64_t *order;    // examples, row by row
     int64_t *row_end;  // in order, of each row
-    int64_t  n_rows, n_skipped;
-    double   n_targets, n_bytes;
+    int64_t n_rows, n_skipped;
+    double n_targets, n_bytes;
 };
 
-/* --- reading ---------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 typedef struct {
     const char *text;
-    size_t      n;
+    size_t n;
 } span;
 
 /* The prompt of Stanford Alpaca (Taori et al. 2023), with and without an input. */
@@ -46,8 +47,9 @@ static void alpaca_put(fl_text *out, span instruction, span input) {
     out->n = 0;
     fl_text_puts(out, "Below is an instruction that describes a task");
     if (input.n) fl_text_puts(out, ", paired with an input that provides further context");
-    fl_text_puts(out, ". Write a response that appropriately completes the request.\n\n"
-                      "### Instruction:\n");
+    fl_text_puts(out,
+                 ". Write a response that appropriately completes the request.\n\n"
+                 "### Instruction:\n");
     fl_text_append(out, instruction.text, instruction.n);
     if (input.n) {
         fl_text_puts(out, "\n\n### Input:\n");
@@ -106,17 +108,20 @@ static fl_status row_encode(fl_pairs *p, const fl_pairs_opts *o, fl_encoder *enc
     int64_t line = fli_rows_line(r);
     if (e.n - 1 > p->T) {
         if (!o->skip_overlong) {
-            return fl_fail(err, FL_ERR_ARG, "%s:%lld: an example of %lld tokens; rows take %lld: want a "
-                           "longer sequence length, or overlong examples left out", o->path,
-                           (long long)line, (long long)e.n, (long long)p->T + 1);
+            return fl_fail(err, FL_ERR_ARG,
+                           "%s:%lld: an example of %lld tokens; rows take %lld: want a "
+                           "longer sequence length, or overlong examples left out",
+                           o->path, (long long)line, (long long)e.n, (long long)p->T + 1);
         }
         p->ids.n = e.first;
         p->n_skipped++;
         return FL_OK;
     }
     if (e.n == e.prompt || e.n < 2) {
-        return fl_fail(err, FL_ERR_FORMAT, "%s:%lld: the completion is empty: there is nothing to "
-                       "learn from it", o->path, (long long)line);
+        return fl_fail(err, FL_ERR_FORMAT,
+                       "%s:%lld: the completion is empty: there is nothing to "
+                       "learn from it",
+                       o->path, (long long)line);
     }
     return example_push(p, e, err);
 }
@@ -139,7 +144,7 @@ static fl_status pairs_read(fl_pairs *p, const fl_pairs_opts *o, fli_rows *r, fl
     return FL_OK;
 }
 
-/* --- packing ---------------------------------------------------------------------------------------------- */
+/* ---- packing ---- */
 
 typedef struct {
     int64_t n, index;
@@ -153,13 +158,13 @@ static int longer_first(const void *pa, const void *pb) {
 
 /* Rows as chains of examples, and rows as chains by the room they have left. */
 typedef struct {
-    int64_t *row_of;    // of each example
-    int64_t *with_room; // newest row with exactly this room, -1: none
-    int64_t *next;      // of each row: the next with the same room
+    int64_t *row_of;     // of each example
+    int64_t *with_room;  // newest row with exactly this room, -1: none
+    int64_t *next;       // of each row: the next with the same room
 } packing;
 
-/* Best fit decreasing: longest first, each into the row with the least room that still takes it. Returns the
- * number of rows. O(n T) at worst; the scan over room stops early as rows fill. */
+/* Best fit decreasing: longest first, each into the row with the least room that still takes it.
+ * Returns the number of rows. O(n T) at worst; the scan over room stops early as rows fill. */
 static int64_t pack(const fl_pairs *p, const sized *by_size, packing *k) {
     int64_t rows = 0;
     for (int64_t i = 0; i <= p->T; i++) k->with_room[i] = -1;
@@ -257,17 +262,18 @@ int64_t fl_pairs_n_skipped(const fl_pairs *p) {
     return p->n_skipped;
 }
 
-/* --- the source ------------------------------------------------------------------------------------------- */
+/* ---- the source ---- */
 
 typedef struct {
     fl_source base;
     const fl_pairs *pairs;
     uint64_t seed;
-    int64_t  row;
-    bool     one_pass;
+    int64_t row;
+    bool one_pass;
 } pairs_source;
 
-/* Put an example at column `at` of row `b_row`, as segment `segment`. Returns the column after it. */
+/* Put an example at column `at` of row `b_row`, as segment `segment`. Returns the column after
+ * it. */
 static int64_t example_put(const fl_pairs *p, const example *e, fl_batch *b, int64_t b_row,
                            int64_t at, int32_t segment) {
     const int32_t *id = p->ids.id + e->first;

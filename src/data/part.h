@@ -10,15 +10,15 @@ typedef struct {
 
 typedef struct {
     fl_part_info info;
-    fli_span    *span;      // one a document
-    int64_t     *pair_end;  // pairs of this document and all before it
-    double       byte_scale;  // raw bytes per byte of tokens
+    fli_span *span;     // one a document
+    int64_t *pair_end;  // pairs of this document and all before it
+    double byte_scale;  // raw bytes per byte of tokens
 } fli_part;
 
 struct fl_dataset {
     fli_store store;
-    fli_part  part[FL_PART_COUNT];
-    int32_t   begin, end;   // ids put around each document, -1: none
+    fli_part part[FL_PART_COUNT];
+    int32_t begin, end;     // ids put around each document, -1: none
     uint16_t *token_bytes;  // of each id; 0 for special tokens
 };
 

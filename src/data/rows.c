@@ -1,7 +1,7 @@
 /* rows - the JSON objects of a .jsonl file (or of an array in a .json file), one after another.
  *
- * Lines are read through a growing buffer and parsed one at a time. A file whose first character is '[' is
- * an array: it is read and parsed whole, within the size limit of one line. */
+ * Lines are read through a growing buffer and parsed one at a time. A file whose first character is
+ * '[' is an array: it is read and parsed whole, within the size limit of one line. */
 #include "data/rows.h"
 
 #include <string.h>
@@ -14,14 +14,14 @@
 enum { READ_BYTES = 1 << 16, KEYS_SHOWN = 6 };
 
 struct fli_rows {
-    char      *path;
+    char *path;
     fl_reader *reader;
-    bool       skip_bad, at_end, is_array;
-    json_t    *array;     // all rows, when is_array
-    json_t    *row;       // the last one given out
-    int64_t    line, n_skipped;
-    fl_text    text;      // bytes read and not yet used: [at, text.n)
-    size_t     at;
+    bool skip_bad, at_end, is_array;
+    json_t *array;  // all rows, when is_array
+    json_t *row;    // the last one given out
+    int64_t line, n_skipped;
+    fl_text text;  // bytes read and not yet used: [at, text.n)
+    size_t at;
 };
 
 static fl_status more(fli_rows *r, fl_err *err) {
@@ -72,8 +72,10 @@ static bool is_blank(const char *s, size_t n) {
 static fl_status array_load(fli_rows *r, fl_err *err) {
     while (!r->at_end) {
         if (r->text.n > FL_LINE_BYTES_MAX) {
-            return fl_fail(err, FL_ERR_FORMAT, "%s: a JSON array of more than %d MiB; write it as "
-                           "JSON lines", r->path, FL_LINE_BYTES_MAX >> 20);
+            return fl_fail(err, FL_ERR_FORMAT,
+                           "%s: a JSON array of more than %d MiB; write it as "
+                           "JSON lines",
+                           r->path, FL_LINE_BYTES_MAX >> 20);
         }
         FL_TRY(more(r, err));
     }

@@ -17,17 +17,17 @@ enum { NAME_MAX_BYTES = 32, CHUNK = 4096 };
 /* One file being written. */
 typedef struct {
     fl_outfile *file;
-    fl_hash    *hash;
-    char        name[NAME_MAX_BYTES];
-    int64_t     bytes;
+    fl_hash *hash;
+    char name[NAME_MAX_BYTES];
+    int64_t bytes;
 } output;
 
 struct fli_shard_writer {
-    char    dir[FL_PATH_MAX];
-    int     width, n_shards;
+    char dir[FL_PATH_MAX];
+    int width, n_shards;
     int64_t shard_tokens, in_shard;  // tokens in the file being written
-    output  tokens, documents;
-    json_t *list;                    // of finished token files
+    output tokens, documents;
+    json_t *list;  // of finished token files
 };
 
 static void output_drop(output *o) {
@@ -132,7 +132,8 @@ fl_status fli_shard_document(fli_shard_writer *w, const fli_document *d, fl_err 
 fl_status fli_shard_writer_finish(fli_shard_writer *w, json_t *list, fl_err *err) {
     if (w->tokens.file) FL_TRY(output_commit(&w->tokens, w->list, err));
     FL_TRY(output_commit(&w->documents, w->list, err));
-    return json_array_extend(list, w->list) ? fl_fail(err, FL_ERR_NOMEM, "the list of shards") : FL_OK;
+    return json_array_extend(list, w->list) ? fl_fail(err, FL_ERR_NOMEM, "the list of shards")
+                                            : FL_OK;
 }
 
 /* Map one file of the manifest's list and hold it to what the list says. */

@@ -1,8 +1,9 @@
-/* store - the folder a dataset is kept in: found by its settings, checked against its sources, or made.
+/* store - the folder a dataset is kept in: found by its settings, checked against its sources, or
+ * made.
  *
- * The folder is named by a hash of the settings. It is used again when the sources still have the sizes and times
- * (or failing that the hashes) they had. Otherwise, or when a shard is damaged, it is made again from nothing:
- * tokenising is fast, and a resumed half would have to be believed. */
+ * The folder is named by a hash of the settings. It is used again when the sources still have the
+ * sizes and times (or failing that the hashes) they had. Otherwise, or when a shard is damaged, it
+ * is made again from nothing: tokenising is fast, and a resumed half would have to be believed. */
 #include "data/store.h"
 
 #include <string.h>
@@ -23,8 +24,8 @@ static int width_of(const fl_dataset_opts *o) {
     return fl_tokenizer_size(o->tokenizer) <= 1 << 16 ? 2 : 4;
 }
 
-/* What the shards depend on besides the bytes of the sources. A split by document is made when the store is
- * read, so its fraction is not part of it. */
+/* What the shards depend on besides the bytes of the sources. A split by document is made when the
+ * store is read, so its fraction is not part of it. */
 static fl_status settings_make(json_t **out, const fl_dataset_opts *o, fl_err *err) {
     char tokenizer[FL_HASH_TEXT];
     fl_tokenizer_hash(o->tokenizer, tokenizer);
@@ -39,7 +40,8 @@ static fl_status settings_make(json_t **out, const fl_dataset_opts *o, fl_err *e
     for (int i = 0; ok && i < o->n_paths; i++) {
         ok = json_array_append_new(json_object_get(s, "paths"), json_string(o->paths[i])) == 0;
     }
-    if (ok && o->split == FL_SPLIT_TAIL) ok = json_object_set_new(s, "split", json_string("tail")) == 0;
+    if (ok && o->split == FL_SPLIT_TAIL)
+        ok = json_object_set_new(s, "split", json_string("tail")) == 0;
     if (!ok) {
         json_decref(s);
         return fl_fail(err, FL_ERR_ARG, "the settings of a dataset: a path or field is not UTF-8");
@@ -53,12 +55,13 @@ static fl_status dir_name(char out[FL_PATH_MAX], const char *cache_dir, const js
     char *text = json_dumps(settings, JSON_SORT_KEYS | JSON_COMPACT);
     if (!text) return fl_fail(err, FL_ERR_NOMEM, "the name of a dataset");
     char name[32];
-    snprintf(name, sizeof name, "tokens-%016llx", (unsigned long long)fl_hash64(text, strlen(text)));
+    snprintf(name, sizeof name, "tokens-%016llx",
+             (unsigned long long)fl_hash64(text, strlen(text)));
     free(text);
     return fl_path_join(out, cache_dir, name, err);
 }
 
-/* --- the sources ------------------------------------------------------------------------------------------ */
+/* ---- the sources ---- */
 
 static fl_status file_hash(const char *path, char out[FL_HASH_TEXT], fl_err *err) {
     fl_map m;
@@ -98,8 +101,10 @@ static bool source_unchanged(const json_t *was, const fl_corpus *c, int i) {
     const char *path_was = json_string_value(json_object_get(was, "path"));
     const char *hash_was = json_string_value(json_object_get(was, "hash"));
     if (!path_was || !hash_was || strcmp(path, path_was)) return false;
-    if (json_integer_value(json_object_get(was, "bytes")) != fl_corpus_file_bytes(c, i)) return false;
-    if (json_integer_value(json_object_get(was, "mtime")) == fl_corpus_file_mtime(c, i)) return true;
+    if (json_integer_value(json_object_get(was, "bytes")) != fl_corpus_file_bytes(c, i))
+        return false;
+    if (json_integer_value(json_object_get(was, "mtime")) == fl_corpus_file_mtime(c, i))
+        return true;
     char hash[FL_HASH_TEXT];
     return file_hash(path, hash, NULL) == FL_OK && strcmp(hash, hash_was) == 0;
 }
@@ -113,7 +118,7 @@ static bool sources_unchanged(const json_t *manifest, const fl_corpus *c) {
     return true;
 }
 
-/* --- reading ---------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 /* Take the store a manifest describes. */
 static fl_status store_read(fli_store *s, const json_t *manifest, const fl_dataset_opts *o,
@@ -149,7 +154,9 @@ static bool store_reuse(fli_store *s, const char *path, const json_t *settings, 
     return st == FL_OK && fits;
 }
 
-/* --- making ----------------------------------------------------------------------------------------------- */
+/* --- making
+ *
+ * ----------------------------------------------------------------------------------------------- */
 
 /* Decide the split. Only the tail has to be known before tokenising. */
 static fl_status split_decide(fli_store *s, fl_corpus *c, const fl_dataset_opts *o, fl_err *err) {
@@ -196,8 +203,8 @@ static fl_status store_make(fli_store *s, const char *manifest_path, const json_
     if (st == FL_OK) st = store_fill(s, c, o, files, &job, err);
     if (st == FL_OK) {
         manifest = json_pack("{s:s, s:i, s:O, s:O, s:O, s:s, s:I, s:I, s:I, s:I, s:I}", "fledge",
-                             "dataset", "version", VERSION, "settings", settings, "sources", sources,
-                             "files", files, "split", split_name[s->split], "cut",
+                             "dataset", "version", VERSION, "settings", settings, "sources",
+                             sources, "files", files, "split", split_name[s->split], "cut",
                              (json_int_t)s->cut, "documents", (json_int_t)job.n_documents, "tokens",
                              (json_int_t)job.n_tokens, "bytes", (json_int_t)job.n_bytes,
                              "skipped_lines", (json_int_t)fl_corpus_n_skipped(c));

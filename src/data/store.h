@@ -4,7 +4,8 @@
  *   tokens-*.bin, documents.bin   see shard.h
  *
  * manifest.json: {"fledge": "dataset", "version": 1,
- *   "settings": what was asked for (tokenizer, fields, split, paths): names the folder and must be equal,
+ *   "settings": what was asked for (tokenizer, fields, split, paths): names the folder and must be
+ *               equal,
  *   "sources": [{"path", "bytes", "mtime", "hash"}], "files": [{"file", "bytes", "hash"}],
  *   "split": "document" | "tail" | "none", "cut": first byte of the tail,
  *   "documents", "tokens", "bytes", "skipped_lines"} */
@@ -15,11 +16,11 @@
 #include "data/shard.h"
 
 typedef struct {
-    char       dir[FL_PATH_MAX];
+    char dir[FL_PATH_MAX];
     fli_shards shards;
-    fl_split   split;   // not AUTO
-    int64_t    cut;     // of FL_SPLIT_TAIL, in bytes of the text
-    bool       reused;
+    fl_split split;  // not AUTO
+    int64_t cut;     // of FL_SPLIT_TAIL, in bytes of the text
+    bool reused;
 } fli_store;
 
 /* Find the store of these options, or make it. */

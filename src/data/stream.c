@@ -2,14 +2,14 @@
  *
  * Everything is a function of the row's number, so a position is one number for each dataset.
  *
- * Packed: the pairs of pass after pass stand in one endless line, each pass with its documents in an order of its
- * own; row r is pairs [rT, rT + T) of it. The rows that begin in a pass are dealt in shuffled order, so that rows of a
- * long document are not neighbours. Each pass meets every pair once; a row at the end of a pass goes on in the next.
- * Windows: a row begins at a random pair, documents in stored order.
- * One pass: packed without the shuffling, and it stops.
+ * Packed: the pairs of pass after pass stand in one endless line, each pass with its documents in
+ * an order of its own; row r is pairs [rT, rT + T) of it. The rows that begin in a pass are dealt
+ * in shuffled order, so that rows of a long document are not neighbours. Each pass meets every pair
+ * once; a row at the end of a pass goes on in the next. Windows: a row begins at a random pair,
+ * documents in stored order. One pass: packed without the shuffling, and it stops.
  *
- * Orders come from fl_shuffle_index and need no memory; the sums of pairs along the current pass's order are
- * kept for looking up where a row begins. */
+ * Orders come from fl_shuffle_index and need no memory; the sums of pairs along the current pass's
+ * order are kept for looking up where a row begins. */
 #include <math.h>
 #include <string.h>
 
@@ -21,29 +21,29 @@
 /* The rows of one part of one dataset. */
 typedef struct {
     const fl_dataset *dataset;
-    const fli_part   *part;
-    double   share;    // of the rows of a mixture
-    int64_t  row;      // rows given out
-    bool     windows;
+    const fli_part *part;
+    double share;  // of the rows of a mixture
+    int64_t row;   // rows given out
+    bool windows;
     uint64_t seed;
-    int64_t  pass;      // the one `pair_end` is for; -1: none yet
+    int64_t pass;       // the one `pair_end` is for; -1: none yet
     int64_t *pair_end;  // along this pass's order; not used when order is the stored one
 } lane;
 
 typedef struct {
     fl_source base;
     fl_source_opts opts;
-    bool    one_pass;
-    int     n_lanes;
-    lane    lanes[];
+    bool one_pass;
+    int n_lanes;
+    lane lanes[];
 } stream;
 
 /* Where the arrays of the row being filled are. */
 typedef struct {
-    int64_t  T, filled;
+    int64_t T, filled;
     int32_t *tokens, *targets, *segment, *position;
-    float   *weight;
-    double   n_targets, n_bytes;
+    float *weight;
+    double n_targets, n_bytes;
 } row;
 
 static bool shuffles(const stream *s, const lane *l) {
@@ -52,8 +52,8 @@ static bool shuffles(const stream *s, const lane *l) {
 
 static int64_t document_at(const stream *s, const lane *l, int64_t pass, int64_t k) {
     if (!shuffles(s, l)) return k;
-    return (int64_t)fl_shuffle_index(l->seed, (uint64_t)pass,
-                                     (uint64_t)l->part->info.n_documents, (uint64_t)k);
+    return (int64_t)fl_shuffle_index(l->seed, (uint64_t)pass, (uint64_t)l->part->info.n_documents,
+                                     (uint64_t)k);
 }
 
 static void pass_begin(const stream *s, lane *l, int64_t pass) {
@@ -210,8 +210,10 @@ static fl_status stream_seek(fl_source *source, const json_t *position, fl_err *
     stream *s = (stream *)source;
     const json_t *rows = json_object_get(position, "rows");
     if (json_array_size(rows) != (size_t)s->n_lanes) {
-        return fl_fail(err, FL_ERR_FORMAT, "data position: \"rows\" has %zu numbers, there are %d "
-                       "datasets", json_array_size(rows), s->n_lanes);
+        return fl_fail(err, FL_ERR_FORMAT,
+                       "data position: \"rows\" has %zu numbers, there are %d "
+                       "datasets",
+                       json_array_size(rows), s->n_lanes);
     }
     for (int pass = 0; pass < 2; pass++) {  // look at all before changing any
         for (int i = 0; i < s->n_lanes; i++) {
@@ -236,17 +238,21 @@ static const fl_source_row stream_row = {stream_next, stream_position, stream_se
 static fl_status lane_init(stream *s, lane *l, const fl_dataset *d, fl_part part, fl_err *err) {
     const fli_part *p = &d->part[part];
     bool automatic = s->opts.sampling == FL_SAMPLING_AUTO;
-    *l = (lane){.dataset = d, .part = p, .pass = -1, .seed = s->opts.seed + (uint64_t)(l - s->lanes)};
-    l->windows = !s->one_pass && (s->opts.sampling == FL_SAMPLING_WINDOWS ||
-                                  (automatic && p->info.n_documents == 1 &&
-                                   p->info.n_pairs >= s->opts.T));
+    *l = (lane){.dataset = d,
+                .part = p,
+                .pass = -1,
+                .seed = s->opts.seed + (uint64_t)(l - s->lanes)};
+    l->windows = !s->one_pass &&
+                 (s->opts.sampling == FL_SAMPLING_WINDOWS ||
+                  (automatic && p->info.n_documents == 1 && p->info.n_pairs >= s->opts.T));
     if (!s->one_pass && p->info.n_pairs == 0) {
         return fl_fail(err, FL_ERR_ARG, "there is no text to train on in %s", d->store.dir);
     }
     if (l->windows && p->info.n_pairs < s->opts.T) {
-        return fl_fail(err, FL_ERR_ARG, "windows of %lld tokens out of a text of %lld: want a "
-                       "shorter sequence length or more text", (long long)s->opts.T,
-                       (long long)p->info.n_pairs);
+        return fl_fail(err, FL_ERR_ARG,
+                       "windows of %lld tokens out of a text of %lld: want a "
+                       "shorter sequence length or more text",
+                       (long long)s->opts.T, (long long)p->info.n_pairs);
     }
     s->base.n_tokens += (double)p->info.n_pairs;
     s->base.n_bytes += (double)p->info.n_bytes;
@@ -273,15 +279,15 @@ static fl_status shares_set(stream *s, const fl_mix_part *part, fl_err *err) {
     double weights = 0;
     for (int i = 0; i < s->n_lanes; i++) {
         if (!(part[i].weight >= 0 && part[i].weight < INFINITY)) {
-            return fl_fail(err, FL_ERR_ARG, "the weight of dataset %d is %g; want a number from 0 on",
-                           i + 1, part[i].weight);
+            return fl_fail(err, FL_ERR_ARG,
+                           "the weight of dataset %d is %g; want a number from 0 on", i + 1,
+                           part[i].weight);
         }
         weights += part[i].weight;
     }
     for (int i = 0; i < s->n_lanes; i++) {
-        s->lanes[i].share = weights > 0
-                                ? part[i].weight / weights
-                                : (double)s->lanes[i].part->info.n_pairs / s->base.n_tokens;
+        s->lanes[i].share = weights > 0 ? part[i].weight / weights
+                                        : (double)s->lanes[i].part->info.n_pairs / s->base.n_tokens;
     }
     return FL_OK;
 }

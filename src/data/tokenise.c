@@ -1,8 +1,9 @@
 /* tokenise - a corpus into shards, in parallel.
  *
- * Pieces are collected into a batch of some megabytes and grouped into tasks of neighbours; each task encodes its
- * pieces into a list of its own; the lists are then written in order. What is written is a function of the text alone:
- * neither the batch, nor the tasks, nor the threads decide where a piece ends. */
+ * Pieces are collected into a batch of some megabytes and grouped into tasks of neighbours; each
+ * task encodes its pieces into a list of its own; the lists are then written in order. What is
+ * written is a function of the text alone: neither the batch, nor the tasks, nor the threads decide
+ * where a piece ends. */
 #include "data/tokenise.h"
 
 #include <string.h>
@@ -14,30 +15,30 @@
 enum { BATCH_BYTES = 8 << 20, TASK_BYTES = 64 << 10, PIECES_MAX = 1 << 15, TASKS_MAX = 256 };
 
 typedef struct {
-    size_t at, n;       // in the batch's text
-    bool   ends;
+    size_t at, n;  // in the batch's text
+    bool ends;
     size_t n_tokens, token_bytes;
     uint64_t hash;
 } piece;
 
 typedef struct {
-    int       first, last;  // pieces [first, last)
-    fl_ids    ids;
+    int first, last;  // pieces [first, last)
+    fl_ids ids;
     fl_status status;
-    fl_err    err;
+    fl_err err;
 } task;
 
 typedef struct {
     fli_tokenise_job *job;
     fl_encoder **encoder;  // one per worker
-    int      n_encoders;
-    fl_text  text;
-    piece   *pieces;
-    int      n_pieces;
-    task     tasks[TASKS_MAX];
-    int      n_tasks;
+    int n_encoders;
+    fl_text text;
+    piece *pieces;
+    int n_pieces;
+    task tasks[TASKS_MAX];
+    int n_tasks;
     fli_document document;  // the one being put together
-    bool     at_end;
+    bool at_end;
 } batch;
 
 static void batch_free(batch *b) {

@@ -23,11 +23,13 @@ typedef enum {
 } fl_op_id;
 
 /* X(ID, name): the elementwise functions of FL_OP_UNARY and FL_OP_GATED. */
-#define FL_UNARY_LIST(X)                                                                    \
-    X(GELU_TANH, "gelu_tanh")                                                               \
-    X(GELU_ERF, "gelu_erf")                                                                 \
-    X(SILU, "silu") X(RELU, "relu") X(RELU2, "relu2") X(TANH, "tanh") X(SIGMOID, "sigmoid") \
-        X(EXP, "exp") X(LOG, "log") X(LOG_SIGMOID, "log_sigmoid") X(SOFTCAP, "softcap")
+#define FL_UNARY_LIST(X)                                                                \
+    X(GELU_TANH, "gelu_tanh")                                                           \
+    X(GELU_ERF, "gelu_erf")                                                             \
+    X(SILU, "silu")                                                                     \
+    X(RELU, "relu")                                                                     \
+    X(RELU2, "relu2") X(TANH, "tanh") X(SIGMOID, "sigmoid") X(EXP, "exp") X(LOG, "log") \
+        X(LOG_SIGMOID, "log_sigmoid") X(SOFTCAP, "softcap")
 
 typedef enum {
 #define X(id, name) FL_UNARY_##id,

@@ -1,7 +1,7 @@
 /* generate - a prompt continued, token by token.
  *
- * Text waits in `held` between the decoder and the caller: as much of its end as could still become a stop
- * string is kept back. */
+ * Text waits in `held` between the decoder and the caller: as much of its end as could still become
+ * a stop string is kept back. */
 #include "infer/generate.h"
 
 #include <string.h>
@@ -17,11 +17,11 @@ typedef struct {
     const fl_generate_opts *o;
     fl_generate_result r;
     fl_sampler *sampler;
-    int64_t     V;       // ids that may be picked
+    int64_t V;  // ids that may be picked
     fl_decoder *decoder;
-    fl_candidate *top;   // o->logprobs of them
-    fl_text     held;
-    bool        finished;
+    fl_candidate *top;  // o->logprobs of them
+    fl_text held;
+    bool finished;
 } run;
 
 static const char *const finish_name[] = {"eos", "stop", "length", "context", "cancelled"};
@@ -35,7 +35,9 @@ static void finish(run *r, fl_finish why) {
     r->r.finish = why;
 }
 
-/* --- text ------------------------------------------------------------------------------------------------- */
+/* --- text
+ *
+ * ------------------------------------------------------------------------------------------------- */
 
 /* Where the first stop string begins in the held text, or -1. */
 static int64_t stop_find(const run *r) {
@@ -91,7 +93,9 @@ static fl_status text_take(run *r, fl_generated *g, fl_err *err) {
     return FL_OK;
 }
 
-/* --- tokens ----------------------------------------------------------------------------------------------- */
+/* --- tokens
+ *
+ * ----------------------------------------------------------------------------------------------- */
 
 static fl_status token_pick(run *r, fl_generated *g, fl_err *err) {
     const float *logits = fl_session_logits(r->session);
@@ -125,7 +129,8 @@ static fl_status token_read(run *r, int32_t id, fl_err *err) {
 
 static bool is_end(const run *r, int32_t id) {
     const fl_model *m = fl_session_model(r->session);
-    return !r->o->ignore_eos && (id == m->config.eos_token_id || id == fl_tokenizer_eos(m->tokenizer)) && id >= 0;
+    return !r->o->ignore_eos &&
+           (id == m->config.eos_token_id || id == fl_tokenizer_eos(m->tokenizer)) && id >= 0;
 }
 
 static fl_status tokens_make(run *r, fl_err *err) {
@@ -149,7 +154,7 @@ static fl_status tokens_make(run *r, fl_err *err) {
     return FL_OK;
 }
 
-/* --- the prompt ------------------------------------------------------------------------------------------- */
+/* ---- the prompt ---- */
 
 /* Read what the session does not hold yet; at least the last token, whose logits are wanted. */
 static fl_status prompt_read(run *r, const int32_t *id, int64_t n, fl_err *err) {
@@ -157,8 +162,8 @@ static fl_status prompt_read(run *r, const int32_t *id, int64_t n, fl_err *err) 
     int64_t same = 0, length = fl_session_length(r->session);
     while (same < length && same < n - 1 && held[same] == id[same]) same++;
     if (n > fl_session_context(r->session)) {
-        return fl_fail(err, FL_ERR_ARG, "the prompt has %lld tokens; the context holds %lld", (long long)n,
-                       (long long)fl_session_context(r->session));
+        return fl_fail(err, FL_ERR_ARG, "the prompt has %lld tokens; the context holds %lld",
+                       (long long)n, (long long)fl_session_context(r->session));
     }
     r->r.n_prompt = n;
     r->r.n_reused = same;
@@ -172,22 +177,26 @@ static fl_status prompt_read(run *r, const int32_t *id, int64_t n, fl_err *err) 
 
 static fl_status run_init(run *r, fl_err *err) {
     const fl_model *m = fl_session_model(r->session);
-    if (!m->tokenizer) return fl_fail(err, FL_ERR_ARG, "the model has no tokenizer: its folder lacks tokenizer.json");
+    if (!m->tokenizer)
+        return fl_fail(err, FL_ERR_ARG,
+                       "the model has no tokenizer: its folder lacks tokenizer.json");
     if (r->o->logprobs < 0 || r->o->logprobs > m->config.vocab_size) {
         return fl_fail(err, FL_ERR_ARG, "%lld alternatives a token; the vocabulary has %lld",
                        (long long)r->o->logprobs, (long long)m->config.vocab_size);
     }
-    int64_t named = fl_tokenizer_size(m->tokenizer);  // a head padded to a round size has rows that name no token
+    int64_t named = fl_tokenizer_size(
+        m->tokenizer);  // a head padded to a round size has rows that name no token
     r->V = named < m->config.vocab_size ? named : m->config.vocab_size;
     FL_TRY(fl_sampler_new(&r->sampler, r->V, &r->o->sampler, err));
     FL_TRY(fl_decoder_new(&r->decoder, m->tokenizer, r->o->keep_special, err));
     if (!r->o->logprobs) return FL_OK;
     r->top = fl_alloc((size_t)r->o->logprobs * sizeof *r->top);
-    return r->top ? FL_OK : fl_fail(err, FL_ERR_NOMEM, "%lld alternatives", (long long)r->o->logprobs);
+    return r->top ? FL_OK
+                  : fl_fail(err, FL_ERR_NOMEM, "%lld alternatives", (long long)r->o->logprobs);
 }
 
-fl_status fl_generate_ids(fl_session *s, const int32_t *prompt, int64_t n, const fl_generate_opts *o,
-                          fl_generate_result *out, fl_err *err) {
+fl_status fl_generate_ids(fl_session *s, const int32_t *prompt, int64_t n,
+                          const fl_generate_opts *o, fl_generate_result *out, fl_err *err) {
     FL_ASSERT(n > 0);
     run r = {.session = s, .o = o};
     double start = fl_now();
@@ -208,13 +217,17 @@ fl_status fl_generate_ids(fl_session *s, const int32_t *prompt, int64_t n, const
 fl_status fl_generate(fl_session *s, const char *prompt, size_t n, const fl_generate_opts *o,
                       fl_generate_result *out, fl_err *err) {
     const fl_tokenizer *t = fl_session_model(s)->tokenizer;
-    if (!t) return fl_fail(err, FL_ERR_ARG, "the model has no tokenizer: its folder lacks tokenizer.json");
+    if (!t)
+        return fl_fail(err, FL_ERR_ARG,
+                       "the model has no tokenizer: its folder lacks tokenizer.json");
     fl_ids ids = {0};
     int32_t begin = fl_tokenizer_bos(t) >= 0 ? fl_tokenizer_bos(t) : fl_tokenizer_eos(t);
-    fl_status st = fl_encode(t, prompt, n, &(fl_encode_opts){.add_special = true, .plain = o->plain}, &ids, err);
+    fl_status st = fl_encode(t, prompt, n,
+                             &(fl_encode_opts){.add_special = true, .plain = o->plain}, &ids, err);
     const int32_t *prompt_ids = ids.n ? ids.id : &begin;
     if (st == FL_OK && !ids.n && begin < 0) {
-        st = fl_fail(err, FL_ERR_ARG, "an empty prompt, and the tokenizer has no token to begin a text with");
+        st = fl_fail(err, FL_ERR_ARG,
+                     "an empty prompt, and the tokenizer has no token to begin a text with");
     }
     if (st == FL_OK) st = fl_generate_ids(s, prompt_ids, ids.n ? (int64_t)ids.n : 1, o, out, err);
     fl_ids_clear(&ids);

@@ -1,11 +1,12 @@
 /* generate.h - a prompt continued, token by token.
  *
- *     fl_generate_opts o = {.max_tokens = 100, .sampler = {.temperature = 0.8, .top_k = 40}, .emit = show};
+ *     fl_generate_opts o = {.max_tokens = 100,
+ *                           .sampler = {.temperature = 0.8, .top_k = 40}, .emit = show};
  *     fl_generate_result r;
  *     fl_generate(session, "Once upon a time", 16, &o, &r, &err);
  *
- * What the session already holds of the prompt is not read again, so several texts from one prompt, or a
- * conversation that grows, cost only what is new. */
+ * What the session already holds of the prompt is not read again, so several texts from one prompt,
+ * or a conversation that grows, cost only what is new. */
 #ifndef FL_INFER_GENERATE_H
 #define FL_INFER_GENERATE_H
 
@@ -16,50 +17,59 @@
 extern "C" {
 #endif
 
-/* One token and the text that may be shown now. The text lags behind the token while a character is incomplete or a
- * stop string may have begun; it comes with a later token, or with the last call, whose id is -1. */
+/* One token and the text that may be shown now. The text lags behind the token while a character is
+ * incomplete or a stop string may have begun; it comes with a later token, or with the last call,
+ * whose id is -1. */
 typedef struct {
-    const char *text;     // not NUL-terminated; valid during the call
-    size_t      n;
-    int32_t     id;
-    double      logprob;  // ln p(id) under the model, before any filter
+    const char *text;  // not NUL-terminated; valid during the call
+    size_t n;
+    int32_t id;
+    double logprob;           // ln p(id) under the model, before any filter
     const fl_candidate *top;  // the likeliest `logprobs` tokens, p is ln p
-    int64_t     n_top;
+    int64_t n_top;
 } fl_generated;
 
 typedef struct {
-    int64_t         max_tokens;  // 0: until something else stops it
+    int64_t max_tokens;  // 0: until something else stops it
     fl_sampler_opts sampler;
-    const char *const *stop;     // the text ends before the first of these
-    int             n_stop;
-    int64_t         logprobs;    // alternatives to give for each token; 0 with want_logprobs unset: none
-    bool            want_logprobs;
-    bool            ignore_eos;
-    bool            slide;       // context full: forget the older half and go on, instead of stopping
-    bool            keep_special;  // show special tokens
-    bool            plain;       // special tokens written in the prompt are ordinary text
+    const char *const *stop;  // the text ends before the first of these
+    int n_stop;
+    int64_t logprobs;  // alternatives to give for each token; 0 with want_logprobs unset: none
+    bool want_logprobs;
+    bool ignore_eos;
+    bool slide;         // context full: forget the older half and go on, instead of stopping
+    bool keep_special;  // show special tokens
+    bool plain;         // special tokens written in the prompt are ordinary text
     bool (*emit)(void *ctx, const fl_generated *g);  // false stops; may be NULL
-    void           *ctx;
+    void *ctx;
 } fl_generate_opts;
 
-typedef enum { FL_FINISH_EOS, FL_FINISH_STOP, FL_FINISH_LENGTH, FL_FINISH_CONTEXT, FL_FINISH_CANCELLED } fl_finish;
+typedef enum {
+    FL_FINISH_EOS,
+    FL_FINISH_STOP,
+    FL_FINISH_LENGTH,
+    FL_FINISH_CONTEXT,
+    FL_FINISH_CANCELLED
+} fl_finish;
 const char *fl_finish_name(fl_finish f);  // "eos", "stop", "length", "context", "cancelled"
 
 typedef struct {
     fl_finish finish;
-    int64_t   n_prompt, n_reused;  // tokens of the prompt; of those, already in the session
-    int64_t   n_generated;         // eos and the tokens of a stop string included
-    int64_t   n_slides;
-    double    prompt_seconds, generate_seconds;
+    int64_t n_prompt, n_reused;  // tokens of the prompt; of those, already in the session
+    int64_t n_generated;         // eos and the tokens of a stop string included
+    int64_t n_slides;
+    double prompt_seconds, generate_seconds;
 } fl_generate_result;
 
-/* Continue a text. An empty prompt starts from the tokenizer's bos, or its eos where that is what parts documents. */
-FL_MUST_USE fl_status fl_generate(fl_session *s, const char *prompt, size_t n, const fl_generate_opts *o,
-                                  fl_generate_result *out, fl_err *err);
+/* Continue a text. An empty prompt starts from the tokenizer's bos, or its eos where that is what
+ * parts documents. */
+FL_MUST_USE fl_status fl_generate(fl_session *s, const char *prompt, size_t n,
+                                  const fl_generate_opts *o, fl_generate_result *out, fl_err *err);
 
 /* The same from tokens; n > 0. */
-FL_MUST_USE fl_status fl_generate_ids(fl_session *s, const int32_t *prompt, int64_t n, const fl_generate_opts *o,
-                                      fl_generate_result *out, fl_err *err);
+FL_MUST_USE fl_status fl_generate_ids(fl_session *s, const int32_t *prompt, int64_t n,
+                                      const fl_generate_opts *o, fl_generate_result *out,
+                                      fl_err *err);
 
 #ifdef __cplusplus
 }

@@ -8,17 +8,18 @@
 #include "token/tokenizer.h"
 
 typedef struct {
-    fl_perplexity    sum;
-    fl_session      *session;
-    const int32_t   *id;
-    int32_t         *target;  // of one window
-    float           *nll;
+    fl_perplexity sum;
+    fl_session *session;
+    const int32_t *id;
+    int32_t *target;  // of one window
+    float *nll;
 } scorer;
 
 /* Score targets [from, end) given the tokens from `begin` on. */
 static fl_status window_score(scorer *w, int64_t begin, int64_t from, int64_t end, fl_err *err) {
     int64_t n = end - 1 - begin;  // the last token is only a target
-    for (int64_t i = 0; i < n; i++) w->target[i] = begin + i + 1 >= from ? w->id[begin + i + 1] : -1;
+    for (int64_t i = 0; i < n; i++)
+        w->target[i] = begin + i + 1 >= from ? w->id[begin + i + 1] : -1;
     fl_session_rewind(w->session, 0);
     FL_TRY(fl_session_score(w->session, w->id + begin, w->target, n, w->nll, err));
     const fl_tokenizer *t = fl_session_model(w->session)->tokenizer;
@@ -26,11 +27,14 @@ static fl_status window_score(scorer *w, int64_t begin, int64_t from, int64_t en
         if (w->target[i] < 0) continue;
         double nll = (double)w->nll[i];
         if (!isfinite(nll)) {
-            return fl_fail(err, FL_ERR_FORMAT, "the model gives token %lld no probability: its weights are "
-                           "damaged, or it diverged while training", (long long)(begin + i + 1));
+            return fl_fail(err, FL_ERR_FORMAT,
+                           "the model gives token %lld no probability: its weights are "
+                           "damaged, or it diverged while training",
+                           (long long)(begin + i + 1));
         }
         size_t bytes = 0;
-        if (t && !fl_tokenizer_is_special(t, w->target[i])) (void)fl_token_bytes(t, w->target[i], &bytes);
+        if (t && !fl_tokenizer_is_special(t, w->target[i]))
+            (void)fl_token_bytes(t, w->target[i], &bytes);
         w->sum.n_tokens++;
         w->sum.n_bytes += (double)bytes;
         w->sum.nll += nll;
@@ -39,8 +43,8 @@ static fl_status window_score(scorer *w, int64_t begin, int64_t from, int64_t en
     return FL_OK;
 }
 
-static fl_status text_score(scorer *w, int64_t n, int64_t window, int64_t stride, fl_progress *progress,
-                            fl_err *err) {
+static fl_status text_score(scorer *w, int64_t n, int64_t window, int64_t stride,
+                            fl_progress *progress, fl_err *err) {
     int64_t scored = 1;  // the first token has nothing before it
     for (int64_t begin = 0; scored < n; begin += stride) {
         int64_t end = begin + window < n ? begin + window : n;
@@ -55,20 +59,24 @@ static fl_status text_score(scorer *w, int64_t n, int64_t window, int64_t stride
 fl_status fl_perplexity_add(fl_perplexity *p, fl_session *s, const int32_t *id, int64_t n,
                             const fl_perplexity_opts *o, fl_err *err) {
     int64_t context = fl_session_context(s);
-    int64_t window = o->window ? o->window : context, stride = o->stride ? o->stride : (window + 1) / 2;
+    int64_t window = o->window ? o->window : context,
+            stride = o->stride ? o->stride : (window + 1) / 2;
     if (window < 2 || window > context + 1) {
-        return fl_fail(err, FL_ERR_ARG, "a window of %lld tokens; want 2 to %lld, the model's context",
+        return fl_fail(err, FL_ERR_ARG,
+                       "a window of %lld tokens; want 2 to %lld, the model's context",
                        (long long)window, (long long)context);
     }
     if (stride < 1 || stride >= window) {
-        return fl_fail(err, FL_ERR_ARG, "a stride of %lld tokens; want 1 to %lld, less than the window",
+        return fl_fail(err, FL_ERR_ARG,
+                       "a stride of %lld tokens; want 1 to %lld, less than the window",
                        (long long)stride, (long long)window - 1);
     }
     scorer w = {.sum = *p, .session = s, .id = id};
     w.target = fl_alloc((size_t)window * sizeof *w.target);
     w.nll = fl_alloc((size_t)window * sizeof *w.nll);
-    fl_status st = w.target && w.nll ? text_score(&w, n, window, stride, o->progress, err)
-                                     : fl_fail(err, FL_ERR_NOMEM, "a window of %lld tokens", (long long)window);
+    fl_status st = w.target && w.nll
+                       ? text_score(&w, n, window, stride, o->progress, err)
+                       : fl_fail(err, FL_ERR_NOMEM, "a window of %lld tokens", (long long)window);
     fl_dealloc(w.target);
     fl_dealloc(w.nll);
     fl_session_rewind(s, 0);

@@ -1,7 +1,7 @@
 /* sampler - which token comes next: from logits to one id.
  *
- * Candidates are kept in one array, best first. With top-k only the k best are ever ordered: a heap of the k best so
- * far, its worst on top, passes over the vocabulary once. */
+ * Candidates are kept in one array, best first. With top-k only the k best are ever ordered: a heap
+ * of the k best so far, its worst on top, passes over the vocabulary once. */
 #include "infer/sampler.h"
 
 #include <math.h>
@@ -15,23 +15,26 @@
 
 struct fl_sampler {
     fl_sampler_opts opts;
-    int64_t       V;
-    fl_rng        rng;
-    uint32_t     *times;       // each id stands in the window, V
-    int32_t      *window;      // ring of repeat_last_n ids; grows when that is 0
-    int64_t       n_window, cap, at;
+    int64_t V;
+    fl_rng rng;
+    uint32_t *times;  // each id stands in the window, V
+    int32_t *window;  // ring of repeat_last_n ids; grows when that is 0
+    int64_t n_window, cap, at;
     fl_candidate *candidates;  // V
-    int64_t       n;
+    int64_t n;
 };
 
 static fl_status check_opts(const fl_sampler_opts *o, fl_err *err) {
     const struct {
         const char *name;
-        double      value, most;
+        double value, most;
     } range[] = {
-        {"temperature", o->temperature, 1e6},          {"top-p", o->top_p, 1},
-        {"min-p", o->min_p, 1},                        {"repetition penalty", o->repeat_penalty, 1e6},
-        {"top-k", (double)o->top_k, (double)INT64_MAX}, {"repeat-last-n", (double)o->repeat_last_n, 1e9},
+        {"temperature", o->temperature, 1e6},
+        {"top-p", o->top_p, 1},
+        {"min-p", o->min_p, 1},
+        {"repetition penalty", o->repeat_penalty, 1e6},
+        {"top-k", (double)o->top_k, (double)INT64_MAX},
+        {"repeat-last-n", (double)o->repeat_last_n, 1e9},
     };
     for (size_t i = 0; i < sizeof range / sizeof *range; i++) {
         if (range[i].value >= 0 && range[i].value <= range[i].most) continue;
@@ -41,12 +44,14 @@ static fl_status check_opts(const fl_sampler_opts *o, fl_err *err) {
     return FL_OK;
 }
 
-fl_status fl_sampler_new(fl_sampler **out, int64_t vocab_size, const fl_sampler_opts *o, fl_err *err) {
+fl_status fl_sampler_new(fl_sampler **out, int64_t vocab_size, const fl_sampler_opts *o,
+                         fl_err *err) {
     FL_ASSERT(vocab_size > 0);
     FL_TRY(check_opts(o, err));
     fl_sampler *s = fl_alloc(sizeof *s);
     if (!s) return fl_fail(err, FL_ERR_NOMEM, "a sampler");
-    *s = (fl_sampler){.opts = *o, .V = vocab_size, .cap = o->repeat_last_n ? o->repeat_last_n : 256};
+    *s =
+        (fl_sampler){.opts = *o, .V = vocab_size, .cap = o->repeat_last_n ? o->repeat_last_n : 256};
     if (s->opts.repeat_penalty == 0) s->opts.repeat_penalty = 1;
     s->rng = (fl_rng){.seed = o->seed, .stream = fl_rng_stream("sample") + o->stream};
     s->times = fl_alloc((size_t)vocab_size * sizeof *s->times);
@@ -71,7 +76,8 @@ void fl_sampler_free(fl_sampler *s) {
 
 static fl_status window_grow(fl_sampler *s, fl_err *err) {
     int32_t *grown = fl_alloc((size_t)(2 * s->cap) * sizeof *grown);
-    if (!grown) return fl_fail(err, FL_ERR_NOMEM, "a history of %lld tokens", (long long)s->cap * 2);
+    if (!grown)
+        return fl_fail(err, FL_ERR_NOMEM, "a history of %lld tokens", (long long)s->cap * 2);
     memcpy(grown, s->window, (size_t)s->n_window * sizeof *grown);
     fl_dealloc(s->window);
     s->window = grown;
@@ -93,7 +99,7 @@ fl_status fl_sampler_accept(fl_sampler *s, int32_t id, fl_err *err) {
     return FL_OK;
 }
 
-/* --- candidates ------------------------------------------------------------------------------------------- */
+/* ---- candidates ---- */
 
 static float penalised(const fl_sampler *s, const float *logits, int32_t id) {
     float z = logits[id], penalty = (float)s->opts.repeat_penalty;
@@ -136,7 +142,8 @@ static void heap_offer(fl_candidate *h, int64_t *n, int64_t k, fl_candidate c) {
     }
 }
 
-/* Keep the first candidates whose mass reaches top_p; drop those far below the first. Both on one softmax. */
+/* Keep the first candidates whose mass reaches top_p; drop those far below the first. Both on one
+ * softmax. */
 static void filter_mass(fl_sampler *s) {
     const fl_sampler_opts *o = &s->opts;
     fl_candidate *c = s->candidates;
@@ -179,7 +186,8 @@ static fl_status check_logits(const float *logits, int64_t n, fl_err *err) {
         largest = fmaxf(largest, logits[i]);
     }
     if (numbers && isfinite(largest)) return FL_OK;
-    return fl_fail(err, FL_ERR_FORMAT, "the model's logits are not numbers: its weights are damaged, or it "
+    return fl_fail(err, FL_ERR_FORMAT,
+                   "the model's logits are not numbers: its weights are damaged, or it "
                    "diverged while training");
 }
 

@@ -4,8 +4,8 @@
  *   NEXT:  hidden (1, T, C) -> row `last` of it -> logits (1, V)
  *   SCORE: hidden (1, T, C), targets (T) -> nll (T), no logits kept
  *
- * A step of T may hold fewer than T tokens: the rest repeats the last one. What it writes into the cache lies
- * behind the text, where causality hides it, and is written over by the next step. */
+ * A step of T may hold fewer than T tokens: the rest repeats the last one. What it writes into the
+ * cache lies behind the text, where causality hides it, and is written over by the next step. */
 #include "infer/session.h"
 
 #include <string.h>
@@ -20,27 +20,27 @@ typedef enum { NEXT, SCORE, N_KINDS } kind;
 
 /* The model planned for steps of T tokens. */
 typedef struct {
-    fl_graph   *g;
+    fl_graph *g;
     fl_program *program;
-    fl_val      tokens, position, start, last, targets, out;
+    fl_val tokens, position, start, last, targets, out;
 } step;
 
 struct fl_session {
-    fl_model  *m;
+    fl_model *m;
     fl_session_opts opts;
-    fl_dtype   compute;
-    fl_packs  *own_packs;
-    int64_t    capacity;      // S: tokens the cache has room for
-    int64_t    length;
-    int32_t   *ids;           // context
-    fl_buffer *cache;         // layer by layer: keys, values
+    fl_dtype compute;
+    fl_packs *own_packs;
+    int64_t capacity;  // S: tokens the cache has room for
+    int64_t length;
+    int32_t *ids;      // context
+    fl_buffer *cache;  // layer by layer: keys, values
     const float *logits;
-    int64_t    size[MAX_SIZES];  // of steps, ascending
-    int        n_sizes;
-    step       steps[N_KINDS][MAX_SIZES];
+    int64_t size[MAX_SIZES];  // of steps, ascending
+    int n_sizes;
+    step steps[N_KINDS][MAX_SIZES];
 };
 
-/* --- the cache -------------------------------------------------------------------------------------------- */
+/* ---- the cache ---- */
 
 static size_t row_bytes(const fl_session *s) {
     const fl_config *c = &s->m->config;
@@ -66,7 +66,8 @@ static void steps_drop(fl_session *s) {
     s->logits = NULL;
 }
 
-/* Make room for `need` tokens. The programs name the cache's memory, so they go with the old one. */
+/* Make room for `need` tokens. The programs name the cache's memory, so they go with the old
+ * one. */
 static fl_status cache_grow(fl_session *s, int64_t need, fl_err *err) {
     if (need <= s->capacity) return FL_OK;
     int64_t capacity = s->capacity ? s->capacity : CAPACITY;
@@ -85,7 +86,7 @@ static fl_status cache_grow(fl_session *s, int64_t need, fl_err *err) {
     return FL_OK;
 }
 
-/* --- the graph -------------------------------------------------------------------------------------------- */
+/* ---- the graph ---- */
 
 /* Keys and values as values of the graph; arrays of one per layer in `v`, keys first. */
 static void cache_values(const fl_session *s, fl_graph *g, fl_val *v) {
@@ -93,12 +94,14 @@ static void cache_values(const fl_session *s, fl_graph *g, fl_val *v) {
     int64_t layers = c->num_hidden_layers;
     for (int64_t i = 0; i < 2 * layers; i++) {
         fl_tensor t = fl_tensor_of(block(s, i), s->compute, 4,
-                                   (int64_t[]){1, s->capacity, c->num_key_value_heads, c->head_dim});
+                                   (int64_t[]){1, s->capacity, c->num_key_value_heads,
+                                               c->head_dim});
         v[i] = fl_extern(g, i < layers ? "keys" : "values", t, false);
     }
 }
 
-static fl_status step_build(fl_session *s, step *st, kind k, int64_t T, fl_val *cache, fl_err *err) {
+static fl_status step_build(fl_session *s, step *st, kind k, int64_t T, fl_val *cache,
+                            fl_err *err) {
     fl_graph *g = st->g;
     cache_values(s, g, cache);
     st->tokens = fl_input(g, "tokens", FL_I32, 2, (int64_t[]){1, T});
@@ -111,7 +114,8 @@ static fl_status step_build(fl_session *s, step *st, kind k, int64_t T, fl_val *
                     .k_cache = cache,
                     .v_cache = cache + s->m->config.num_hidden_layers,
                     .compute = s->compute};
-    fl_val h = fl_reshape(g, fl_model_hidden(s->m, g, &f), 2, (int64_t[]){T, s->m->config.hidden_size});
+    fl_val h = fl_reshape(g, fl_model_hidden(s->m, g, &f), 2,
+                          (int64_t[]){T, s->m->config.hidden_size});
     if (k == NEXT) {
         st->last = fl_input(g, "last", FL_I32, 1, (int64_t[]){1});
         st->out = fl_model_logits(s->m, g, fl_embedding(g, st->last, h, s->compute));
@@ -141,7 +145,7 @@ static fl_status step_get(fl_session *s, kind k, int i, step **out, fl_err *err)
     return fl_context(err, status, "planning steps of %lld tokens", (long long)s->size[i]);
 }
 
-/* --- making and freeing ----------------------------------------------------------------------------------- */
+/* ---- making and freeing ---- */
 
 /* 1, 4, 16, .. and the chunk itself: few programs, and a step is never more than half padding. */
 static void sizes_set(fl_session *s, int64_t chunk) {
@@ -149,7 +153,8 @@ static void sizes_set(fl_session *s, int64_t chunk) {
     s->size[s->n_sizes++] = chunk;
 }
 
-/* The step for `n` tokens: the smallest that takes them all if it would be half full, else the largest it fills. */
+/* The step for `n` tokens: the smallest that takes them all if it would be half full, else the
+ * largest it fills. */
 static int size_for(const fl_session *s, int64_t n) {
     int i = 0;
     while (i + 1 < s->n_sizes && s->size[i] < n) i++;
@@ -161,7 +166,8 @@ static fl_status session_init(fl_session *s, fl_err *err) {
     const fl_config *c = &s->m->config;
     fl_session_opts *o = &s->opts;
     if (o->context < 0 || o->context > c->max_position_embeddings) {
-        return fl_fail(err, FL_ERR_ARG, "a context of %lld tokens; the model was made for 1 to %lld",
+        return fl_fail(err, FL_ERR_ARG,
+                       "a context of %lld tokens; the model was made for 1 to %lld",
                        (long long)o->context, (long long)c->max_position_embeddings);
     }
     if (!o->context) o->context = c->max_position_embeddings;
@@ -199,7 +205,7 @@ void fl_session_free(fl_session *s) {
     fl_dealloc(s);
 }
 
-/* --- reading ---------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static int32_t *ints(const step *st, fl_val v) {
     return fl_program_tensor(st->program, v).data;
@@ -253,8 +259,8 @@ static fl_status read_all(fl_session *s, const int32_t *id, const int32_t *targe
 
 static fl_status check_ids(const fl_session *s, const int32_t *id, int64_t n, fl_err *err) {
     if (n > s->opts.context - s->length) {
-        return fl_fail(err, FL_ERR_ARG, "%lld tokens after %lld: the context holds %lld", (long long)n,
-                       (long long)s->length, (long long)s->opts.context);
+        return fl_fail(err, FL_ERR_ARG, "%lld tokens after %lld: the context holds %lld",
+                       (long long)n, (long long)s->length, (long long)s->opts.context);
     }
     for (int64_t i = 0; i < n; i++) {
         if (id[i] >= 0 && id[i] < s->m->config.vocab_size) continue;

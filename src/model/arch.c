@@ -135,8 +135,7 @@ static const fl_arch qwen3 = {
     .ignored = llama_ignored,
 };
 
-/* ---- gpt2: LayerNorm, learned positions, GELU, biases; weights stored (in, out), q k v in one
- * ---- */
+/* ---- gpt2: LayerNorm, learned positions, GELU, biases; weights stored (in, out) ---- */
 
 #define H(slot, hf, gguf) \
     { FL_SLOT_##slot, "transformer.h.%d." hf, "blk.%d." gguf, false, false, false }

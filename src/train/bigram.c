@@ -10,16 +10,16 @@
 typedef struct {
     uint64_t *key;
     uint32_t *count;
-    size_t    cap, used;  // cap is a power of two
+    size_t cap, used;  // cap is a power of two
 } pair_table;
 
 typedef struct {
-    int64_t    vocab;
+    int64_t vocab;
     pair_table pairs;
-    uint64_t  *seen;        // c(w) as the second of a pair
-    uint64_t  *after;       // c(h) as the first
-    uint32_t  *n_different; // n(h)
-    uint64_t   total;
+    uint64_t *seen;         // c(w) as the second of a pair
+    uint64_t *after;        // c(h) as the first
+    uint32_t *n_different;  // n(h)
+    uint64_t total;
 } bigram;
 
 static size_t pair_slot(const pair_table *t, uint64_t key) {
@@ -114,7 +114,8 @@ static double bigram_nll(const bigram *m, int32_t h, int32_t w) {
 }
 
 /* Feed every (token, target) of one pass to counts (score NULL) or to the score. */
-static fl_status one_pass(bigram *m, fl_source *s, fl_batch *b, fl_bigram_score *score, fl_err *err) {
+static fl_status one_pass(bigram *m, fl_source *s, fl_batch *b, fl_bigram_score *score,
+                          fl_err *err) {
     for (double done = 0; s->n_tokens == 0 || done < s->n_tokens; done += b->n_targets) {
         FL_TRY(s->row->next(s, b, err));
         if (b->n_targets == 0) break;
@@ -140,7 +141,8 @@ fl_status fl_bigram_measure(fl_source *train, fl_source *val, int64_t vocab_size
     fl_batch_clear(&batch);
     bigram_clear(&m);
     if (s != FL_OK) return fl_context(err, s, "bigram baseline");
-    if (score.n_targets == 0) return fl_fail(err, FL_ERR_ARG, "bigram baseline: the validation text is empty");
+    if (score.n_targets == 0)
+        return fl_fail(err, FL_ERR_ARG, "bigram baseline: the validation text is empty");
     score.bits_per_byte = score.n_bytes > 0 ? score.nll / log(2) / score.n_bytes : 0;
     score.nll /= score.n_targets;
     *out = score;

@@ -352,7 +352,6 @@ fl_status fl_recipe_check(const fl_recipe *r, fl_err *err) {
     const int lengths = (r->steps != FL_UNSET) + !isnan(r->epochs) + !isnan(r->tokens);
     if (lengths > 1) return fl_fail(err, FL_ERR_ARG, "steps, epochs and tokens: give one of them");
     if (!isnan(r->budget) && lengths > (r->steps != FL_UNSET))
-        return fl_fail(err, FL_ERR_ARG,
-                       "budget: it decides how long; leave out epochs and tokens");
+        return fl_fail(err, FL_ERR_ARG, "budget: it decides how long; leave out epochs and tokens");
     return FL_OK;
 }

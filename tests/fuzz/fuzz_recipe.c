@@ -1,5 +1,5 @@
-/* fuzz_recipe - any bytes as a recipe: refused with a message, or settings that are written and read
- * back the same. */
+/* fuzz_recipe - any bytes as a recipe: refused with a message, or settings that are written and
+ * read back the same. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

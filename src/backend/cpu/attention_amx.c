@@ -9,9 +9,9 @@ enum { TILE = 16, DEPTH = 32 };  // rows and columns of C; k of one tile product
 
 /* Static: compilers do not see that ldtilecfg reads all of it, and drop stores to a local. */
 static const struct {
-    uint8_t  palette, start_row, reserved[14];
+    uint8_t palette, start_row, reserved[14];
     uint16_t row_bytes[16];
-    uint8_t  rows[16];
+    uint8_t rows[16];
 } config = {
     .palette = 1,
     .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
@@ -19,10 +19,15 @@ static const struct {
 };
 _Static_assert(sizeof config == 64, "the layout of ldtilecfg");
 
-static void begin(void) { _tile_loadconfig(&config); }
-static void end(void) { _tile_release(); }
+static void begin(void) {
+    _tile_loadconfig(&config);
+}
+static void end(void) {
+    _tile_release();
+}
 
-static inline __attribute__((always_inline)) void square(const fli_product *p, int64_t i, int64_t j) {
+static inline __attribute__((always_inline)) void square(const fli_product *p, int64_t i,
+                                                         int64_t j) {
     const uint16_t *a = (const uint16_t *)p->a + i * p->lda, *b = (const uint16_t *)p->b + 2 * j;
     float *c = p->c + i * p->ldc + j, *below = c + TILE * p->ldc;
     const size_t lda = (size_t)p->lda * 2, ldb = (size_t)p->ldb * 4, ldc = (size_t)p->ldc * 4;
@@ -59,7 +64,10 @@ static void multiply(const fli_product *p) {
     }
 }
 
-const fli_engine fli_engine_bf16_amx = {
-    .pair = 2, .bytes = sizeof(uint16_t), .begin = begin, .end = end, .multiply = multiply};
+const fli_engine fli_engine_bf16_amx = {.pair = 2,
+                                        .bytes = sizeof(uint16_t),
+                                        .begin = begin,
+                                        .end = end,
+                                        .multiply = multiply};
 
 FLI_ATTENTION_ROWS(amx, avx512, fli_engine_f32_avx512, fli_engine_bf16_amx);

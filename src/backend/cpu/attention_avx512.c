@@ -14,7 +14,8 @@ static inline __attribute__((always_inline)) void tile(const fli_product *p, int
         sum[r][1] = p->add ? _mm512_loadu_ps(c + r * p->ldc + LANES) : _mm512_setzero_ps();
     }
     for (int64_t k = 0; k < p->k; k += 2, b += 2 * p->ldb) {
-        __m512bh b0 = (__m512bh)_mm512_loadu_si512(b), b1 = (__m512bh)_mm512_loadu_si512(b + 2 * LANES);
+        __m512bh b0 = (__m512bh)_mm512_loadu_si512(b),
+                 b1 = (__m512bh)_mm512_loadu_si512(b + 2 * LANES);
         for (int r = 0; r < ROWS; r++) {
             int32_t two;
             __builtin_memcpy(&two, a + r * p->lda + k, sizeof two);
@@ -35,4 +36,6 @@ static void multiply(const fli_product *p) {
     }
 }
 
-const fli_engine fli_engine_bf16_avx512 = {.pair = 2, .bytes = sizeof(uint16_t), .multiply = multiply};
+const fli_engine fli_engine_bf16_avx512 = {.pair = 2,
+                                           .bytes = sizeof(uint16_t),
+                                           .multiply = multiply};

@@ -10,7 +10,8 @@
 
 enum { FLI_VNNI_NR = 32, FLI_VNNI_KR = 32, FLI_VNNI_BLOCK = 16 * 32 /* bf16 in a block */ };
 
-#define FLI_VNNI_LAYOUT {"bf16 pairs of w^T", "bf16 pairs of w", "bf16 pairs of both"}
+#define FLI_VNNI_LAYOUT \
+    { "bf16 pairs of w^T", "bf16 pairs of w", "bf16 pairs of both" }
 
 void fli_vnni_pack_b(void *panel, const fli_mat *b, int64_t k, int64_t n, int64_t n0);
 void fli_vnni_pack_a(void *dst, int64_t ld, const fli_mat *a, int64_t m0, int64_t k0, int64_t rows,

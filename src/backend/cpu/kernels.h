@@ -7,10 +7,11 @@
 
 #include "backend/backend.h"
 
-#define FLI_GEMM_KERNELS(X)                                                                   \
-    X(LINEAR, linear)                                                                         \
-    X(LINEAR_DX, linear_dx) X(LINEAR_DW, linear_dw) X(MATMUL, matmul) X(LINEAR_CE, linear_ce) \
-        X(LINEAR_CE_GRAD, linear_ce_grad)
+#define FLI_GEMM_KERNELS(X) \
+    X(LINEAR, linear)       \
+    X(LINEAR_DX, linear_dx) \
+    X(LINEAR_DW, linear_dw) \
+    X(MATMUL, matmul) X(LINEAR_CE, linear_ce) X(LINEAR_CE_GRAD, linear_ce_grad)
 
 #define DECLARE(ID, name)                                                        \
     extern const fl_kernel fl_kernel_##name##_portable, fl_kernel_##name##_avx2, \

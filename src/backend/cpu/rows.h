@@ -4,6 +4,7 @@
 
 #include "backend/backend.h"
 
-extern const fl_backend fl_backend_amx, fl_backend_avx512, fl_backend_avx2, fl_backend_portable, fl_backend_ref;
+extern const fl_backend fl_backend_amx, fl_backend_avx512, fl_backend_avx2, fl_backend_portable,
+    fl_backend_ref;
 
 #endif

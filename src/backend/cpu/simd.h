@@ -1,11 +1,12 @@
 /* simd.h - one vector of floats, as wide as the instruction set this file is compiled for.
  *
- * Included only by files compiled per instruction set (isa/ and *_ISA.c). A `vf` is FL_LANES floats in a
- * GCC vector, so + - * / and comparisons are the operators; below are the few things operators cannot say.
- * AVX-512 and AVX2 use their instructions; everything else is written in vector extensions, which the
- * compiler turns into SSE2, NEON or whatever the baseline has.
+ * Included only by files compiled per instruction set (isa/ and *_ISA.c). A `vf` is FL_LANES floats
+ * in a GCC vector, so + - * / and comparisons are the operators; below are the few things operators
+ * cannot say. AVX-512 and AVX2 use their instructions; everything else is written in vector
+ * extensions, which the compiler turns into SSE2, NEON or whatever the baseline has.
  *
- * bf16 is rounded to nearest even. AVX-512's instruction flushes denormals to zero; the others keep them. */
+ * bf16 is rounded to nearest even. AVX-512's instruction flushes denormals to zero; the others keep
+ * them. */
 #ifndef FL_BACKEND_CPU_SIMD_H
 #define FL_BACKEND_CPU_SIMD_H
 
@@ -26,44 +27,76 @@ enum { FL_LANES = 8 };
 enum { FL_LANES = 4 };
 #endif
 
-typedef float    vf __attribute__((vector_size(FL_LANES * 4)));
-typedef int32_t  vi __attribute__((vector_size(FL_LANES * 4)));
+typedef float vf __attribute__((vector_size(FL_LANES * 4)));
+typedef int32_t vi __attribute__((vector_size(FL_LANES * 4)));
 typedef uint32_t vu __attribute__((vector_size(FL_LANES * 4)));
 typedef uint16_t vh __attribute__((vector_size(FL_LANES * 2)));  // bf16 in memory
-typedef double   vd __attribute__((vector_size(FL_LANES * 4)));  // half as many
+typedef double vd __attribute__((vector_size(FL_LANES * 4)));    // half as many
 
 typedef vf vf_any __attribute__((aligned(4), may_alias));  // the same at any address
 typedef vh vh_any __attribute__((aligned(2), may_alias));
 
 #define FL_INLINE static inline __attribute__((always_inline))
 
-FL_INLINE vf v_set(float x) { return x - (vf){0}; }
-FL_INLINE vi v_seti(int32_t x) { return x - (vi){0}; }
-FL_INLINE vf v_load(const float *p) { return *(const vf_any *)p; }
-FL_INLINE void v_store(float *p, vf v) { *(vf_any *)p = v; }
+FL_INLINE vf v_set(float x) {
+    return x - (vf){0};
+}
+FL_INLINE vi v_seti(int32_t x) {
+    return x - (vi){0};
+}
+FL_INLINE vf v_load(const float *p) {
+    return *(const vf_any *)p;
+}
+FL_INLINE void v_store(float *p, vf v) {
+    *(vf_any *)p = v;
+}
 
 #if defined(__AVX512F__)
 
 typedef __mmask16 vm;
 
-FL_INLINE vf v_fma(vf a, vf b, vf c) { return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
-FL_INLINE vf v_max(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }  // b if either is NaN
-FL_INLINE vf v_min(vf a, vf b) { return (vf)_mm512_min_ps((__m512)a, (__m512)b); }
-FL_INLINE vf v_sqrt(vf a) { return (vf)_mm512_sqrt_ps((__m512)a); }
-FL_INLINE vf v_round(vf a) { return (vf)_mm512_roundscale_ps((__m512)a, 0); }
-/* 1 / a within 2 units in the last place, for |a| in [2^-125, 2^125]: 14 bits and one Newton step, a quarter of the
- * time of a division. */
+FL_INLINE vf v_fma(vf a, vf b, vf c) {
+    return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+}
+FL_INLINE vf v_max(vf a, vf b) {
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+}  // b if either is NaN
+FL_INLINE vf v_min(vf a, vf b) {
+    return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+}
+FL_INLINE vf v_sqrt(vf a) {
+    return (vf)_mm512_sqrt_ps((__m512)a);
+}
+FL_INLINE vf v_round(vf a) {
+    return (vf)_mm512_roundscale_ps((__m512)a, 0);
+}
+/* 1 / a within 2 units in the last place, for |a| in [2^-125, 2^125]: 14 bits and one Newton step,
+ * a quarter of the time of a division. */
 FL_INLINE vf v_recip(vf a) {
     vf r = (vf)_mm512_rcp14_ps((__m512)a);
     return v_fma(r, v_fma(-a, r, (vf){0} + 1.0f), r);
 }
-FL_INLINE vf v_abs(vf a) { return (vf)_mm512_abs_ps((__m512)a); }
-FL_INLINE vm v_lt(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ); }
-FL_INLINE vm v_lti(vi a, vi b) { return _mm512_cmplt_epi32_mask((__m512i)a, (__m512i)b); }
-FL_INLINE vm v_eqi(vi a, vi b) { return _mm512_cmpeq_epi32_mask((__m512i)a, (__m512i)b); }
-FL_INLINE vf v_select(vm m, vf yes, vf no) { return (vf)_mm512_mask_blend_ps(m, (__m512)no, (__m512)yes); }
-FL_INLINE bool v_any(vm m) { return m != 0; }
-FL_INLINE vf v_scalef(vf a, vf n) { return (vf)_mm512_scalef_ps((__m512)a, (__m512)n); }  // a * 2^n
+FL_INLINE vf v_abs(vf a) {
+    return (vf)_mm512_abs_ps((__m512)a);
+}
+FL_INLINE vm v_lt(vf a, vf b) {
+    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ);
+}
+FL_INLINE vm v_lti(vi a, vi b) {
+    return _mm512_cmplt_epi32_mask((__m512i)a, (__m512i)b);
+}
+FL_INLINE vm v_eqi(vi a, vi b) {
+    return _mm512_cmpeq_epi32_mask((__m512i)a, (__m512i)b);
+}
+FL_INLINE vf v_select(vm m, vf yes, vf no) {
+    return (vf)_mm512_mask_blend_ps(m, (__m512)no, (__m512)yes);
+}
+FL_INLINE bool v_any(vm m) {
+    return m != 0;
+}
+FL_INLINE vf v_scalef(vf a, vf n) {
+    return (vf)_mm512_scalef_ps((__m512)a, (__m512)n);
+}  // a * 2^n
 FL_INLINE vf v_load_n(const float *p, int64_t n) {
     return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), p);
 }
@@ -77,35 +110,69 @@ FL_INLINE vf v_load_bf16(const uint16_t *p) {
 FL_INLINE void v_store_bf16(uint16_t *p, vf v) {
     _mm256_storeu_si256((__m256i *)(void *)p, (__m256i)_mm512_cvtneps_pbh((__m512)v));
 }
-FL_INLINE float v_sum(vf a) { return _mm512_reduce_add_ps((__m512)a); }
-FL_INLINE float v_max_all(vf a) { return _mm512_reduce_max_ps((__m512)a); }
+FL_INLINE float v_sum(vf a) {
+    return _mm512_reduce_add_ps((__m512)a);
+}
+FL_INLINE float v_max_all(vf a) {
+    return _mm512_reduce_max_ps((__m512)a);
+}
 
 #else
 
 typedef vi vm;
 
-FL_INLINE vf v_select(vm m, vf yes, vf no) { return (vf)(((vi)yes & m) | ((vi)no & ~m)); }
-FL_INLINE vm v_lt(vf a, vf b) { return a < b; }
-FL_INLINE vm v_lti(vi a, vi b) { return a < b; }
-FL_INLINE vm v_eqi(vi a, vi b) { return a == b; }
-FL_INLINE vf v_abs(vf a) { return (vf)((vi)a & 0x7fffffff); }
-FL_INLINE vf v_recip(vf a) { return 1.0f / a; }
+FL_INLINE vf v_select(vm m, vf yes, vf no) {
+    return (vf)(((vi)yes & m) | ((vi)no & ~m));
+}
+FL_INLINE vm v_lt(vf a, vf b) {
+    return a < b;
+}
+FL_INLINE vm v_lti(vi a, vi b) {
+    return a < b;
+}
+FL_INLINE vm v_eqi(vi a, vi b) {
+    return a == b;
+}
+FL_INLINE vf v_abs(vf a) {
+    return (vf)((vi)a & 0x7fffffff);
+}
+FL_INLINE vf v_recip(vf a) {
+    return 1.0f / a;
+}
 
 #if defined(__AVX2__)
-FL_INLINE vf v_fma(vf a, vf b, vf c) { return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
-FL_INLINE vf v_max(vf a, vf b) { return (vf)_mm256_max_ps((__m256)a, (__m256)b); }
-FL_INLINE vf v_min(vf a, vf b) { return (vf)_mm256_min_ps((__m256)a, (__m256)b); }
-FL_INLINE vf v_sqrt(vf a) { return (vf)_mm256_sqrt_ps((__m256)a); }
-FL_INLINE vf v_round(vf a) { return (vf)_mm256_round_ps((__m256)a, 8); }
-FL_INLINE bool v_any(vm m) { return _mm256_movemask_ps((__m256)m) != 0; }
+FL_INLINE vf v_fma(vf a, vf b, vf c) {
+    return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+}
+FL_INLINE vf v_max(vf a, vf b) {
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+}
+FL_INLINE vf v_min(vf a, vf b) {
+    return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+}
+FL_INLINE vf v_sqrt(vf a) {
+    return (vf)_mm256_sqrt_ps((__m256)a);
+}
+FL_INLINE vf v_round(vf a) {
+    return (vf)_mm256_round_ps((__m256)a, 8);
+}
+FL_INLINE bool v_any(vm m) {
+    return _mm256_movemask_ps((__m256)m) != 0;
+}
 FL_INLINE vf v_load_bf16(const uint16_t *p) {
     __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
     return (vf)_mm256_slli_epi32(wide, 16);
 }
 #else
-FL_INLINE vf v_fma(vf a, vf b, vf c) { return a * b + c; }
-FL_INLINE vf v_max(vf a, vf b) { return v_select(a > b, a, b); }
-FL_INLINE vf v_min(vf a, vf b) { return v_select(a < b, a, b); }
+FL_INLINE vf v_fma(vf a, vf b, vf c) {
+    return a * b + c;
+}
+FL_INLINE vf v_max(vf a, vf b) {
+    return v_select(a > b, a, b);
+}
+FL_INLINE vf v_min(vf a, vf b) {
+    return v_select(a < b, a, b);
+}
 FL_INLINE vf v_sqrt(vf a) {
     for (int i = 0; i < FL_LANES; i++) a[i] = sqrtf(a[i]);
     return a;
@@ -165,14 +232,26 @@ FL_INLINE float v_max_all(vf a) {
 
 /* The lower and the upper half of the lanes, in double. */
 #if defined(__AVX512F__)
-FL_INLINE vd v_low_double(vf a) { return (vd)_mm512_cvtps_pd(_mm512_castps512_ps256((__m512)a)); }
-FL_INLINE vd v_high_double(vf a) { return (vd)_mm512_cvtps_pd(_mm512_extractf32x8_ps((__m512)a, 1)); }
+FL_INLINE vd v_low_double(vf a) {
+    return (vd)_mm512_cvtps_pd(_mm512_castps512_ps256((__m512)a));
+}
+FL_INLINE vd v_high_double(vf a) {
+    return (vd)_mm512_cvtps_pd(_mm512_extractf32x8_ps((__m512)a, 1));
+}
 #elif defined(__AVX2__)
-FL_INLINE vd v_low_double(vf a) { return (vd)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)a)); }
-FL_INLINE vd v_high_double(vf a) { return (vd)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)a, 1)); }
+FL_INLINE vd v_low_double(vf a) {
+    return (vd)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)a));
+}
+FL_INLINE vd v_high_double(vf a) {
+    return (vd)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)a, 1));
+}
 #else
-FL_INLINE vd v_low_double(vf a) { return (vd){(double)a[0], (double)a[1]}; }
-FL_INLINE vd v_high_double(vf a) { return (vd){(double)a[2], (double)a[3]}; }
+FL_INLINE vd v_low_double(vf a) {
+    return (vd){(double)a[0], (double)a[1]};
+}
+FL_INLINE vd v_high_double(vf a) {
+    return (vd){(double)a[2], (double)a[3]};
+}
 #endif
 FL_INLINE double v_sum_double(vd a) {
     double s = 0;
@@ -191,11 +270,11 @@ FL_INLINE double v_sum_double(vd a) {
 #else
 #define V_ALL(F, h) V_4(F, h, 0)
 #endif
-#define V_SWAP(r, h)                                                       \
-    for (int i_ = 0; i_ < FL_LANES; i_++) {                                \
-        if (i_ & (h)) continue;                                            \
-        vf a_ = (r)[i_], b_ = (r)[i_ + (h)];                               \
-        (r)[i_] = __builtin_shufflevector(a_, b_, V_ALL(V_UPPER, h));      \
+#define V_SWAP(r, h)                                                        \
+    for (int i_ = 0; i_ < FL_LANES; i_++) {                                 \
+        if (i_ & (h)) continue;                                             \
+        vf a_ = (r)[i_], b_ = (r)[i_ + (h)];                                \
+        (r)[i_] = __builtin_shufflevector(a_, b_, V_ALL(V_UPPER, h));       \
         (r)[i_ + (h)] = __builtin_shufflevector(a_, b_, V_ALL(V_LOWER, h)); \
     }
 

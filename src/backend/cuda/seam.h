@@ -19,8 +19,8 @@ enum { FL_CUDA_SEAM = 1 };  // raised when anything below or fl_call changes its
 typedef const char *(*fl_cuda_run)(const fl_call *call);
 
 typedef struct {
-    int         seam;  // FL_CUDA_SEAM of the other side
-    bool      (*present)(void);
+    int seam;  // FL_CUDA_SEAM of the other side
+    bool (*present)(void);
     fl_cuda_run rms_norm;
 } fl_cuda_device;
 

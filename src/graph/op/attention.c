@@ -72,11 +72,12 @@ static const attention_case cases[] = {
     {2, 1, 37, 4, 2, 16, 0, true, false, true, 0, 0},  // decoding from a cache
     {3, 4, 20, 2, 1, 8, 0, true, false, true, 0, 0},
     {2, 3, 40, 2, 2, 64, 8, true, false, true, 3.0f, 0},
-    {1, 5, 5, 2, 2, 8, 2, false, false, false, 0, 0},  // a window without causality
-    {1, 200, 200, 3, 1, 40, 0, true, false, false, 0, 0},    // many blocks, few heads, a padded head
-    {1, 210, 210, 2, 1, 80, 60, true, false, false, 0, 0},   // queries that see nothing of a block their neighbours see
-    {2, 1, 600, 4, 2, 72, 0, true, false, true, 0, 0},       // a long cache
-    {2, 20, 400, 4, 2, 32, 0, true, false, true, 0, 0},      // a prompt after a cached one
+    {1, 5, 5, 2, 2, 8, 2, false, false, false, 0, 0},      // a window without causality
+    {1, 200, 200, 3, 1, 40, 0, true, false, false, 0, 0},  // many blocks, few heads, a padded head
+    {1, 210, 210, 2, 1, 80, 60, true, false, false, 0,
+     0},  // queries that see nothing of a block their neighbours see
+    {2, 1, 600, 4, 2, 72, 0, true, false, true, 0, 0},   // a long cache
+    {2, 20, 400, 4, 2, 32, 0, true, false, true, 0, 0},  // a prompt after a cached one
 };
 
 static bool fill_case(int i, int at, fl_sample *s) {

@@ -24,7 +24,8 @@ static void embedding_grad(fl_grad *d) {
 }
 
 static bool embedding_sample(int i, fl_sample *s) {
-    static const int64_t rows[] = {1, 5, 40, 9}, vocab[] = {1, 11, 300, 6}, cols[] = {3, 17, 64, 150};
+    static const int64_t rows[] = {1, 5, 40, 9}, vocab[] = {1, 11, 300, 6},
+                         cols[] = {3, 17, 64, 150};
     if (i >= FLI_COUNT(rows)) return false;
     *s = (fl_sample){.call = {.n_in = 2,
                               .in = {FLI_T(FL_I32, 2, rows[i]), FLI_T(FL_F32, vocab[i], cols[i])}},

@@ -1,28 +1,32 @@
 /* attention - softmax(scale q k^T) v over the keys each query sees, in blocks that stay in cache.
  *
- * The online softmax of FlashAttention (Dao, 2023). A task is one key head of one row of the batch and a chunk
- * of its queries, all the query heads that share the key head together. It walks the keys in blocks of KEYS;
- * each is packed once and met by every block of LANES queries that sees any of it. A query block keeps its
- * running maximum, sum and unnormalised output (all transposed, see attention.h) between key blocks.
- * Blocks outside the causal triangle, the window or the segment are skipped in steps of STEP keys. */
+ * The online softmax of FlashAttention (Dao, 2023). A task is one key head of one row of the batch
+ * and a chunk of its queries, all the query heads that share the key head together. It walks the
+ * keys in blocks of KEYS; each is packed once and met by every block of LANES queries that sees any
+ * of it. A query block keeps its running maximum, sum and unnormalised output (all transposed, see
+ * attention.h) between key blocks. Blocks outside the causal triangle, the window or the segment
+ * are skipped in steps of STEP keys. */
 #include "backend/cpu/isa/attention_tools.h"
 
 enum { KEYS = 128, STEP = FLI_PAD, LANES = 32, CHUNK = 512, VECTORS = LANES / FL_LANES };
 
-/* In powers of two: what a hidden score counts for, below the first running maximum, below any score. */
+/* In powers of two: what a hidden score counts for, below the first running maximum, below any
+ * score. */
 static const float HIDDEN = -2e20f, NOTHING_YET = -1e20f;
 
 typedef struct {
-    fli_attention     p;
+    fli_attention p;
     const fli_engine *e;
-    int64_t           b, head, q0;  // row of the batch, key head, first query
-    int64_t           blocks;       // of queries, over all G heads
-    size_t            q_bytes;      // of one packed query block
-    char             *q, *k, *v, *prob, *room;
-    float            *score, *out, *max, *sum;  // score (KEYS, LANES); out (blocks, DP, LANES); max, sum (blocks, LANES)
+    int64_t b, head, q0;  // row of the batch, key head, first query
+    int64_t blocks;       // of queries, over all G heads
+    size_t q_bytes;       // of one packed query block
+    char *q, *k, *v, *prob, *room;
+    float *score, *out, *max,
+        *sum;  // score (KEYS, LANES); out (blocks, DP, LANES); max, sum (blocks, LANES)
 } job;
 
-/* Queries of a task: fewer where many heads share a key head, so that their outputs stay in cache. */
+/* Queries of a task: fewer where many heads share a key head, so that their outputs stay in
+ * cache. */
 static int64_t chunk_of(const fli_attention *p) {
     return min_i64(padded(p->T), max_i64(LANES, CHUNK / p->G / LANES * LANES));
 }
@@ -45,10 +49,16 @@ static size_t lay_out(job *j, char *base) {
 }
 
 /* What one unit of score is in powers of two. */
-static float unit_of(const fli_attention *p) { return 1.44269504f * (p->cap > 0 ? 1.0f : p->scale); }
+static float unit_of(const fli_attention *p) {
+    return 1.44269504f * (p->cap > 0 ? 1.0f : p->scale);
+}
 
-static int64_t head_of(const job *j, int64_t block) { return j->head * j->p.G + block % j->p.G; }
-static int64_t query_of(const job *j, int64_t block) { return j->q0 + block / j->p.G * LANES; }
+static int64_t head_of(const job *j, int64_t block) {
+    return j->head * j->p.G + block % j->p.G;
+}
+static int64_t query_of(const job *j, int64_t block) {
+    return j->q0 + block / j->p.G * LANES;
+}
 
 static void start_blocks(job *j) {
     const fli_attention *p = &j->p;
@@ -82,7 +92,8 @@ static void shape_scores(const job *j, int64_t q, int64_t k0, int64_t n) {
     }
 }
 
-/* Raise the running maximum to cover the new scores; what was summed under the old one shrinks by as much. */
+/* Raise the running maximum to cover the new scores; what was summed under the old one shrinks by
+ * as much. */
 FL_INLINE vf raise_max(const job *j, int64_t block, int v, int64_t n, vf unit) {
     const float *row = j->score + v * FL_LANES;
     vf a = v_load(row), b = v_load(row + LANES);
@@ -97,11 +108,13 @@ FL_INLINE vf raise_max(const job *j, int64_t block, int v, int64_t n, vf unit) {
     v_store(max, now);
     v_store(sum, shrink * v_load(sum));
     float *out = j->out + block * j->p.DP * LANES + v * FL_LANES;
-    for (int64_t d = 0; d < j->p.DP; d++) v_store(out + d * LANES, shrink * v_load(out + d * LANES));
+    for (int64_t d = 0; d < j->p.DP; d++)
+        v_store(out + d * LANES, shrink * v_load(out + d * LANES));
     return now;
 }
 
-/* prob = 2^(unit score - max), as B (n keys, LANES); its column sums are added to the running sums. */
+/* prob = 2^(unit score - max), as B (n keys, LANES); its column sums are added to the running
+ * sums. */
 FL_INLINE void exponentiate(const job *j, int64_t block, int64_t n, const int64_t pair) {
     vf unit = v_set(unit_of(&j->p));
     for (int v = 0; v < VECTORS; v++) {
@@ -129,13 +142,27 @@ FL_INLINE void exponentiate(const job *j, int64_t block, int64_t n, const int64_
 static void meet(const job *j, int64_t block, int64_t k0, int64_t from, int64_t to) {
     int64_t DP = j->p.DP, n = to - from;
     size_t size = (size_t)j->e->bytes;
-    j->e->multiply(&(fli_product){.m = n, .n = LANES, .k = DP, .a = j->k + (size_t)(from * DP) * size, .lda = DP,
-                                  .b = j->q + (size_t)block * j->q_bytes, .ldb = LANES, .c = j->score, .ldc = LANES});
+    j->e->multiply(&(fli_product){.m = n,
+                                  .n = LANES,
+                                  .k = DP,
+                                  .a = j->k + (size_t)(from * DP) * size,
+                                  .lda = DP,
+                                  .b = j->q + (size_t)block * j->q_bytes,
+                                  .ldb = LANES,
+                                  .c = j->score,
+                                  .ldc = LANES});
     shape_scores(j, query_of(j, block), k0 + from, n);
     if (FL_HAS_PAIRS && j->e->pair == 2) exponentiate(j, block, n, 2);
     else exponentiate(j, block, n, 1);
-    j->e->multiply(&(fli_product){.m = DP, .n = LANES, .k = n, .a = j->v + (size_t)from * size, .lda = KEYS,
-                                  .b = j->prob, .ldb = LANES, .c = j->out + block * DP * LANES, .ldc = LANES,
+    j->e->multiply(&(fli_product){.m = DP,
+                                  .n = LANES,
+                                  .k = n,
+                                  .a = j->v + (size_t)from * size,
+                                  .lda = KEYS,
+                                  .b = j->prob,
+                                  .ldb = LANES,
+                                  .c = j->out + block * DP * LANES,
+                                  .ldc = LANES,
                                   .add = true});
 }
 
@@ -162,7 +189,8 @@ static void finish_blocks(const job *j, const fl_call *c) {
         const float *max = j->max + i * LANES, *sum = j->sum + i * LANES;
         for (int64_t d = 0, w; d < p->D; d += w) {
             w = min_i64(KEYS, p->D - d);
-            transpose_words(turned, KEYS, j->out + (i * p->DP + d) * LANES, LANES, padded(w), LANES);
+            transpose_words(turned, KEYS, j->out + (i * p->DP + d) * LANES, LANES, padded(w),
+                            LANES);
             for (int64_t t = 0; t < n; t++) {
                 int64_t at = ((j->b * p->T + q + t) * p->H + h) * p->D + d;
                 vf by = v_set(sum[t] > 0 ? 1.0f / sum[t] : 0.0f);
@@ -173,12 +201,13 @@ static void finish_blocks(const job *j, const fl_call *c) {
         }
         if (!c->out[1].rank) continue;
         float *lse = (float *)c->out[1].data + (j->b * p->H + h) * p->T + q;
-        for (int64_t t = 0; t < n; t++) lse[t] = sum[t] > 0 ? 0.693147181f * max[t] + logf(sum[t]) : -INFINITY;
+        for (int64_t t = 0; t < n; t++)
+            lse[t] = sum[t] > 0 ? 0.693147181f * max[t] + logf(sum[t]) : -INFINITY;
     }
 }
 
-void FL_ISA_NAME(fli_attention_blocks_run)(const fl_call *c, int64_t begin, int64_t end, void *scratch,
-                                           const fli_engine *e) {
+void FL_ISA_NAME(fli_attention_blocks_run)(const fl_call *c, int64_t begin, int64_t end,
+                                           void *scratch, const fli_engine *e) {
     job j = {.p = attention_of(c, 0, 3, 4), .e = e};
     const fli_attention *p = &j.p;
     lay_out(&j, scratch);

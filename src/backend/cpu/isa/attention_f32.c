@@ -32,4 +32,6 @@ static void multiply(const fli_product *p) {
     }
 }
 
-const fli_engine FL_ISA_NAME(fli_engine_f32) = {.pair = 1, .bytes = sizeof(float), .multiply = multiply};
+const fli_engine FL_ISA_NAME(fli_engine_f32) = {.pair = 1,
+                                                .bytes = sizeof(float),
+                                                .multiply = multiply};

@@ -1,41 +1,46 @@
 /* attention_grad - dq, dk, dv, making the probabilities again from lse, block by block.
  *
- * With p = exp(s - lse), delta = do . o:  dv = p^T do,  ds = p (do v^T - delta),  dq = scale ds k,  dk = scale ds^T q;
- * with a cap, ds is also multiplied by its slope 1 - (s / cap)^2.
+ * With p = exp(s - lse), delta = do . o:  dv = p^T do,  ds = p (do v^T - delta),  dq = scale ds k,
+ * dk = scale ds^T q; with a cap, ds is also multiplied by its slope 1 - (s / cap)^2.
  *
- * A task is one key head of one row of the batch and one stripe of its key blocks (every n_stripes-th). It packs the
- * queries of the G heads once, then walks the key blocks: dk and dv of a block are summed over all queries in
- * cache; dq of a query block is summed over the key blocks, in order. Where few heads would leave processors idle there
- * are several stripes, each with a dq of its own in the workspace; a second phase adds those in order. The number of
- * stripes depends on the shape alone. */
+ * A task is one key head of one row of the batch and one stripe of its key blocks (every
+ * n_stripes-th). It packs the queries of the G heads once, then walks the key blocks: dk and dv of
+ * a block are summed over all queries in cache; dq of a query block is summed over the key blocks,
+ * in order. Where few heads would leave processors idle there are several stripes, each with a dq
+ * of its own in the workspace; a second phase adds those in order. The number of stripes depends on
+ * the shape alone. */
 #include "backend/cpu/isa/attention_tools.h"
 
 enum { SIDE = 64, ENOUGH_TASKS = 8, VECTORS = SIDE / FL_LANES };  // keys and queries of a block
 
 enum { DO, Q, K, V, O, LSE, SEGMENT };
 
-static const float NEVER = 1e30f;  // the lse of a query that is not there: all its probabilities are 0
+static const float NEVER =
+    1e30f;  // the lse of a query that is not there: all its probabilities are 0
 
-/* One block of SIDE queries of one head, packed: B along channels and B along rows, of q and of do. */
+/* One block of SIDE queries of one head, packed: B along channels and B along rows, of q and of
+ * do. */
 typedef struct {
-    char  *q_channels, *q_rows, *do_channels, *do_rows;
+    char *q_channels, *q_rows, *do_channels, *do_rows;
     float *lse, *delta;  // (SIDE); lse in powers of two
     float *dq;           // (DP, SIDE)
 } query_block;
 
 typedef struct {
-    fli_attention     p;
-    const fl_call    *c;
+    fli_attention p;
+    const fl_call *c;
     const fli_engine *e;
-    int64_t           b, head, stripe, n_stripes, blocks;  // blocks: of queries, over all G heads
-    char             *base;       // of the query blocks
-    size_t            block_bytes;
-    char             *k, *v, *k_columns, *prob, *dscore, *dscore_pairs, *room;
-    float            *score, *dprob, *dk, *dv;
-    float            *dq;  // of all query blocks: in scratch, or this stripe's part of the workspace
+    int64_t b, head, stripe, n_stripes, blocks;  // blocks: of queries, over all G heads
+    char *base;                                  // of the query blocks
+    size_t block_bytes;
+    char *k, *v, *k_columns, *prob, *dscore, *dscore_pairs, *room;
+    float *score, *dprob, *dk, *dv;
+    float *dq;  // of all query blocks: in scratch, or this stripe's part of the workspace
 } job;
 
-static int64_t dq_count(const job *j) { return j->blocks * j->p.DP * SIDE; }
+static int64_t dq_count(const job *j) {
+    return j->blocks * j->p.DP * SIDE;
+}
 
 static job job_of(const fl_call *c, const fli_engine *e) {
     job j = {.p = attention_of(c, Q, SEGMENT, -1), .c = c, .e = e};
@@ -77,15 +82,20 @@ static size_t lay_out(job *j, char *base) {
     return at;
 }
 
-static int64_t head_of(const job *j, int64_t block) { return j->head * j->p.G + block % j->p.G; }
-static int64_t query_of(const job *j, int64_t block) { return block / j->p.G * SIDE; }
+static int64_t head_of(const job *j, int64_t block) {
+    return j->head * j->p.G + block % j->p.G;
+}
+static int64_t query_of(const job *j, int64_t block) {
+    return block / j->p.G * SIDE;
+}
 
 /* do . o of one query. */
 static float delta_of(const job *j, int64_t at, float *room) {
     float sum = 0;
     for (int64_t d = 0, n; d < j->p.D; d += n) {
         n = min_i64(SIDE, j->p.D - d);
-        const float *x = flow_in(&j->c->in[DO], at + d, n, room), *y = flow_in(&j->c->in[O], at + d, n, room + SIDE);
+        const float *x = flow_in(&j->c->in[DO], at + d, n, room),
+                    *y = flow_in(&j->c->in[O], at + d, n, room + SIDE);
         vf s = {0};
         FL_EACH(i, n) s = v_fma(v_get(x, i, n), v_get(y, i, n), s);
         sum += v_sum(s);
@@ -117,7 +127,8 @@ typedef struct {
     vf p[2], ds[2];
 } two_keys;
 
-FL_INLINE two_keys key_gradients(const job *j, int64_t k0, int64_t i, int v, vf lse, vf delta, const viewers *who,
+FL_INLINE two_keys key_gradients(const job *j, int64_t k0, int64_t i, int v, vf lse, vf delta,
+                                 const viewers *who,
                                  const int64_t pair) {  // lint: allow args
     const fli_attention *a = &j->p;
     two_keys out;
@@ -141,7 +152,8 @@ FL_INLINE two_keys key_gradients(const job *j, int64_t k0, int64_t i, int v, vf 
 }
 
 /* From scores and dprob to prob and dscore, in the layouts the next products read. */
-FL_INLINE void differentiate(const job *j, const query_block *q, int64_t query, int64_t k0, const bool masked,
+FL_INLINE void differentiate(const job *j, const query_block *q, int64_t query, int64_t k0,
+                             const bool masked,
                              const int64_t pair) {  // lint: allow args
     for (int v = 0; v < VECTORS; v++) {
         viewers who = viewers_at(&j->p, j->b, query + v * FL_LANES);
@@ -179,17 +191,27 @@ static void meet(const job *j, int64_t i, int64_t k0, sight s) {
     if (pairs && masked) differentiate(j, &q, at, k0, true, 2);
     else if (pairs) differentiate(j, &q, at, k0, false, 2);
     else differentiate(j, &q, at, k0, masked, 1);
-    fli_product keys = {.m = SIDE, .n = DP, .k = SIDE, .lda = SIDE, .ldb = DP, .ldc = DP, .add = true};
+    fli_product keys =
+        {.m = SIDE, .n = DP, .k = SIDE, .lda = SIDE, .ldb = DP, .ldc = DP, .add = true};
     keys.a = j->prob, keys.b = q.do_rows, keys.c = j->dv;
     multiply(&keys);
     keys.a = j->dscore, keys.b = q.q_rows, keys.c = j->dk;
     multiply(&keys);
-    multiply(&(fli_product){.m = DP, .n = SIDE, .k = SIDE, .a = j->k_columns, .lda = SIDE, .b = j->dscore_pairs,
-                            .ldb = SIDE, .c = q.dq, .ldc = SIDE, .add = true});
+    multiply(&(fli_product){.m = DP,
+                            .n = SIDE,
+                            .k = SIDE,
+                            .a = j->k_columns,
+                            .lda = SIDE,
+                            .b = j->dscore_pairs,
+                            .ldb = SIDE,
+                            .c = q.dq,
+                            .ldc = SIDE,
+                            .add = true});
 }
 
 /* Rows of `from` (.., DP) times `by` to rows [row, row + n) of one head of t. */
-static void put_rows(const fl_tensor *t, int64_t b, int64_t head, int64_t row, int64_t n, float *from, int64_t ld,
+static void put_rows(const fl_tensor *t, int64_t b, int64_t head, int64_t row, int64_t n,
+                     float *from, int64_t ld,
                      float by) {  // lint: allow args
     int64_t D = t->rank ? t->dim[3] : 0;
     for (int64_t i = 0; i < n && D; i++) {
@@ -220,7 +242,8 @@ static void meet_keys(const job *j, int64_t k0) {
 static void put_queries(const job *j, int64_t i, const float *dq, float *room) {
     int64_t at = query_of(j, i), DP = j->p.DP;
     transpose_words(room, DP, dq, SIDE, DP, SIDE);
-    put_rows(&j->c->out[0], j->b, head_of(j, i), at, min_i64(SIDE, j->p.T - at), room, DP, j->p.scale);
+    put_rows(&j->c->out[0], j->b, head_of(j, i), at, min_i64(SIDE, j->p.T - at), room, DP,
+             j->p.scale);
 }
 
 static void pick(job *j, int64_t task) {
@@ -230,8 +253,8 @@ static void pick(job *j, int64_t task) {
     if (j->n_stripes > 1) j->dq = (float *)j->c->workspace + task * dq_count(j);
 }
 
-void FL_ISA_NAME(fli_attention_grad_run)(const fl_call *c, int64_t begin, int64_t end, void *scratch,
-                                         const fli_engine *e) {
+void FL_ISA_NAME(fli_attention_grad_run)(const fl_call *c, int64_t begin, int64_t end,
+                                         void *scratch, const fli_engine *e) {
     job j = job_of(c, e);
     lay_out(&j, scratch);
     if (e->begin) e->begin();
@@ -239,7 +262,8 @@ void FL_ISA_NAME(fli_attention_grad_run)(const fl_call *c, int64_t begin, int64_
         pick(&j, task);
         for (int64_t i = 0; i < j.blocks; i++) pack_queries(&j, i);
         for (int64_t k0 = j.stripe * SIDE; k0 < j.p.S; k0 += j.n_stripes * SIDE) meet_keys(&j, k0);
-        for (int64_t i = 0; i < j.blocks && j.n_stripes == 1; i++) put_queries(&j, i, block_at(&j, i).dq, j.dk);
+        for (int64_t i = 0; i < j.blocks && j.n_stripes == 1; i++)
+            put_queries(&j, i, block_at(&j, i).dq, j.dk);
     }
     if (e->end) e->end();
 }
@@ -256,7 +280,8 @@ int64_t FL_ISA_NAME(fli_attention_gather_tasks)(const fl_call *c) {
     return j.n_stripes == 1 ? 0 : j.p.B * j.p.K * j.blocks;
 }
 
-void FL_ISA_NAME(fli_attention_gather_run)(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
+void FL_ISA_NAME(fli_attention_gather_run)(const fl_call *c, int64_t begin, int64_t end,
+                                           void *scratch) {
     job j = job_of(c, &FL_ISA_NAME(fli_engine_f32));
     int64_t n = j.p.DP * SIDE;
     float *sum = scratch;
@@ -279,7 +304,8 @@ int64_t FL_ISA_NAME(fli_attention_grad_tasks)(const fl_call *c) {
 
 size_t FL_ISA_NAME(fli_attention_grad_workspace)(const fl_call *c) {
     job j = job_of(c, &FL_ISA_NAME(fli_engine_f32));
-    return j.n_stripes == 1 ? 0 : (size_t)(j.p.B * j.p.K * j.n_stripes * dq_count(&j)) * sizeof(float);
+    return j.n_stripes == 1 ? 0
+                            : (size_t)(j.p.B * j.p.K * j.n_stripes * dq_count(&j)) * sizeof(float);
 }
 
 bool FL_ISA_NAME(fli_attention_grad_supports)(const fl_call *c) {

@@ -1,8 +1,10 @@
-/* attention_rows - attention of a few queries over many keys (decoding), and the rows of the attention kernels.
+/* attention_rows - attention of a few queries over many keys (decoding), and the rows of the
+ * attention kernels.
  *
- * A few queries are answered at the speed of memory: keys and values are read once, widened in cache, and met by the
- * G * T queries that share a key head. A task takes SPLIT keys of one key head and leaves, for each query, the
- * maximum, the sum and the unnormalised output over them in the workspace; the second phase joins the splits in order. */
+ * A few queries are answered at the speed of memory: keys and values are read once, widened in
+ * cache, and met by the G * T queries that share a key head. A task takes SPLIT keys of one key
+ * head and leaves, for each query, the maximum, the sum and the unnormalised output over them in
+ * the workspace; the second phase joins the splits in order. */
 #include "backend/cpu/isa/attention_tools.h"
 
 enum { SPLIT = 256, FEW = 16, MAX_D = 512 };
@@ -14,7 +16,9 @@ static bool is_few(const fli_attention *p) {
 }
 
 /* One query's part over one split: max, sum, and D of output, on its own cache lines. */
-static int64_t part_floats(const fli_attention *p) { return 16 + p->DP; }
+static int64_t part_floats(const fli_attention *p) {
+    return 16 + p->DP;
+}
 
 static float *part_at(const fl_call *c, const fli_attention *p, int64_t split_task, int64_t query) {
     return (float *)c->workspace + (split_task * p->T * p->G + query) * part_floats(p);
@@ -22,8 +26,8 @@ static float *part_at(const fl_call *c, const fli_attention *p, int64_t split_ta
 
 typedef struct {
     const fli_attention *p;
-    int64_t              b, head, k0, n;  // keys [k0, k0 + n)
-    float               *q, *score, *row; // q (queries, DP); score (queries, SPLIT); row (FL_LANES, DP)
+    int64_t b, head, k0, n;  // keys [k0, k0 + n)
+    float *q, *score, *row;  // q (queries, DP); score (queries, SPLIT); row (FL_LANES, DP)
 } job;
 
 static void widen_queries(const job *j) {
@@ -101,7 +105,8 @@ static void weigh_values(const fl_call *c, const job *j, int64_t task) {
     }
 }
 
-static void few_run(const fl_call *c, const fli_attention *p, int64_t begin, int64_t end, float *scratch) {
+static void few_run(const fl_call *c, const fli_attention *p, int64_t begin, int64_t end,
+                    float *scratch) {
     int64_t splits = ceil_div(p->S, SPLIT), queries = p->T * p->G;
     job j = {.p = p, .q = scratch, .score = scratch + queries * p->DP};
     j.row = j.score + queries * SPLIT;
@@ -120,7 +125,8 @@ static void few_run(const fl_call *c, const fli_attention *p, int64_t begin, int
         if (!seen) continue;
         widen_queries(&j);
         FL_EACH(i, j.n) score_keys(&j, i);
-        for (int64_t x = 0; x < queries; x++) exponentiate(j.score + x * SPLIT, j.n, part_at(c, p, task, x));
+        for (int64_t x = 0; x < queries; x++)
+            exponentiate(j.score + x * SPLIT, j.n, part_at(c, p, task, x));
         weigh_values(c, &j, task);
     }
 }
@@ -133,7 +139,8 @@ int64_t FL_ISA_NAME(fli_attention_join_tasks)(const fl_call *c) {
 }
 
 static void join(const fl_call *c, const fli_attention *p, int64_t task) {
-    int64_t h = task % p->H, t = task / p->H % p->T, b = task / p->H / p->T, splits = ceil_div(p->S, SPLIT);
+    int64_t h = task % p->H, t = task / p->H % p->T, b = task / p->H / p->T,
+            splits = ceil_div(p->S, SPLIT);
     int64_t first = (b * p->K + h / p->G) * splits, x = t * p->G + h % p->G;
     float max = NOTHING_YET, sum = 0, weight[1];
     for (int64_t s = 0; s < splits; s++) max = fmaxf(max, part_at(c, p, first + s, x)[0]);
@@ -157,7 +164,8 @@ static void join(const fl_call *c, const fli_attention *p, int64_t task) {
     if (c->out[1].rank) ((float *)c->out[1].data)[(b * p->H + h) * p->T + t] = lse;
 }
 
-void FL_ISA_NAME(fli_attention_join_run)(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
+void FL_ISA_NAME(fli_attention_join_run)(const fl_call *c, int64_t begin, int64_t end,
+                                         void *scratch) {
     (void)scratch;
     fli_attention p = attention_of(c, 0, 3, 4);
     for (int64_t task = begin; task < end; task++) join(c, &p, task);
@@ -167,7 +175,8 @@ void FL_ISA_NAME(fli_attention_join_run)(const fl_call *c, int64_t begin, int64_
 
 int64_t FL_ISA_NAME(fli_attention_tasks)(const fl_call *c) {
     fli_attention p = attention_of(c, 0, 3, 4);
-    return is_few(&p) ? p.B * p.K * ceil_div(p.S, SPLIT) : FL_ISA_NAME(fli_attention_blocks_tasks)(c);
+    return is_few(&p) ? p.B * p.K * ceil_div(p.S, SPLIT)
+                      : FL_ISA_NAME(fli_attention_blocks_tasks)(c);
 }
 
 size_t FL_ISA_NAME(fli_attention_workspace)(const fl_call *c) {
@@ -198,6 +207,6 @@ bool FL_ISA_NAME(fli_attention_supports)(const fl_call *c) {
 #else
 #define BF16_ENGINE FL_ISA_NAME(fli_engine_f32)
 #endif
-#define ROWS(level) ROWS_AT(level)
+#define ROWS(level)    ROWS_AT(level)
 #define ROWS_AT(level) FLI_ATTENTION_ROWS(level, level, fli_engine_f32_##level, BF16_ENGINE)
 ROWS(FL_ISA);

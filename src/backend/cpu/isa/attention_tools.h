@@ -13,7 +13,9 @@ enum { FL_HAS_PAIRS = 1 };
 enum { FL_HAS_PAIRS = 0 };
 #endif
 
-FL_INLINE int64_t padded(int64_t n) { return ceil_div(n, FLI_PAD) * FLI_PAD; }
+FL_INLINE int64_t padded(int64_t n) {
+    return ceil_div(n, FLI_PAD) * FLI_PAD;
+}
 
 /* Inputs of the call: q, k, v from q_at on; segment and start where they are, or -1. */
 static inline fli_attention attention_of(const fl_call *c, int q_at, int segment_at, int start_at) {
@@ -23,8 +25,10 @@ static inline fli_attention attention_of(const fl_call *c, int q_at, int segment
     p.S = k->dim[1], p.K = k->dim[2];
     p.causal = c->attr.causal, p.window = c->attr.window;
     p.scale = c->attr.scale, p.cap = c->attr.softcap;
-    if (segment_at < c->n_in && c->in[segment_at].rank) p.segment = (const int32_t *)c->in[segment_at].data;
-    if (start_at >= 0 && start_at < c->n_in && c->in[start_at].rank) p.start = (const int32_t *)c->in[start_at].data;
+    if (segment_at < c->n_in && c->in[segment_at].rank)
+        p.segment = (const int32_t *)c->in[segment_at].data;
+    if (start_at >= 0 && start_at < c->n_in && c->in[start_at].rank)
+        p.start = (const int32_t *)c->in[start_at].data;
     p.G = p.H / p.K;
     p.DP = padded(p.D);
     if (p.scale == 0) p.scale = 1.0f / sqrtf((float)p.D);
@@ -35,7 +39,8 @@ static inline fli_attention attention_of(const fl_call *c, int q_at, int segment
 
 typedef enum { SEES_NONE, SEES_SOME, SEES_ALL } sight;
 
-static inline sight segment_sight(const int32_t *segment, int64_t q0, int64_t q1, int64_t k0, int64_t k1) {
+static inline sight segment_sight(const int32_t *segment, int64_t q0, int64_t q1, int64_t k0,
+                                  int64_t k1) {
     int32_t q_min = segment[q0], q_max = q_min, k_min = segment[k0], k_max = k_min;
     for (int64_t i = q0; i < q1; i++) {
         q_min = segment[i] < q_min ? segment[i] : q_min;
@@ -49,17 +54,21 @@ static inline sight segment_sight(const int32_t *segment, int64_t q0, int64_t q1
     return q_min == q_max && k_min == k_max ? SEES_ALL : SEES_SOME;
 }
 
-/* What queries [q0, q0 + nq) of row b see of keys [k0, k0 + nk): a bound that is exact except for segments. */
-static inline sight attention_sight(const fli_attention *p, int64_t b, int64_t q0, int64_t nq, int64_t k0,
+/* What queries [q0, q0 + nq) of row b see of keys [k0, k0 + nk): a bound that is exact except for
+ * segments. */
+static inline sight attention_sight(const fli_attention *p, int64_t b, int64_t q0, int64_t nq,
+                                    int64_t k0,
                                     int64_t nk) {  // lint: allow args
-    int64_t q1 = min_i64(q0 + nq, p->T), k1 = min_i64(k0 + nk, p->S), shift = p->start ? p->start[b] : 0;
+    int64_t q1 = min_i64(q0 + nq, p->T), k1 = min_i64(k0 + nk, p->S),
+            shift = p->start ? p->start[b] : 0;
     if (q0 >= q1 || k0 >= k1) return SEES_NONE;
     int64_t first = shift + q0, last = shift + q1 - 1;
     if (p->causal && k0 > last) return SEES_NONE;
     if (p->window && first - (k1 - 1) >= p->window) return SEES_NONE;
     sight s = p->segment ? segment_sight(p->segment + b * p->T, q0, q1, k0, k1) : SEES_ALL;
     if (s != SEES_ALL) return s;
-    bool all = k0 + nk <= p->S && !(p->causal && k1 - 1 > first) && !(p->window && last - k0 >= p->window);
+    bool all = k0 + nk <= p->S && !(p->causal && k1 - 1 > first) &&
+               !(p->window && last - k0 >= p->window);
     return all ? SEES_ALL : SEES_SOME;
 }
 
@@ -81,20 +90,24 @@ FL_INLINE viewers viewers_at(const fli_attention *p, int64_t b, int64_t q) {
     return v;
 }
 
-FL_INLINE vf hide_unseen(const fli_attention *p, int64_t b, viewers who, int64_t key, vf score, float hidden) {
+FL_INLINE vf hide_unseen(const fli_attention *p, int64_t b, viewers who, int64_t key, vf score,
+                         float hidden) {
     const vf none = v_set(hidden);
     if (key >= p->S) return none;
     int32_t s = (int32_t)key;
     if (p->causal) score = v_select(v_lti(who.position, v_seti(s)), none, score);
-    if (p->window) score = v_select(v_lti(who.position, v_seti(s + (int32_t)p->window)), score, none);
-    if (p->segment) score = v_select(v_eqi(who.segment, v_seti(p->segment[b * p->T + s])), score, none);
+    if (p->window)
+        score = v_select(v_lti(who.position, v_seti(s + (int32_t)p->window)), score, none);
+    if (p->segment)
+        score = v_select(v_eqi(who.segment, v_seti(p->segment[b * p->T + s])), score, none);
     return score;
 }
 
 /* ---- layouts ---- */
 
 /* dst (m, n) = transposed src (n, m) of 32-bit words, both multiples of 16. */
-static inline void transpose_words(float *dst, int64_t ldd, const float *src, int64_t lds, int64_t n, int64_t m) {
+static inline void transpose_words(float *dst, int64_t ldd, const float *src, int64_t lds,
+                                   int64_t n, int64_t m) {
     for (int64_t i = 0; i < n; i += FL_LANES) {
         for (int64_t j = 0; j < m; j += FL_LANES) {
             vf r[FL_LANES];
@@ -105,27 +118,32 @@ static inline void transpose_words(float *dst, int64_t ldd, const float *src, in
     }
 }
 
-/* Rows [row, row + n) of one head of t (B, rows, heads, D) as A: (padded n, DP) elements of `pair`'s format. */
-static inline void pack_rows(void *dst, int64_t pair, const fl_tensor *t, int64_t b, int64_t head, int64_t row,
-                             int64_t n, int64_t n_padded) {  // lint: allow args
+/* Rows [row, row + n) of one head of t (B, rows, heads, D) as A: (padded n, DP) elements of
+ * `pair`'s format. */
+static inline void pack_rows(void *dst, int64_t pair, const fl_tensor *t, int64_t b, int64_t head,
+                             int64_t row, int64_t n, int64_t n_padded) {  // lint: allow args
     int64_t rows = t->dim[1], heads = t->dim[2], D = t->dim[3], DP = padded(D);
     for (int64_t i = 0; i < n_padded; i++) {
         char *to = (char *)dst + (size_t)(i * DP) * (pair == 2 ? 2 : 4);
         int64_t have = i < n ? D : 0, at = ((b * rows + row + i) * heads + head) * D;
         size_t size = pair == 2 ? sizeof(uint16_t) : sizeof(float);
-        if (have && (t->dtype == FL_BF16) == (pair == 2)) memcpy(to, (char *)t->data + (size_t)at * size, (size_t)D * size);
+        if (have && (t->dtype == FL_BF16) == (pair == 2))
+            memcpy(to, (char *)t->data + (size_t)at * size, (size_t)D * size);
         else if (have) widen((float *)(void *)to, (uint16_t *)t->data + at, D);
         if (have < DP) memset(to + (size_t)have * size, 0, (size_t)(DP - have) * size);
     }
 }
 
-/* B for products along channels, (DP / pair, n) groups, from packed rows (n, DP): whole words are transposed. */
-FL_INLINE void pack_along_channels(void *dst, int64_t pair, const void *rows, int64_t n, int64_t DP) {
+/* B for products along channels, (DP / pair, n) groups, from packed rows (n, DP): whole words are
+ * transposed. */
+FL_INLINE void pack_along_channels(void *dst, int64_t pair, const void *rows, int64_t n,
+                                   int64_t DP) {
     transpose_words((float *)dst, n, (const float *)rows, DP / pair, n, DP / pair);
 }
 
 /* B for products along rows, (n / pair, DP) groups, from packed rows (n, DP). */
-static inline void pack_along_rows(void *dst, int64_t pair, const void *rows, int64_t n, int64_t DP) {
+static inline void pack_along_rows(void *dst, int64_t pair, const void *rows, int64_t n,
+                                   int64_t DP) {
     if (pair == 1) {
         memcpy(dst, rows, (size_t)(n * DP) * sizeof(float));
         return;
@@ -142,7 +160,8 @@ static inline void pack_along_rows(void *dst, int64_t pair, const void *rows, in
 }
 
 /* A with channels for rows, (DP, n), from packed rows (n, DP); `room` as large. */
-static inline void pack_columns(void *dst, int64_t pair, const void *rows, int64_t n, int64_t DP, void *room) {
+static inline void pack_columns(void *dst, int64_t pair, const void *rows, int64_t n, int64_t DP,
+                                void *room) {
     const void *paired = rows;
     if (pair == 2) {
         pack_along_rows(room, pair, rows, n, DP);
@@ -154,13 +173,15 @@ static inline void pack_columns(void *dst, int64_t pair, const void *rows, int64
 /* Two rows of f32 as one row of bf16 pairs, or of bf16 each. */
 #if defined(__AVX512BF16__)
 FL_INLINE void store_pairs(uint16_t *dst, vf even, vf odd) {
-    static const uint16_t zip[32] = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23,
+    static const uint16_t zip[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
                                      8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
     __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)odd, (__m512)even);
     _mm512_storeu_si512(dst, _mm512_permutexvar_epi16(_mm512_loadu_si512(zip), both));
 }
 #else
-FL_INLINE void store_pairs(uint16_t *dst, vf even, vf odd) { (void)dst, (void)even, (void)odd; }
+FL_INLINE void store_pairs(uint16_t *dst, vf even, vf odd) {
+    (void)dst, (void)even, (void)odd;
+}
 #endif
 
 /* Carve `bytes` from *at, on a cache line; with a NULL base this only counts. */

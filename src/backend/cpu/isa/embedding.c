@@ -1,7 +1,8 @@
 /* embedding - rows of a table by index, the gradient's scatter, and the key-value cache's append.
  *
- * The gradient is cut by channels, not by tokens: a task owns SLICE columns of every row and walks the tokens in
- * order, so no two tasks write the same place and a token seen twice is added in the same order every time. */
+ * The gradient is cut by channels, not by tokens: a task owns SLICE columns of every row and walks
+ * the tokens in order, so no two tasks write the same place and a token seen twice is added in the
+ * same order every time. */
 #include "backend/cpu/isa/flow.h"
 
 enum { SLICE = 64, ZERO_ROWS = 64 };
@@ -11,18 +12,19 @@ static int64_t embedding_tasks(const fl_call *c) {
 }
 
 /* One row, in whatever formats the two tensors have. */
-static void copy_row(const fl_tensor *to, int64_t to_at, const fl_tensor *from, int64_t from_at, int64_t n,
-                     float *room) {
+static void copy_row(const fl_tensor *to, int64_t to_at, const fl_tensor *from, int64_t from_at,
+                     int64_t n, float *room) {
     size_t size = to->dtype == FL_F32 ? sizeof(float) : sizeof(uint16_t);
     if (to->dtype == from->dtype) {
-        memcpy((char *)to->data + (size_t)to_at * size, (const char *)from->data + (size_t)from_at * size,
-               (size_t)n * size);
+        memcpy((char *)to->data + (size_t)to_at * size,
+               (const char *)from->data + (size_t)from_at * size, (size_t)n * size);
         return;
     }
     for (int64_t j = 0, len; j < n; j += len) {
         len = min_i64(FL_CHUNK, n - j);
         const float *in = flow_in(from, from_at + j, len, room);
-        if (to->dtype == FL_F32) memcpy((float *)to->data + to_at + j, in, (size_t)len * sizeof *in);
+        if (to->dtype == FL_F32)
+            memcpy((float *)to->data + to_at + j, in, (size_t)len * sizeof *in);
         else narrow((uint16_t *)to->data + to_at + j, in, len);
     }
 }
@@ -36,8 +38,9 @@ static void embedding_run(const fl_call *c, int64_t begin, int64_t end, void *sc
     }
 }
 
-const fl_kernel FL_ISA_NAME(fl_kernel_embedding) = {
-    .phase = {{embedding_tasks, embedding_run}}, .supports = flow_floats_and_indices, .scratch = flow_scratch};
+const fl_kernel FL_ISA_NAME(fl_kernel_embedding) = {.phase = {{embedding_tasks, embedding_run}},
+                                                    .supports = flow_floats_and_indices,
+                                                    .scratch = flow_scratch};
 
 static int64_t zero_tasks(const fl_call *c) {
     return c->attr.accumulate ? 0 : ceil_div(c->out[0].dim[0], ZERO_ROWS);
@@ -47,10 +50,13 @@ static void zero_run(const fl_call *c, int64_t begin, int64_t end, void *scratch
     (void)scratch;
     int64_t V = c->out[0].dim[0], C = c->out[0].dim[1], first = begin * ZERO_ROWS;
     int64_t rows = min_i64(end * ZERO_ROWS, V) - first;
-    if (rows > 0) memset((float *)c->out[0].data + first * C, 0, (size_t)(rows * C) * sizeof(float));
+    if (rows > 0)
+        memset((float *)c->out[0].data + first * C, 0, (size_t)(rows * C) * sizeof(float));
 }
 
-static int64_t scatter_tasks(const fl_call *c) { return ceil_div(c->out[0].dim[1], SLICE); }
+static int64_t scatter_tasks(const fl_call *c) {
+    return ceil_div(c->out[0].dim[1], SLICE);
+}
 
 static void scatter_run(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
     const fl_tensor *dy = &c->in[1];
@@ -73,7 +79,9 @@ const fl_kernel FL_ISA_NAME(fl_kernel_embedding_grad) = {
 };
 
 /* A task is one (b, t): K * D elements. */
-static int64_t append_tasks(const fl_call *c) { return c->in[1].dim[0] * c->in[1].dim[1]; }
+static int64_t append_tasks(const fl_call *c) {
+    return c->in[1].dim[0] * c->in[1].dim[1];
+}
 
 static void append_run(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
     const fl_tensor *cache = &c->out[0], *x = &c->in[1];
@@ -89,5 +97,6 @@ static bool append_supports(const fl_call *c) {
     return c->out[0].data == c->in[0].data && flow_floats_and_indices(c);
 }
 
-const fl_kernel FL_ISA_NAME(fl_kernel_cache_append) = {
-    .phase = {{append_tasks, append_run}}, .supports = append_supports, .scratch = flow_scratch};
+const fl_kernel FL_ISA_NAME(fl_kernel_cache_append) = {.phase = {{append_tasks, append_run}},
+                                                       .supports = append_supports,
+                                                       .scratch = flow_scratch};

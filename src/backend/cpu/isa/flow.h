@@ -1,8 +1,9 @@
 /* flow.h - how tensors pass through a kernel that computes in f32 vectors.
  *
- * A kernel takes a piece of a tensor at a time, FL_CHUNK elements or one row. f32 pieces are used where they
- * lie; bf16 ones are widened into a buffer that stays in the first-level cache and narrowed on the way out.
- * So every kernel is written once, in f32, and still moves only the bytes of its operands. */
+ * A kernel takes a piece of a tensor at a time, FL_CHUNK elements or one row. f32 pieces are used
+ * where they lie; bf16 ones are widened into a buffer that stays in the first-level cache and
+ * narrowed on the way out. So every kernel is written once, in f32, and still moves only the bytes
+ * of its operands. */
 #ifndef FL_BACKEND_CPU_ISA_FLOW_H
 #define FL_BACKEND_CPU_ISA_FLOW_H
 
@@ -10,13 +11,19 @@
 #include "backend/cpu/simd.h"
 
 enum {
-    FL_CHUNK = 1024,        // elements of a piece: five of them stay in L1
-    FL_TASK = 16 * FL_CHUNK // elements of a task: large enough to hide the cost of handing it out
+    FL_CHUNK = 1024,         // elements of a piece: five of them stay in L1
+    FL_TASK = 16 * FL_CHUNK  // elements of a task: large enough to hide the cost of handing it out
 };
 
-FL_INLINE int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
-FL_INLINE int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
-FL_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+FL_INLINE int64_t min_i64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+FL_INLINE int64_t max_i64(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+FL_INLINE int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
 
 /* Vector i of p[0..n): whole, or what is left of it. */
 FL_INLINE vf v_get(const float *p, int64_t i, int64_t n) {
@@ -50,7 +57,8 @@ FL_INLINE const float *flow_in(const fl_tensor *t, int64_t at, int64_t n, float 
     return room;
 }
 
-/* Elements [at, at + n) of t repeated for ever: t is the trailing dims, or the one element, of a larger shape. */
+/* Elements [at, at + n) of t repeated for ever: t is the trailing dims, or the one element, of a
+ * larger shape. */
 static inline const float *flow_repeated(const fl_tensor *t, int64_t at, int64_t n, float *room) {
     int64_t period = fl_tensor_count(t);
     float one_room[1];
@@ -105,12 +113,14 @@ static inline int64_t flow_tasks(const fl_call *c) {
 }
 
 /* For each piece [at, at + n) of tasks [begin, end) over `total` elements. */
-#define FL_EACH_CHUNK(at, n, begin, end, total)                                           \
-    for (int64_t at = (begin) * FL_TASK, stop_ = min_i64((end) * FL_TASK, (total)), n;     \
+#define FL_EACH_CHUNK(at, n, begin, end, total)                                    \
+    for (int64_t at = (begin)*FL_TASK, stop_ = min_i64((end)*FL_TASK, (total)), n; \
          at < stop_ && ((n = min_i64(FL_CHUNK, stop_ - at)), true); at += n)
 
 /* Rows of one task when a kernel maps rows of C elements. */
-FL_INLINE int64_t flow_rows(int64_t cols) { return max_i64(1, FL_TASK / max_i64(cols, 1)); }
+FL_INLINE int64_t flow_rows(int64_t cols) {
+    return max_i64(1, FL_TASK / max_i64(cols, 1));
+}
 
 /* Five pieces: the `scratch` of kernels that map elements. */
 static inline size_t flow_scratch(const fl_call *c) {

@@ -99,7 +99,9 @@ static void block(const void *a, int64_t lda, const void *panel, int64_t k, floa
     case r: block_rows(r, a, lda, panel, k, c, ldc, add); break;
         ROWS(1)
         ROWS(2)
-        ROWS(3) ROWS(4) ROWS(5) ROWS(6)
+        ROWS(3)
+        ROWS(4)
+        ROWS(5) ROWS(6)
 #if defined(__AVX512F__)
             ROWS(7) ROWS(8) ROWS(9) ROWS(10) ROWS(11) ROWS(12) ROWS(13) ROWS(14)
 #endif

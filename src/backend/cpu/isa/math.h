@@ -21,7 +21,8 @@ FL_INLINE vf v_exp(vf x) {
     return v_scalef(p, n);
 }
 
-/* x = 2^e m, m in [sqrt 1/2, sqrt 2); log m = 2 artanh s with s = (m - 1) / (m + 1), |s| < 0.1716. */
+/* x = 2^e m, m in [sqrt 1/2, sqrt 2); log m = 2 artanh s with s = (m - 1) / (m + 1), |s| <
+ * 0.1716. */
 FL_INLINE vf v_log(vf x) {
     vm tiny = v_lt(x, v_set(1.17549435e-38f));
     vi bits = (vi)v_select(tiny, x * 8388608.0f, x);
@@ -34,7 +35,7 @@ FL_INLINE vf v_log(vf x) {
     p = v_fma(z, p, v_set(2.0f / 3));
     p = v_fma(s * z, p, s + s);
     p = v_fma(exponent, v_set(0.693147181f), p);
-    p = v_select(v_lt(v_set(3.4028234e38f), x), x, p);            // inf
+    p = v_select(v_lt(v_set(3.4028234e38f), x), x, p);  // inf
     p = v_select(v_lt(x, v_set(0.0f)), v_set(NAN), p);
     return v_select(v_lt(v_abs(x), v_set(1e-45f)), v_set(-INFINITY), p + (x - x));
 }
@@ -83,7 +84,8 @@ FL_INLINE vf v_tanh(vf x) {
     return v_select(v_lt(a, v_set(0.625f)), p, far);
 }
 
-/* erfc(x) for x >= 0: t exp(-x^2 + P(t)), t = 1 / (1 + x / 2). Relative error 2e-7 wherever it is not tiny. */
+/* erfc(x) for x >= 0: t exp(-x^2 + P(t)), t = 1 / (1 + x / 2). Relative error 2e-7 wherever it is
+ * not tiny. */
 FL_INLINE vf v_erfc_positive(vf x) {
     vf t = v_recip(v_fma(v_min(v_set(1e6f), x), v_set(0.5f), v_set(1.0f)));
     vf p = v_set(0.1539512673f);

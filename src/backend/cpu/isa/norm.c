@@ -1,10 +1,12 @@
 /* norm - layer_norm and rms_norm, and their gradients.
  *
- * One body serves both: rms_norm is layer_norm whose mean is 0. With xh = (x - mean) * inv and g = dy * w:
+ * One body serves both: rms_norm is layer_norm whose mean is 0. With xh = (x - mean) * inv and g =
+ * dy * w:
  *     dx = inv * (g - mean(g) - xh * mean(g * xh))       (rms_norm: without mean(g))
  *     dw = sum over rows of dy * xh,   db = sum over rows of dy
- * The gradient reads each row once from memory: sums and dw, db while it enters the cache, dx while it is there.
- * dw and db are added per block of rows into the workspace; a second phase adds the blocks in order. */
+ * The gradient reads each row once from memory: sums and dw, db while it enters the cache, dx while
+ * it is there. dw and db are added per block of rows into the workspace; a second phase adds the
+ * blocks in order. */
 #include "backend/cpu/isa/flow.h"
 
 enum { BLOCK_ROWS = 32, MAX_BLOCKS = 256, COLS = 256 };
@@ -13,7 +15,9 @@ typedef struct {
     float mean, inv;  // inv: 1 / standard deviation, or 1 / root mean square
 } stats;
 
-static int64_t cols_of(const fl_tensor *x) { return fl_tensor_cols(x); }
+static int64_t cols_of(const fl_tensor *x) {
+    return fl_tensor_cols(x);
+}
 
 /* Room for `rows` rows of C floats, each on its own cache line. */
 static size_t row_bytes(int64_t cols, int64_t rows) {
@@ -55,9 +59,12 @@ static int64_t norm_tasks(const fl_call *c) {
     return ceil_div(fl_tensor_rows(&c->in[0]), flow_rows(cols_of(&c->in[0])));
 }
 
-static size_t norm_scratch(const fl_call *c) { return row_bytes(cols_of(&c->in[0]), 4); }
+static size_t norm_scratch(const fl_call *c) {
+    return row_bytes(cols_of(&c->in[0]), 4);
+}
 
-FL_INLINE void norm_run(const fl_call *c, int64_t begin, int64_t end, float *room, const bool centred) {
+FL_INLINE void norm_run(const fl_call *c, int64_t begin, int64_t end, float *room,
+                        const bool centred) {
     const fl_tensor *x = &c->in[0], *y = &c->out[0], *st = &c->out[1];
     bool biased = centred && c->n_in > 2 && c->in[2].rank;
     int64_t C = cols_of(x), rows = fl_tensor_rows(x), per = flow_rows(C);
@@ -91,10 +98,12 @@ static void rms_norm_run(const fl_call *c, int64_t begin, int64_t end, void *scr
     norm_run(c, begin, end, scratch, false);
 }
 
-const fl_kernel FL_ISA_NAME(fl_kernel_layer_norm) = {
-    .phase = {{norm_tasks, layer_norm_run}}, .supports = flow_floats, .scratch = norm_scratch};
-const fl_kernel FL_ISA_NAME(fl_kernel_rms_norm) = {
-    .phase = {{norm_tasks, rms_norm_run}}, .supports = flow_floats, .scratch = norm_scratch};
+const fl_kernel FL_ISA_NAME(fl_kernel_layer_norm) = {.phase = {{norm_tasks, layer_norm_run}},
+                                                     .supports = flow_floats,
+                                                     .scratch = norm_scratch};
+const fl_kernel FL_ISA_NAME(fl_kernel_rms_norm) = {.phase = {{norm_tasks, rms_norm_run}},
+                                                   .supports = flow_floats,
+                                                   .scratch = norm_scratch};
 
 /* ---- gradient ---- */
 
@@ -106,15 +115,17 @@ static int64_t grad_tasks(const fl_call *c) {
     return ceil_div(fl_tensor_rows(&c->in[1]), block_rows(c));
 }
 
-static size_t grad_scratch(const fl_call *c) { return row_bytes(cols_of(&c->in[1]), 4); }
+static size_t grad_scratch(const fl_call *c) {
+    return row_bytes(cols_of(&c->in[1]), 4);
+}
 
 static size_t grad_workspace(const fl_call *c) {
     return (size_t)grad_tasks(c) * row_bytes(cols_of(&c->in[1]), 2);
 }
 
 /* One row: adds to dw and db, writes dx. */
-FL_INLINE void grad_row(const float *dy, const float *x, const float *w, stats s, int64_t C, float *dw,
-                        float *db, float *dx, const bool centred)  // lint: allow args
+FL_INLINE void grad_row(const float *dy, const float *x, const float *w, stats s, int64_t C,
+                        float *dw, float *db, float *dx, const bool centred)  // lint: allow args
 {
     vf sum_g = {0}, sum_gx = {0}, inv = v_set(s.inv), shift = v_set(-s.mean * s.inv);
     FL_EACH(i, C) {
@@ -127,7 +138,8 @@ FL_INLINE void grad_row(const float *dy, const float *x, const float *w, stats s
         v_put(db, i, C, d + v_get(db, i, C));
     }
     if (!dx) return;
-    vf mean_g = v_set(centred ? -v_sum(sum_g) / (float)C : 0), mean_gx = v_set(-v_sum(sum_gx) / (float)C);
+    vf mean_g = v_set(centred ? -v_sum(sum_g) / (float)C : 0),
+       mean_gx = v_set(-v_sum(sum_gx) / (float)C);
     FL_EACH(i, C) {
         vf xh = v_fma(v_get(x, i, C), inv, shift);
         vf g = v_fma(v_get(dy, i, C), v_get(w, i, C), mean_g);
@@ -135,7 +147,8 @@ FL_INLINE void grad_row(const float *dy, const float *x, const float *w, stats s
     }
 }
 
-FL_INLINE void grad_run(const fl_call *c, int64_t begin, int64_t end, float *room, const bool centred) {
+FL_INLINE void grad_run(const fl_call *c, int64_t begin, int64_t end, float *room,
+                        const bool centred) {
     const fl_tensor *dy = &c->in[0], *x = &c->in[1], *dx = &c->out[0];
     const float *st = c->in[3].data;
     int64_t C = cols_of(x), rows = fl_tensor_rows(x), per = block_rows(c);
@@ -146,7 +159,8 @@ FL_INLINE void grad_run(const fl_call *c, int64_t begin, int64_t end, float *roo
         memset(dw, 0, row_bytes(C, 2));
         for (int64_t r = b * per; r < min_i64((b + 1) * per, rows); r++) {
             stats s = centred ? (stats){st[2 * r], st[2 * r + 1]} : (stats){0, st[r]};
-            const float *d = flow_in(dy, r * C, C, room + row), *in = flow_in(x, r * C, C, room + 2 * row);
+            const float *d = flow_in(dy, r * C, C, room + row),
+                        *in = flow_in(x, r * C, C, room + 2 * row);
             float *out = dx->rank ? flow_out(dx, r * C, room + 3 * row) : NULL;
             grad_row(d, in, w, s, C, dw, db, out, centred);
             if (out) flow_done(dx, r * C, C, out);
@@ -162,7 +176,9 @@ static void rms_norm_grad_run(const fl_call *c, int64_t begin, int64_t end, void
     grad_run(c, begin, end, scratch, false);
 }
 
-static int64_t finish_tasks(const fl_call *c) { return ceil_div(cols_of(&c->in[1]), COLS); }
+static int64_t finish_tasks(const fl_call *c) {
+    return ceil_div(cols_of(&c->in[1]), COLS);
+}
 
 static void grad_finish(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
     (void)scratch;
@@ -180,9 +196,14 @@ static void grad_finish(const fl_call *c, int64_t begin, int64_t end, void *scra
     }
 }
 
-const fl_kernel FL_ISA_NAME(fl_kernel_layer_norm_grad) = {
-    .phase = {{grad_tasks, layer_norm_grad_run}, {finish_tasks, grad_finish}},
-    .supports = flow_floats, .scratch = grad_scratch, .workspace = grad_workspace};
-const fl_kernel FL_ISA_NAME(fl_kernel_rms_norm_grad) = {
-    .phase = {{grad_tasks, rms_norm_grad_run}, {finish_tasks, grad_finish}},
-    .supports = flow_floats, .scratch = grad_scratch, .workspace = grad_workspace};
+const fl_kernel FL_ISA_NAME(fl_kernel_layer_norm_grad) = {.phase = {{grad_tasks,
+                                                                     layer_norm_grad_run},
+                                                                    {finish_tasks, grad_finish}},
+                                                          .supports = flow_floats,
+                                                          .scratch = grad_scratch,
+                                                          .workspace = grad_workspace};
+const fl_kernel FL_ISA_NAME(fl_kernel_rms_norm_grad) = {.phase = {{grad_tasks, rms_norm_grad_run},
+                                                                  {finish_tasks, grad_finish}},
+                                                        .supports = flow_floats,
+                                                        .scratch = grad_scratch,
+                                                        .workspace = grad_workspace};

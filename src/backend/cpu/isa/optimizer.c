@@ -1,7 +1,7 @@
 /* optimizer - AdamW and the elementwise parts of Muon: one pass over a parameter's memory.
  *
- * AdamW (Loshchilov and Hutter, 2019) reads w, m, v, g and writes w, m, v: 28 bytes a parameter and hardly any
- * arithmetic, so it runs at the speed of memory. */
+ * AdamW (Loshchilov and Hutter, 2019) reads w, m, v, g and writes w, m, v: 28 bytes a parameter and
+ * hardly any arithmetic, so it runs at the speed of memory. */
 #include "backend/cpu/isa/flow.h"
 
 typedef struct {
@@ -30,7 +30,8 @@ static void adamw_run(const fl_call *c, int64_t begin, int64_t end, void *scratc
     float *w_out = c->out[0].data, *m_out = c->out[1].data, *v_out = c->out[2].data;
     vf keep = v_set(1.0f - h.lr * h.weight_decay), step = v_set(-h.lr / h.correction1);
     vf root = v_set(1.0f / sqrtf(h.correction2)), eps = v_set(h.eps), scale = v_set(h.grad_scale);
-    vf b1 = v_set(h.beta1), b2 = v_set(h.beta2), a1 = v_set(1.0f - h.beta1), a2 = v_set(1.0f - h.beta2);
+    vf b1 = v_set(h.beta1), b2 = v_set(h.beta2), a1 = v_set(1.0f - h.beta1),
+       a2 = v_set(1.0f - h.beta2);
     int64_t n = min_i64(end * FL_TASK, fl_tensor_count(&c->in[0]));
     for (int64_t i = begin * FL_TASK; i < n; i += FL_LANES) {
         vf d = scale * v_get(g, i, n);
@@ -68,7 +69,8 @@ static void muon_apply_run(const fl_call *c, int64_t begin, int64_t end, void *s
     vf keep = v_set(1.0f - h.lr * h.weight_decay), step = v_set(-h.lr * c->attr.scale);
     FL_EACH_CHUNK(at, n, begin, end, fl_tensor_count(&c->in[0])) {
         const float *u = flow_in(&c->in[1], at, n, scratch);
-        FL_EACH(i, n) v_put(w_out + at, i, n, v_fma(keep, v_get(w + at, i, n), step * v_get(u, i, n)));
+        FL_EACH(i, n)
+        v_put(w_out + at, i, n, v_fma(keep, v_get(w + at, i, n), step * v_get(u, i, n)));
     }
 }
 
@@ -76,8 +78,11 @@ static bool state_f32(const fl_call *c) {
     return flow_floats(c) && c->in[0].dtype == FL_F32 && c->out[0].dtype == FL_F32;
 }
 
-const fl_kernel FL_ISA_NAME(fl_kernel_adamw) = {.phase = {{flow_tasks, adamw_run}}, .supports = all_f32};
-const fl_kernel FL_ISA_NAME(fl_kernel_muon_momentum) = {
-    .phase = {{flow_tasks, muon_momentum_run}}, .supports = state_f32, .scratch = flow_scratch};
-const fl_kernel FL_ISA_NAME(fl_kernel_muon_apply) = {
-    .phase = {{flow_tasks, muon_apply_run}}, .supports = state_f32, .scratch = flow_scratch};
+const fl_kernel FL_ISA_NAME(fl_kernel_adamw) = {.phase = {{flow_tasks, adamw_run}},
+                                                .supports = all_f32};
+const fl_kernel FL_ISA_NAME(fl_kernel_muon_momentum) = {.phase = {{flow_tasks, muon_momentum_run}},
+                                                        .supports = state_f32,
+                                                        .scratch = flow_scratch};
+const fl_kernel FL_ISA_NAME(fl_kernel_muon_apply) = {.phase = {{flow_tasks, muon_apply_run}},
+                                                     .supports = state_f32,
+                                                     .scratch = flow_scratch};

@@ -1,8 +1,8 @@
 /* reduce - sums in a fixed order (sum_to, sum_squares) and their opposite (broadcast).
  *
- * Sums of columns: x is R rows of C. Rows are cut into blocks; a task adds one block into its own row of the
- * workspace, and a second phase adds those rows in order. Sums of everything: a task adds FL_TASK elements in
- * double, and one task adds the results in order. */
+ * Sums of columns: x is R rows of C. Rows are cut into blocks; a task adds one block into its own
+ * row of the workspace, and a second phase adds those rows in order. Sums of everything: a task
+ * adds FL_TASK elements in double, and one task adds the results in order. */
 #include "backend/cpu/isa/flow.h"
 
 enum { COLS = 256, MAX_BLOCKS = 64 };  // columns of a task of the second phase; blocks of rows
@@ -27,7 +27,9 @@ static void total_run(const fl_call *c, int64_t begin, int64_t end, float *room,
     }
 }
 
-static int64_t total_tasks(const fl_call *c) { return ceil_div(fl_tensor_count(&c->in[0]), FL_TASK); }
+static int64_t total_tasks(const fl_call *c) {
+    return ceil_div(fl_tensor_count(&c->in[0]), FL_TASK);
+}
 
 static void total_finish(const fl_call *c) {
     const double *part = c->workspace;

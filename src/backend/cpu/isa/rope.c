@@ -1,29 +1,32 @@
 /* rope - rotary position embedding (Su et al., 2021, "RoFormer").
  *
- * Angles are formed and reduced in double, so that position 100000 is as exact as position 1; the table of
- * cosines and sines of a token is made once and used by all its heads. */
+ * Angles are formed and reduced in double, so that position 100000 is as exact as position 1; the
+ * table of cosines and sines of a token is made once and used by all its heads. */
 #include "backend/cpu/isa/flow.h"
 
 enum { TOKENS = 16 };  // of a task
 
-/* cos and sin of position * freq[i]. angle = q pi/2 + r, |r| <= pi/4; q chooses which of +-sin, +-cos. */
+/* cos and sin of position * freq[i]. angle = q pi/2 + r, |r| <= pi/4; q chooses which of +-sin,
+ * +-cos. */
 static void rotations(float *cosine, float *sine, const float *freq, int64_t n, double position) {
     for (int64_t i = 0; i < n; i++) {
         const double shift = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer
         double angle = position * (double)freq[i];
         double whole = (angle * 0.63661977236758134 + shift) - shift;
-        float  r = (float)(angle - whole * 1.5707963267948966), z = r * r;
-        int    q = (int)(int64_t)whole & 3;
-        float  s = ((-1.958798358e-4f * z + 8.332748881e-3f) * z - 0.1666666467f) * z * r + r;
-        float  c = ((2.454801517e-5f * z - 1.388830353e-3f) * z + 4.166666466e-2f) * z * z - 0.5f * z + 1.0f;
-        float  a = q & 1 ? s : c, b = q & 1 ? c : s;
+        float r = (float)(angle - whole * 1.5707963267948966), z = r * r;
+        int q = (int)(int64_t)whole & 3;
+        float s = ((-1.958798358e-4f * z + 8.332748881e-3f) * z - 0.1666666467f) * z * r + r;
+        float c = ((2.454801517e-5f * z - 1.388830353e-3f) * z + 4.166666466e-2f) * z * z -
+                  0.5f * z + 1.0f;
+        float a = q & 1 ? s : c, b = q & 1 ? c : s;
         cosine[i] = (q + 1) & 2 ? -a : a;
         sine[i] = q & 2 ? -b : b;
     }
 }
 
 /* Pairs (i, i + half). */
-static void rotate_halves(float *y, const float *x, const float *cosine, const float *sine, int64_t half) {
+static void rotate_halves(float *y, const float *x, const float *cosine, const float *sine,
+                          int64_t half) {
     FL_EACH(i, half) {
         vf a = v_get(x, i, half), b = v_get(x + half, i, half);
         vf c = v_get(cosine, i, half), s = v_get(sine, i, half);
@@ -33,7 +36,8 @@ static void rotate_halves(float *y, const float *x, const float *cosine, const f
 }
 
 /* Pairs (2i, 2i + 1). */
-static void rotate_neighbours(float *y, const float *x, const float *cosine, const float *sine, int64_t half) {
+static void rotate_neighbours(float *y, const float *x, const float *cosine, const float *sine,
+                              int64_t half) {
     for (int64_t i = 0; i < half; i++) {
         float a = x[2 * i], b = x[2 * i + 1];
         y[2 * i] = a * cosine[i] - b * sine[i];
@@ -41,7 +45,9 @@ static void rotate_neighbours(float *y, const float *x, const float *cosine, con
     }
 }
 
-static int64_t rope_tasks(const fl_call *c) { return ceil_div(c->in[0].dim[0] * c->in[0].dim[1], TOKENS); }
+static int64_t rope_tasks(const fl_call *c) {
+    return ceil_div(c->in[0].dim[0] * c->in[0].dim[1], TOKENS);
+}
 
 static size_t rope_scratch(const fl_call *c) {
     return (size_t)(4 * ceil_div(c->in[0].dim[3], 16) * 16) * sizeof(float);
@@ -66,5 +72,6 @@ static void rope_run(const fl_call *c, int64_t begin, int64_t end, void *scratch
     }
 }
 
-const fl_kernel FL_ISA_NAME(fl_kernel_rope) = {
-    .phase = {{rope_tasks, rope_run}}, .supports = flow_floats_and_indices, .scratch = rope_scratch};
+const fl_kernel FL_ISA_NAME(fl_kernel_rope) = {.phase = {{rope_tasks, rope_run}},
+                                               .supports = flow_floats_and_indices,
+                                               .scratch = rope_scratch};

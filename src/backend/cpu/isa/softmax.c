@@ -48,5 +48,6 @@ static void softmax_run(const fl_call *c, int64_t begin, int64_t end, void *scra
     }
 }
 
-const fl_kernel FL_ISA_NAME(fl_kernel_softmax) = {
-    .phase = {{softmax_tasks, softmax_run}}, .supports = flow_floats, .scratch = softmax_scratch};
+const fl_kernel FL_ISA_NAME(fl_kernel_softmax) = {.phase = {{softmax_tasks, softmax_run}},
+                                                  .supports = flow_floats,
+                                                  .scratch = softmax_scratch};

@@ -1,7 +1,8 @@
 /* unary - elementwise functions, their slopes, and the gated feed-forward built on them.
  *
- * Each function of FL_UNARY_LIST is written once, as value and slope together; what a loop does not use, the
- * compiler leaves out. Four loops are made from each: f(x), f'(x) dy, f(g) u, and the gradient of f(g) u. */
+ * Each function of FL_UNARY_LIST is written once, as value and slope together; what a loop does not
+ * use, the compiler leaves out. Four loops are made from each: f(x), f'(x) dy, f(g) u, and the
+ * gradient of f(g) u. */
 #include "backend/cpu/isa/flow.h"
 #include "backend/cpu/isa/math.h"
 
@@ -13,7 +14,8 @@ FL_INLINE curve curve_GELU_TANH(vf x, vf cap) {
     (void)cap;
     const float k = 0.797884561f, a = 0.044715f;  // sqrt(2 / pi)
     vf xx = x * x;
-    vf s = v_sigmoid((2 * k) * x * v_fma(xx, v_set(a), v_set(1.0f)));  // (1 + tanh u) / 2 = sigmoid(2 u)
+    vf s = v_sigmoid((2 * k) * x *
+                     v_fma(xx, v_set(a), v_set(1.0f)));  // (1 + tanh u) / 2 = sigmoid(2 u)
     vf du = (2 * k) * v_fma(xx, v_set(3 * a), v_set(1.0f));
     return (curve){x * s, v_fma(x * du, s - s * s, s)};
 }
@@ -33,7 +35,8 @@ FL_INLINE curve curve_SILU(vf x, vf cap) {
 FL_INLINE curve curve_RELU(vf x, vf cap) {
     (void)cap;
     vm on = v_lt(v_set(0.0f), x);
-    return (curve){v_select(v_lt(x, v_set(0.0f)), v_set(0.0f), x), v_select(on, v_set(1.0f), v_set(0.0f))};
+    return (curve){v_select(v_lt(x, v_set(0.0f)), v_set(0.0f), x),
+                   v_select(on, v_set(1.0f), v_set(0.0f))};
 }
 
 FL_INLINE curve curve_RELU2(vf x, vf cap) {
@@ -77,41 +80,39 @@ FL_INLINE curve curve_SOFTCAP(vf x, vf cap) {
     return (curve){cap * t, v_fma(-t, t, v_set(1.0f))};
 }
 
-/* Loops over one piece. A piece is at most FL_CHUNK elements, so that one indirect call a piece costs nothing. */
+/* Loops over one piece. A piece is at most FL_CHUNK elements, so that one indirect call a piece
+ * costs nothing. */
 typedef struct {
     const float *x, *u, *dy;  // u: the gate's other factor
-    float       *y, *dx, *du;
-    int64_t      n;
-    float        cap;
+    float *y, *dx, *du;
+    int64_t n;
+    float cap;
 } piece;
 
-#define LOOPS(id, text)                                                                        \
-    static void value_##id(const piece *p)                                                     \
-    {                                                                                          \
-        FL_EACH(i, p->n) v_put(p->y, i, p->n, curve_##id(v_get(p->x, i, p->n), v_set(p->cap)).value); \
-    }                                                                                          \
-    static void slope_##id(const piece *p)                                                     \
-    {                                                                                          \
-        FL_EACH(i, p->n) {                                                                     \
-            vf d = curve_##id(v_get(p->x, i, p->n), v_set(p->cap)).slope;                      \
-            v_put(p->dx, i, p->n, d * v_get(p->dy, i, p->n));                                  \
-        }                                                                                      \
-    }                                                                                          \
-    static void gate_##id(const piece *p)                                                      \
-    {                                                                                          \
-        FL_EACH(i, p->n) {                                                                     \
-            vf f = curve_##id(v_get(p->x, i, p->n), v_set(p->cap)).value;                      \
-            v_put(p->y, i, p->n, f * v_get(p->u, i, p->n));                                    \
-        }                                                                                      \
-    }                                                                                          \
-    static void gate_slope_##id(const piece *p)                                                \
-    {                                                                                          \
-        FL_EACH(i, p->n) {                                                                     \
-            curve f = curve_##id(v_get(p->x, i, p->n), v_set(p->cap));                         \
-            vf dy = v_get(p->dy, i, p->n);                                                     \
-            v_put(p->dx, i, p->n, f.slope * v_get(p->u, i, p->n) * dy);                        \
-            v_put(p->du, i, p->n, f.value * dy);                                               \
-        }                                                                                      \
+#define LOOPS(id, text)                                                              \
+    static void value_##id(const piece *p) {                                         \
+        FL_EACH(i, p->n)                                                             \
+        v_put(p->y, i, p->n, curve_##id(v_get(p->x, i, p->n), v_set(p->cap)).value); \
+    }                                                                                \
+    static void slope_##id(const piece *p) {                                         \
+        FL_EACH(i, p->n) {                                                           \
+            vf d = curve_##id(v_get(p->x, i, p->n), v_set(p->cap)).slope;            \
+            v_put(p->dx, i, p->n, d *v_get(p->dy, i, p->n));                         \
+        }                                                                            \
+    }                                                                                \
+    static void gate_##id(const piece *p) {                                          \
+        FL_EACH(i, p->n) {                                                           \
+            vf f = curve_##id(v_get(p->x, i, p->n), v_set(p->cap)).value;            \
+            v_put(p->y, i, p->n, f *v_get(p->u, i, p->n));                           \
+        }                                                                            \
+    }                                                                                \
+    static void gate_slope_##id(const piece *p) {                                    \
+        FL_EACH(i, p->n) {                                                           \
+            curve f = curve_##id(v_get(p->x, i, p->n), v_set(p->cap));               \
+            vf dy = v_get(p->dy, i, p->n);                                           \
+            v_put(p->dx, i, p->n, f.slope *v_get(p->u, i, p->n) * dy);               \
+            v_put(p->du, i, p->n, f.value *dy);                                      \
+        }                                                                            \
     }
 FL_UNARY_LIST(LOOPS)
 
@@ -181,10 +182,10 @@ static int64_t gated_grad_tasks(const fl_call *c) {
     return ceil_div(fl_tensor_count(&c->in[0]), FL_TASK);
 }
 
-#define ROW(name, tasks_)                                                            \
-    const fl_kernel FL_ISA_NAME(fl_kernel_##name) = {.phase = {{tasks_, name##_run}},       \
-                                               .supports = flow_floats,              \
-                                               .scratch = flow_scratch}
+#define ROW(name, tasks_)                                                             \
+    const fl_kernel FL_ISA_NAME(fl_kernel_##name) = {.phase = {{tasks_, name##_run}}, \
+                                                     .supports = flow_floats,         \
+                                                     .scratch = flow_scratch}
 ROW(unary, flow_tasks);
 ROW(unary_grad, flow_tasks);
 ROW(gated, flow_tasks);
