@@ -62,6 +62,7 @@ struct fl_tokenizer {
     int32_t before[FLI_TEMPLATE_MAX], after[FLI_TEMPLATE_MAX];  // what add_special puts around
     int n_before, n_after;
     int32_t bos, eos;
+    char *pre;  // in the arena: what its GGUF called the pre-tokenizer, NULL: named by its stages
     char *config;         // tokenizer_config.json as it was read, NULL if there was none
     char *chat_template;  // from there, NULL if it has none
 };

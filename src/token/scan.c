@@ -167,7 +167,6 @@ static size_t scan_o200k(const fli_pattern *p, const uint8_t *s, size_t i, size_
 
 static const fli_pattern patterns[] = {
     {.name = "gpt2",
-     .llama_cpp = "gpt-2",
      .scan = scan_gpt2,
      .spelling =
          {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
@@ -184,7 +183,6 @@ static const fli_pattern patterns[] = {
                   "?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|"
                   "\\s++$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s"}},
     {.name = "llama3",
-     .llama_cpp = "llama-bpe",
      .scan = scan_gpt4,
      .max_digits = 3,
      .spelling = {QUOTE "|" WORD "\\p{N}{1,3}|" SYMBOL SPACE,
@@ -192,7 +190,6 @@ static const fli_pattern patterns[] = {
                   "?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|"
                   "\\s*[\\r\\n]|\\s+(?!\\S)|\\s+"}},
     {.name = "qwen2",
-     .llama_cpp = "qwen2",
      .scan = scan_gpt4,
      .max_digits = 1,
      .spelling = {QUOTE "|" WORD "\\p{N}|" SYMBOL SPACE}},
@@ -203,7 +200,6 @@ static const fli_pattern patterns[] = {
                   "?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|"
                   "\\s*[\\r\\n]|\\s+(?!\\S)|\\s+"}},
     {.name = "o200k",
-     .llama_cpp = "gpt-4o",
      .scan = scan_o200k,
      .max_digits = 3,
      .slash_tail = true,

@@ -14,7 +14,6 @@
 typedef struct fli_pattern fli_pattern;
 struct fli_pattern {
     const char *name;
-    const char *llama_cpp;    // tokenizer.ggml.pre; NULL: llama.cpp has no such pattern
     const char *spelling[4];  // NULL-terminated
     size_t (*scan)(const fli_pattern *p, const uint8_t *s, size_t i, size_t n);
     int max_digits;          // 0: no limit

@@ -88,13 +88,6 @@ void fli_splitter_clear(fli_splitter *s) {
     *s = (fli_splitter){0};
 }
 
-const char *fli_splitter_llama_cpp(const fli_splitter *s) {
-    if (s->n == 1) return s->stage[0].known ? s->stage[0].known->llama_cpp : NULL;
-    bool digits_first = s->n == 2 && strcmp(s->stage[0].regex, "\\p{N}") == 0;
-    bool then_gpt2 = s->n == 2 && s->stage[1].known == fli_pattern_find("gpt2");
-    return digits_first && then_gpt2 ? "smollm" : NULL;
-}
-
 /* What a thread needs to match: the limits and the JIT's stack, made with the first pattern. */
 static bool make_limits(fli_walk *w) {
     pcre2_general_context *memory = pcre2_general_context_create(take, give, NULL);

@@ -28,8 +28,6 @@ typedef struct {
 /* Add a stage by the name or spelling of a pattern. */
 FL_MUST_USE fl_status fli_splitter_add(fli_splitter *s, const char *pattern, fl_err *err);
 void fli_splitter_clear(fli_splitter *s);
-/* What llama.cpp calls these stages (tokenizer.ggml.pre), NULL if it has no name for them. */
-const char *fli_splitter_llama_cpp(const fli_splitter *s);
 
 /* A walk over one text; one thread's. */
 typedef struct {

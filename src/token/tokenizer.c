@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "token/internal.h"
+#include "token/pre.h"
 
 enum { ID_MAX = 1 << 24, ARENA_BLOCK = 256 << 10 };
 
@@ -82,7 +83,9 @@ fl_status fli_tokenizer_index(fl_tokenizer *t, int32_t more, fl_err *err) {
 
 void fli_tokenizer_index_add(fl_tokenizer *t, int32_t id) {
     const fli_token *k = t->token + id;
-    if (!k->kind || k->n == 0 || fli_tokenizer_find(t, k->bytes, k->n) >= 0) return;
+    if (!k->kind || k->kind == FL_TOKEN_UNUSED || k->n == 0 ||
+        fli_tokenizer_find(t, k->bytes, k->n) >= 0)
+        return;
     size_t slot = fl_hash64(k->bytes, k->n) & t->by_bytes_mask;
     while (t->by_bytes[slot] >= 0) slot = (slot + 1) & t->by_bytes_mask;
     t->by_bytes[slot] = id;
@@ -173,7 +176,9 @@ const char *fl_tokenizer_pattern(const fl_tokenizer *t) {
 }
 
 const char *fl_tokenizer_llama_cpp_pre(const fl_tokenizer *t) {
-    return fli_splitter_llama_cpp(&t->split);
+    if (t->pre) return t->pre;
+    const fli_pre *row = fli_pre_of_stages(&t->split);
+    return row ? row->name : NULL;
 }
 
 bool fl_tokenizer_adds_bos(const fl_tokenizer *t) {

@@ -58,9 +58,11 @@ FL_MUST_USE fl_status fl_tokenizer_load_tiktoken(fl_tokenizer **out, const char 
 /* What writers of other formats need. The kinds are GGUF's tokenizer.ggml.token_type. */
 typedef enum {
     FL_TOKEN_NORMAL = 1,
+    FL_TOKEN_UNKNOWN = 2,  // what stands for text that the vocabulary cannot say
     FL_TOKEN_CONTROL = 3,
     FL_TOKEN_USER = 4,
-    FL_TOKEN_UNUSED = 5
+    FL_TOKEN_UNUSED = 5,
+    FL_TOKEN_BYTE = 6  // one byte, where characters are otherwise the least
 } fl_token_kind;
 fl_token_kind fl_tokenizer_kind(const fl_tokenizer *t, int32_t id);
 /* Appends the token as vocabularies write it: bytes in GPT-2's printable alphabet, added tokens as
