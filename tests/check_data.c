@@ -109,9 +109,7 @@ static bool same_tokens(const fl_tokenizer *t, const fl_dataset *d, fl_part part
     return same;
 }
 
-/* --- rows
- *
- * --------------------------------------------------------------------------------------------------- */
+/* ---- rows ---- */
 
 static fl_source *train_of(const fl_dataset *d, fl_source_opts o) {
     fl_source *s = NULL;
@@ -358,9 +356,7 @@ static void check_reuse(void) {
     fl_dataset_free(d);
 }
 
-/* --- splits
- *
- * -------------------------------------------------------------------------------------------------- */
+/* ---- splits ---- */
 
 static void check_document_split(const fl_dataset *d, const fl_tokenizer *t) {
     const fl_part_info *train = fl_dataset_info(d, FL_PART_TRAIN),

@@ -160,8 +160,8 @@ static void check_model(void) {
     fl_graph_free(m.g);
 }
 
-/* The tied embedding: its second contribution is added onto the first, without a node of its own.
- */
+/* The tied embedding: its second contribution is added onto the first, without a node of its
+ * own. */
 static void check_tied(void) {
     static small_weights w;
     small_model m;

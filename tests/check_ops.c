@@ -3,12 +3,13 @@
  *
  * Driven by the tables: an operation or kernel that is registered is tested, on each sample of its
  * row, in f32 and in each mix of formats the row names:
- *   - against ref, within the row's tolerance; a NaN is an error; nothing outside the result is
- * written;
+ *   - against ref, within the row's tolerance; a NaN is an error; nothing is written outside the
+ *     result;
  *   - byte-identical however its tasks are split, in whatever order, and with garbage in scratch;
  *   - adding to the result where the row accumulates; written over its input where the row allows
- * it; with each result left out in turn; with and without the weight packed. Gradients are taken
- * through a whole program in f64. Mutations it catches are listed in docs/add-an-op.md. */
+ *     it; with each result left out in turn; with and without the weight packed.
+ * Gradients are taken through a whole program in f64. Mutations it catches are listed in
+ * docs/add-an-op.md. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,8 +187,8 @@ static void report(const test_case *t, const fl_backend *b, const char *what, co
            detail);
 }
 
-/* Largest |want - got| / (1 + |want|) in ppm; NaN if there is one, for it loses every comparison.
- */
+/* Largest |want - got| / (1 + |want|) in ppm; NaN if there is one, for it loses every
+ * comparison. */
 static double worst_ppm(const fl_tensor *want, const fl_tensor *got) {
     double worst = 0;
     for (int64_t i = 0, n = fl_tensor_count(want); i < n; i++) {

@@ -27,8 +27,8 @@ static fl_status train(fl_tokenizer **out, const fl_bpe_opts *o, int feeds, fl_e
     return st;
 }
 
-/* Token by token and merge by merge; the kind of a special token and the template are not learned.
- */
+/* Token by token and merge by merge; the kind of a special token and the template are not
+ * learned. */
 static void check_same(const fl_tokenizer *got, const fl_tokenizer *want, const char *what) {
     CHECKF(fl_tokenizer_size(got) == fl_tokenizer_size(want), "%s", what);
     CHECKF(fl_tokenizer_n_merges(got) == fl_tokenizer_n_merges(want), "%s", what);

@@ -1,5 +1,5 @@
-/* golden.h - run a small model forward and backward on a backend, and compare with a golden file.
- */
+/* golden.h - run a small model forward and backward on a backend, and compare with a golden
+ * file. */
 #ifndef FL_TESTS_GOLDEN_H
 #define FL_TESTS_GOLDEN_H
 

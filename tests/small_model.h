@@ -41,8 +41,8 @@ typedef struct {
 
 static double small_freq[SMALL_D / 2];
 
-/* A parameter of random numbers around `mean`. The first graph fills it; later ones draw the same.
- */
+/* A parameter of random numbers around `mean`. The first graph fills it; later ones draw the
+ * same. */
 static fl_val small_param(small_model *m, const char *name, double mean, int rank,
                           const int64_t *dim) {
     fl_tensor t = fl_tensor_of(m->w->memory + m->w->used, m->w->dtype, rank, dim);

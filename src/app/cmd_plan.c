@@ -4,10 +4,12 @@
 
 #include "app/command.h"
 #include "app/recipe_flags.h"
+#include "app/terminal.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "data/corpus.h"
+#include "train/budget.h"
 #include "train/dial.h"
 #include "train/plan.h"
 
@@ -27,6 +29,22 @@ static fl_status text_bytes(const fl_recipe *r, double *out, fl_err *err) {
     }
     fl_corpus_close(c);
     return FL_OK;
+}
+
+/* The size and steps that 'fledge train' would choose for this time, were it all for training. */
+static fl_status fit_budget(fl_recipe *r, double bytes, fl_err *err) {
+    fl_progress progress = app_progress();
+    const double held_out = r->val.n > 0 ? 0.02 : r->val_fraction;
+    if (bytes == 0)
+        return fl_fail(err, FL_ERR_ARG,
+                       "budget: name the text too: its size decides with the time");
+    const fl_budget_job job = {.recipe = r,
+                               .pass_tokens = bytes / BYTES_PER_TOKEN * (1 - held_out),
+                               .val_tokens = bytes / BYTES_PER_TOKEN * held_out,
+                               .seconds_left = r->budget,
+                               .samples = true,
+                               .progress = &progress};
+    return fl_budget_choose(&job, err);
 }
 
 typedef enum { ROW_COUNT, ROW_BYTES, ROW_SECONDS } row_kind;
@@ -91,12 +109,9 @@ static fl_status plan(const app_args *a, fl_recipe *r, fl_err *err) {
     fl_plan p;
     row rows[MAX_ROWS];
     FL_TRY(fl_recipe_check(r, err));
-    if (!isnan(r->budget))
-        return fl_fail(err, FL_ERR_ARG,
-                       "budget: 'fledge train --budget' measures and plans by itself; plan a "
-                       "depth");
     FL_TRY(text_bytes(r, &bytes, err));
     if (r->vocab_size == FL_UNSET) r->vocab_size = bytes > 0 ? fl_dial_vocab(bytes) : 8192;
+    if (!isnan(r->budget) && r->steps == FL_UNSET) FL_TRY(fit_budget(r, bytes, err));
     FL_TRY(fl_plan_make(r, bytes / BYTES_PER_TOKEN, 2, NULL, &p, err));
     const int n = list(rows, &p);
     if (app_bool(a, "json")) print_json(rows, n);
@@ -119,6 +134,7 @@ const app_command cmd_plan = {
     .details =
         "The settings are those of 'fledge train'. A few steps are timed, nothing is trained.\n\n"
         "  fledge plan --depth 12 books/\n"
+        "  fledge plan --budget 1h books/\n"
         "  fledge plan --recipe recipes/tales.yaml",
     .flags = app_recipe_flags,
     .run = run,

@@ -1,8 +1,8 @@
 /* job.h - one kernel run on its own, outside any program: for benches and tests.
  *
  *     fl_job *j;
- *     FL_TRY(fl_job_new(&j, kernel, &call, pool, err));   // call's tensors are the caller's and
- * must outlive j fl_job_run(j);                                      // as often as wanted
+ *     FL_TRY(fl_job_new(&j, kernel, &call, pool, err));   // call's tensors must outlive j
+ *     fl_job_run(j);                                      // as often as wanted
  *     fl_job_free(j); */
 #ifndef FL_BACKEND_JOB_H
 #define FL_BACKEND_JOB_H

@@ -139,8 +139,8 @@ static int find_gradient(const fli_plan *p, int f, bool *mark) {
     return -1;
 }
 
-/* Steps (f, q] reordered: what q needs, q, the rest. Step f is dropped; its readers read q's nll.
- */
+/* Steps (f, q] reordered: what q needs, q, the rest. Step f is dropped; its readers read q's
+ * nll. */
 static void fuse(fli_plan *p, int f, int q, bool *mark, fli_step *tmp) {
     const int old = p->step[f].out[0], nll = p->step[q].out[2];
     memset(mark, 0, (size_t)p->n_slots * sizeof *mark);

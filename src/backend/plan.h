@@ -4,9 +4,10 @@
  * has two. The graph itself is never changed. The passes, in order:
  *
  *     fli_lower      one step a node, one slot a value; loss fused with its gradient; dead steps
- * dropped fli_recompute  the forward steps of some scopes repeated before their backward fli_choose
- * a kernel for every step, and slots for their workspaces fli_place      which slots share memory,
- * and where each lies */
+ *                    dropped
+ *     fli_recompute  the forward steps of some scopes repeated before their backward
+ *     fli_choose     a kernel for every step, and slots for their workspaces
+ *     fli_place      which slots share memory, and where each lies */
 #ifndef FL_BACKEND_PLAN_H
 #define FL_BACKEND_PLAN_H
 

@@ -130,3 +130,10 @@ fl_status fl_roof_measure(fl_roof *out, fl_pool *pool, double seconds, fl_err *e
     *out = r;
     return FL_OK;
 }
+
+fl_status fl_roof_flops(double *out, fl_dtype compute, fl_pool *pool, double seconds, fl_err *err) {
+    fl_roof roof;
+    FL_TRY(fl_roof_measure(&roof, pool, seconds, err));
+    *out = compute == FL_BF16 ? roof.bf16_flops : roof.f32_flops;
+    return FL_OK;
+}

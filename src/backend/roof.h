@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/thread.h"
+#include "tensor/tensor.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -28,6 +29,10 @@ typedef struct {
 /* All workers of `pool` (NULL: the process pool) at once, about `seconds` for each of the four;
  * memory first has to be touched, which takes as long again. */
 FL_MUST_USE fl_status fl_roof_measure(fl_roof *out, fl_pool *pool, double seconds, fl_err *err);
+
+/* Of products in `compute` alone: FL_F32 or FL_BF16. */
+FL_MUST_USE fl_status fl_roof_flops(double *out, fl_dtype compute, fl_pool *pool, double seconds,
+                                    fl_err *err);
 
 #ifdef __cplusplus
 }

@@ -154,9 +154,7 @@ static bool store_reuse(fli_store *s, const char *path, const json_t *settings, 
     return st == FL_OK && fits;
 }
 
-/* --- making
- *
- * ----------------------------------------------------------------------------------------------- */
+/* ---- making ---- */
 
 /* Decide the split. Only the tail has to be known before tokenising. */
 static fl_status split_decide(fli_store *s, fl_corpus *c, const fl_dataset_opts *o, fl_err *err) {

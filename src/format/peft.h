@@ -26,8 +26,8 @@ typedef struct {
     const char *base_model;  // borrowed from the JSON it was read from; NULL: unknown
 } fl_lora_config;
 
-/* Absent fields take PEFT's defaults (r 8, lora_alpha 8); target_modules absent means "all-linear".
- */
+/* Absent fields take PEFT's defaults (r 8, lora_alpha 8); target_modules absent means
+ * "all-linear". */
 FL_MUST_USE fl_status fl_lora_config_parse(fl_lora_config *out, const json_t *config,
                                            const char *where, fl_err *err);
 void fl_lora_config_clear(fl_lora_config *c);

@@ -6,8 +6,9 @@
  *     ... read w->t.data, which lives in the mapping ...
  *     fl_safetensors_close(st);
  *
- *   u64 header bytes | {"name":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},...} padded with
- * spaces | data
+ *   u64 header bytes
+ *   {"name":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},...}   padded with spaces
+ *   data
  *
  * A model is one file, or several named by model.safetensors.index.json. A header is trusted only
  * after every tensor's type, shape, bytes and place were checked: tensors cover the data exactly,

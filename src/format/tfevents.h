@@ -1,12 +1,12 @@
 /* tfevents.h - TensorBoard event files: curves of numbers over steps.
  *
  *     fl_tfevents *ev;
- *     if (fl_tfevents_open(&ev, "runs/tales", &err) != FL_OK) ...   //
- * events.out.tfevents.TIME.HOST.PID fl_tfevents_scalar(ev, "loss", step, 2.31); if
- * (fl_tfevents_close(ev, &err) != FL_OK) ...
+ *     if (fl_tfevents_open(&ev, "runs/tales", &err) != FL_OK) ...
+ *     fl_tfevents_scalar(ev, "loss", step, 2.31);
+ *     if (fl_tfevents_close(ev, &err) != FL_OK) ...
  *
- * A record is u64 length, u32 masked CRC-32C of it, the bytes, u32 masked CRC-32C of them. The
- * bytes are a protobuf Event { 1: double wall_time; 2: int64 step; 3: string file_version; 5:
+ * The file is events.out.tfevents.TIME.HOST.PID in the folder. A record is u64 length, u32 masked
+ * CRC-32C of it, the bytes, u32 masked CRC-32C of them. The bytes are a protobuf Event { 1: double wall_time; 2: int64 step; 3: string file_version; 5:
  * Summary { 1: Value { 1: string tag; 2: float simple_value } } }. This is a log: it is appended to
  * and flushed record by record, so what was written survives a kill; a reader ignores a torn last
  * record. */

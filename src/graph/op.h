@@ -104,8 +104,8 @@ typedef struct {
     const char *name;
     int min_in, max_in, n_out;
 
-    /* Check the inputs (shape and dtype) and set dtype, rank and dim of every out. Touches no data.
-     */
+    /* Check the inputs (shape and dtype) and set dtype, rank and dim of every out. Touches no
+     * data. */
     fl_status (*shape)(fl_call *call, fl_err *err);
 
     /* Check what a shape cannot promise: that ids are rows of the table, that a cache has room. Run

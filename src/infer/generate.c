@@ -35,9 +35,7 @@ static void finish(run *r, fl_finish why) {
     r->r.finish = why;
 }
 
-/* --- text
- *
- * ------------------------------------------------------------------------------------------------- */
+/* ---- text ---- */
 
 /* Where the first stop string begins in the held text, or -1. */
 static int64_t stop_find(const run *r) {
@@ -93,9 +91,7 @@ static fl_status text_take(run *r, fl_generated *g, fl_err *err) {
     return FL_OK;
 }
 
-/* --- tokens
- *
- * ----------------------------------------------------------------------------------------------- */
+/* ---- tokens ---- */
 
 static fl_status token_pick(run *r, fl_generated *g, fl_err *err) {
     const float *logits = fl_session_logits(r->session);

@@ -1,8 +1,8 @@
 /* config - config.json: read by the rows of arch.c, completed, checked, written.
  *
  * Rotary settings have two dialects: rope_theta + rope_scaling at the top level (what most tools
- * read, and what is written here), and one object rope_parameters (transformers 5). Both are read.
- */
+ * read, and what is written here), and one object rope_parameters (transformers 5). Both are
+ * read. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -29,8 +29,8 @@ typedef struct {
 
 /* ---- names ---- */
 
-/* "model.layers.0.self_attn.q_proj" of a weight's name; false if it is not the weight of a module.
- */
+/* "model.layers.0.self_attn.q_proj" of a weight's name; false if it is not the weight of a
+ * module. */
 static bool module_of(char out[128], const char *param) {
     static const char end[] = ".weight";
     fli_file_name(out, param);

@@ -30,8 +30,8 @@ typedef struct fl_transform {
     fl_status (*save)(void *state, const fl_model *m, const char *dir, fl_err *err);
     fl_status (*load)(void *state, fl_model *m, const char *dir, fl_err *err);
 
-    /* Fold it into the weights below, so that the transform can be dropped. NULL: cannot be folded.
-     */
+    /* Fold it into the weights below, so that the transform can be dropped. NULL: cannot be
+     * folded. */
     fl_status (*merge)(void *state, fl_model *m, fl_err *err);
     void (*free)(void *state);
 } fl_transform;

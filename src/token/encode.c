@@ -245,8 +245,8 @@ static fl_status encode_pieces(fl_encoder *e, const uint8_t *s, size_t n, fl_ids
 static fl_status encode_between(fl_encoder *e, bool normalized, const uint8_t *s, size_t n,
                                 bool plain, fl_ids *out, fl_err *err);
 
-/* Text without added tokens of this kind: on to normalisation and the next kind, or to the pieces.
- */
+/* Text without added tokens of this kind: on to normalisation and the next kind, or to the
+ * pieces. */
 static fl_status encode_stretch(fl_encoder *e, bool normalized, const uint8_t *s, size_t n,
                                 bool plain, fl_ids *out, fl_err *err) {
     if (n == 0) return FL_OK;

@@ -15,8 +15,8 @@ typedef struct {
     fl_status (*accept)(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err);
 } part_type;
 
-/* The part `o` (null, one, or a Sequence whose members are under `members`) by the rows of `types`.
- */
+/* The part `o` (null, one, or a Sequence whose members are under `members`) by the rows of
+ * `types`. */
 static fl_status read_part(fl_tokenizer *t, const json_t *o, const part_type *types,
                            const char *members, const char *where, fl_err *err) {
     if (!o || json_is_null(o)) return FL_OK;

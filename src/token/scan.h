@@ -2,8 +2,8 @@
  *
  * A pattern is found by any of its published spellings and saved by the first, which Oniguruma
  * (Hugging Face) and PCRE2 read alike. What varies between the patterns is data; the scanners read
- * it. All of them break before the space of "x y", x and y ASCII letters: the trainer cuts there.
- */
+ * it. All of them break before the space of "x y", x and y ASCII letters: the trainer cuts
+ * there. */
 #ifndef FL_TOKEN_SCAN_H
 #define FL_TOKEN_SCAN_H
 

@@ -25,8 +25,8 @@ extern "C" {
  * tokens. */
 double fl_budget_loss(double n, double d, double u);
 
-/* Seconds of one micro-batch (forward and backward), of one update, and of scoring a micro-batch.
- */
+/* Seconds of one micro-batch (forward and backward), of one update, and of scoring a
+ * micro-batch. */
 typedef struct {
     double micro, update, score;
 } fl_step_times;

@@ -1,7 +1,7 @@
 /* chosen_tokens - the weighted mean of -log p(next token): only tokens with a weight count.
  *
- * With weight 1 on a completion and 0 on its prompt this is instruction tuning; fractions work too.
- */
+ * With weight 1 on a completion and 0 on its prompt this is instruction tuning; fractions work
+ * too. */
 #include "train/objective.h"
 
 static fl_val build(fl_objective_graph *o) {

@@ -5,8 +5,8 @@
  *   rows      256 tokens up to 8 layers, 512 up to 12, then 1024
  *   horizon   20 tokens a parameter (Hoffmann et al. 2022), at most 12 passes over the text
  *   step      8192 (horizon / 30M)^0.45 tokens, a power of two from 1024 on
- *   rates     Muon 0.015 at every width (an orthogonal step does not depend on it); AdamW's fall as
- * width^-0.5
+ *   rates     Muon 0.015 at every width (an orthogonal step does not depend on it); AdamW's
+ *             fall as width^-0.5
  *
  * The numbers were tuned on the children's books of data/ at 1 to 8 layers; docs/train.md has the
  * runs. */

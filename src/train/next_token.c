@@ -1,5 +1,5 @@
-/* next_token - the objective of pre-training: the mean of -log p(next token) over every real token.
- */
+/* next_token - the objective of pre-training: the mean of -log p(next token) over every real
+ * token. */
 #include "train/objective.h"
 
 static fl_val build(fl_objective_graph *o) {

@@ -3,12 +3,13 @@
  *
  *     fl_recipe *r;
  *     fl_recipe_new(&r, &err);
- *     fl_recipe_load(r, "recipe.yaml", &err);         // unknown fields name their line and the
- * nearest known one fl_recipe_set(r, "batch-size", "16", "--batch-size", &err);
+ *     fl_recipe_load(r, "recipe.yaml", &err);
+ *     fl_recipe_set(r, "batch-size", "16", "--batch-size", &err);
  *     ... dial.h fills what nobody set ...
  *     fl_recipe_save(r, "runs/tales/recipe.yaml", &err);
  *
- * settings.def is the table. A later set replaces an earlier one. */
+ * settings.def is the table. An unknown field is an error that names its line and the nearest known
+ * one. A later set replaces an earlier one. */
 #ifndef FL_TRAIN_RECIPE_H
 #define FL_TRAIN_RECIPE_H
 

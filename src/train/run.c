@@ -4,18 +4,15 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
 
 #include "backend/roof.h"
-#include "base/cpu.h"
 #include "base/log.h"
 #include "data/dataset.h"
 #include "token/tokenizer.h"
 #include "train/budget.h"
 #include "train/checkpoint.h"
 #include "train/dial.h"
-#include "train/report.h"
+#include "train/record.h"
 
 /* What a run has made so far; everything is released in reverse. */
 typedef struct {
@@ -230,44 +227,6 @@ static fl_status save_recipe(const run *u, fl_err *err) {
     return fl_recipe_save(u->r, path, err);
 }
 
-/* A number for JSON, which has no NaN: null. */
-static json_t *number(double v) {
-    return isfinite(v) ? json_real(v) : json_null();
-}
-
-static fl_status save_summary(const run *u, fl_err *err) {
-    static const char *const ends[] = {"finished", "reached the loss asked for", "interrupted"};
-    const fl_train_result *t = &u->result.train;
-    char path[FL_PATH_MAX], date[32] = "";
-    const time_t now = time(NULL);
-    struct tm local;
-    struct rusage used;
-    getrusage(RUSAGE_SELF, &used);
-    if (localtime_r(&now, &local)) strftime(date, sizeof date, "%Y-%m-%d %H:%M", &local);
-    json_t *v = json_pack("{sssssssisIsIsIsfsfsosososIsfsfsfsI}", "end", ends[t->end], "date", date,
-                          "machine", fl_cpu_get()->name, "threads",
-                          fl_pool_size(u->job->pool ? u->job->pool : fl_pool_default()),
-                          "parameters", (json_int_t)u->result.n_params, "step", (json_int_t)t->step,
-                          "steps", (json_int_t)t->steps, "tokens", t->tokens, "pass_tokens",
-                          u->result.pass_tokens, "loss", number(t->loss), "val_loss",
-                          number(t->val_loss), "val_bpb", number(t->val_bpb), "skipped",
-                          (json_int_t)t->n_skipped, "seconds", t->seconds, "tokens_per_second",
-                          t->tokens_per_second, "flops", t->flops, "peak_bytes",
-                          (json_int_t)used.ru_maxrss * 1024);
-    if (!v) return fl_fail(err, FL_ERR_NOMEM, "the summary of the run");
-    fl_status s = fl_path_join(path, u->result.dir, "run.json", err);
-    if (s == FL_OK) s = fl_json_save(v, path, err);
-    json_decref(v);
-    return s;
-}
-
-static fl_status measure_roof(const run *u, fl_dtype compute, double *flops, fl_err *err) {
-    fl_roof roof;
-    FL_TRY(fl_roof_measure(&roof, u->job->pool, 0.03, err));
-    *flops = compute == FL_BF16 ? roof.bf16_flops : roof.f32_flops;
-    return FL_OK;
-}
-
 static fl_status learn(run *u, fl_err *err) {
     const fl_objective *objective = fl_objective_find(u->r->objective);
     if (!objective)
@@ -284,11 +243,15 @@ static fl_status learn(run *u, fl_err *err) {
                       .sample = u->job->sample ? let_write : NULL,
                       .sample_ctx = u};
     FL_TRY(fl_recipe_train_opts(u->r, &t.opts, err));
-    FL_TRY(measure_roof(u, t.opts.compute, &t.roof_flops, err));
+    FL_TRY(fl_roof_flops(&t.roof_flops, t.opts.compute, u->job->pool, 0.03, err));
     FL_TRY(save_recipe(u, err));
     FL_TRY(fl_train(&t, &u->result.train, err));
-    FL_TRY(save_summary(u, err));
-    return fl_report_write(u->result.dir, err);
+    const fl_record record = {.train = &u->result.train,
+                              .n_params = u->result.n_params,
+                              .n_trained = u->result.n_params,
+                              .pass_tokens = u->result.pass_tokens,
+                              .pool = u->job->pool};
+    return fl_record_write(&record, u->result.dir, err);
 }
 
 static fl_status all(run *u, fl_err *err) {

@@ -4,10 +4,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "backend/roof.h"
 #include "base/log.h"
 #include "data/dataset.h"
 #include "data/pairs.h"
 #include "train/dial.h"
+#include "train/record.h"
 
 const fl_tune_method fl_tune_methods[] = {
     {"lora", &fl_transform_lora, "low-rank matrices beside the frozen weights (Hu et al. 2021)"},
@@ -110,7 +112,14 @@ static fl_status learn(tuning *u, fl_err *err) {
     FL_TRY(fl_dir_make(u->result.dir, err));
     FL_TRY(fl_path_join(recipe, u->result.dir, "recipe.yaml", err));
     FL_TRY(fl_recipe_save(u->r, recipe, err));
-    return fl_train(&t, &u->result.train, err);
+    FL_TRY(fl_roof_flops(&t.roof_flops, t.opts.compute, u->job->pool, 0.03, err));
+    FL_TRY(fl_train(&t, &u->result.train, err));
+    const fl_record record = {.train = &u->result.train,
+                              .n_params = u->result.n_params,
+                              .n_trained = u->result.n_trained,
+                              .pass_tokens = (double)(u->result.n_rows * u->r->seq_len),
+                              .pool = u->job->pool};
+    return fl_record_write(&record, u->result.dir, err);
 }
 
 static fl_status all(tuning *u, fl_err *err) {

@@ -8,10 +8,10 @@
  * once and no more of them exists than that. Phases of a round:
  *
  *   0 prepare   panels of x, and of w where the executor has not packed it
- *   1 logits    tiles of z -> max, sum, e = exp(z - max)                 per row and tile of V
+ *   1 logits    tiles of z -> max, sum, e = exp(z - max) per row and tile of V
  *   2 spans     V is cut into spans; each turns its e into dz, adds its
- *               rows of dw and keeps a partial dx                        e is read while it is in
- * cache 3 add       dx = the partials, in order of spans
+ *               rows of dw and keeps a partial dx        e is read while it is in cache
+ *   3 add       dx = the partials, in order of spans
  *
  * The loss alone needs phases 0 and 1 without e, and the logarithm of the sums. */
 #include "backend/cpu/gemm_ce.h"

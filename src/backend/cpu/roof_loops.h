@@ -1,5 +1,5 @@
-/* roof_loops.h - the loops roof.c times. Each does `n` turns and returns the operations that took.
- */
+/* roof_loops.h - the loops roof.c times. Each does `n` turns and returns the operations that
+ * took. */
 #ifndef FL_BACKEND_CPU_ROOF_LOOPS_H
 #define FL_BACKEND_CPU_ROOF_LOOPS_H
 

@@ -1,8 +1,9 @@
 /* norm - layer_norm and rms_norm over the last dim, and their gradients.
  *
- *   layer_norm  y = (x - mean) rstd w + b,   rstd = 1 / sqrt(var + eps)   stats (rows, 2): mean,
- * rstd rms_norm    y = x rstd w,                rstd = 1 / sqrt(mean(x^2) + eps)   stats (rows, 1):
- * rstd */
+ *   layer_norm  y = (x - mean) rstd w + b,  rstd = 1 / sqrt(var + eps),       stats (rows, 2)
+ *   rms_norm    y = x rstd w,               rstd = 1 / sqrt(mean(x^2) + eps), stats (rows, 1)
+ *
+ * The stats are mean and rstd, or rstd alone. */
 #include "graph/rule.h"
 
 static fl_status norm_shape(fl_call *c, const char *op, int64_t n_stats, fl_err *err) {
