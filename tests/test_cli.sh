@@ -32,7 +32,7 @@ expect 0 "fledge 0." version --threads 2 -q --seed=7 --no-verbose --
 expect 0 ".TH FLEDGE 1" help --man
 expect 1 "nowhere: there is no such folder" generate nowhere hello
 expect 2 "--top-p 1.4: expected a number, 0 to 1" generate nowhere hello --top-p 1.4
-expect 2 "a text and --file: which of them?" generate nowhere hello --file text
+expect 2 "a text and --prompt-file: which of them?" generate nowhere hello --prompt-file text
 expect 1 "nowhere: there is no such folder" eval perplexity nowhere text
 
 # Each shell that is here reads its script; each script knows the flags.

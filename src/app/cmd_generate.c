@@ -8,6 +8,7 @@
 #include "app/command.h"
 #include "app/io.h"
 #include "app/model_flags.h"
+#include "app/sampler_flags.h"
 #include "base/log.h"
 #include "infer/generate.h"
 #include "token/tokenizer.h"
@@ -101,16 +102,10 @@ static void note_figures(const fl_generate_result *r, int64_t context) {
     }
 }
 
-static fl_generate_opts options(const app_args *a) {
+static fl_generate_opts options(const app_args *a, const fl_sampler_opts *sampler) {
     fl_generate_opts o = {
         .max_tokens = app_int(a, "max-tokens"),
-        .sampler = {.temperature = app_real(a, "temperature"),
-                    .top_k = app_int(a, "top-k"),
-                    .top_p = app_real(a, "top-p"),
-                    .min_p = app_real(a, "min-p"),
-                    .repeat_penalty = app_real(a, "repeat-penalty"),
-                    .repeat_last_n = app_int(a, "repeat-last-n"),
-                    .seed = (uint64_t)app_int(a, "seed")},
+        .sampler = *sampler,
         .want_logprobs = app_given(a, "logprobs"),
         .logprobs = app_int(a, "logprobs"),
         .ignore_eos = app_bool(a, "ignore-eos"),
@@ -123,8 +118,9 @@ static fl_generate_opts options(const app_args *a) {
     return o;
 }
 
-static fl_status write_texts(const app_args *a, fl_session *s, const fl_text *prompt, fl_err *err) {
-    fl_generate_opts o = options(a);
+static fl_status write_texts(const app_args *a, fl_session *s, const fl_text *prompt,
+                             const fl_sampler_opts *sampler, fl_err *err) {
+    fl_generate_opts o = options(a, sampler);
     fl_status st = FL_OK;
     for (int64_t i = 0; i < app_int(a, "n") && st == FL_OK && !fl_interrupted(); i++) {
         writer w = {.prompt = app_bool(a, "echo") ? prompt : NULL,
@@ -147,8 +143,8 @@ static fl_status write_texts(const app_args *a, fl_session *s, const fl_text *pr
 /* A file and standard input end with a newline that nobody meant as part of the prompt. */
 static fl_status prompt_read(const app_args *a, fl_text *out, fl_err *err) {
     const char *word = app_arg(a, 1);
-    if (!word && !app_given(a, "file")) return FL_OK;
-    FL_TRY(app_read_text(a, 1, "file", out, err));
+    if (!word && !app_given(a, "prompt-file")) return FL_OK;
+    FL_TRY(app_read_text(a, 1, "prompt-file", out, err));
     bool typed = word && strcmp(word, "-") != 0;
     if (!typed && out->n && out->data[out->n - 1] == '\n') out->n--;
     return FL_OK;
@@ -158,9 +154,12 @@ static fl_status run(const app_args *a, fl_err *err) {
     fl_text prompt = {0};
     fl_model *m = NULL;
     fl_session *s = NULL;
+    app_sampler sampler = {0};
     fl_status st = prompt_read(a, &prompt, err);
     if (st == FL_OK) st = app_session_open(a, app_arg(a, 0), &m, &s, err);
-    if (st == FL_OK) st = write_texts(a, s, &prompt, err);
+    if (st == FL_OK) st = app_sampler_read(&sampler, a, m->tokenizer, err);
+    if (st == FL_OK) st = write_texts(a, s, &prompt, &sampler.opts, err);
+    app_sampler_clear(&sampler);
     fl_session_free(s);
     fl_model_free(m);
     fl_text_clear(&prompt);
@@ -168,18 +167,8 @@ static fl_status run(const app_args *a, fl_err *err) {
 }
 
 static const app_flag flags[] = {
-    {"file", 'f', FLAG_STR, "FILE", .help = "read the prompt from a file"},
+    {"prompt-file", 'f', FLAG_STR, "FILE", .help = "read the prompt from a file"},
     {"max-tokens", 'n', FLAG_INT, "N", "256", "tokens to write at most, 0 for no limit",
-     .most = 1e9},
-    {"temperature", 0, FLAG_REAL, "X", "0.8", "0 always takes the likeliest", .most = 100},
-    {"top-k", 0, FLAG_INT, "N", "40", "choose among the N likeliest, 0 for all", .most = 1e9},
-    {"top-p", 0, FLAG_REAL, "P", "0.95", "choose among the likeliest that have this mass",
-     .most = 1},
-    {"min-p", 0, FLAG_REAL, "P", "0.05", "least probability, as a part of the likeliest's",
-     .most = 1},
-    {"repeat-penalty", 0, FLAG_REAL, "X", "1", "above 1 tokens that were there are less likely",
-     .most = 100},
-    {"repeat-last-n", 0, FLAG_INT, "N", "64", "tokens the penalty looks back, 0 for all",
      .most = 1e9},
     {"stop", 0, FLAG_LIST, "TEXT", .help = "end before this text; may be repeated"},
     {"ignore-eos", 0, FLAG_BOOL, .help = "go on when the model would end"},
@@ -190,6 +179,7 @@ static const app_flag flags[] = {
     {"slide", 0, FLAG_BOOL, .help = "when the context is full forget its older half and go on"},
     {"plain", 0, FLAG_BOOL, .help = "take special tokens in the prompt as ordinary text"},
     {"show-special", 0, FLAG_BOOL, .help = "print special tokens"},
+#include "app/sampler_flags.def"
     APP_MODEL_FLAGS,
     {0},
 };
@@ -200,7 +190,8 @@ const app_command cmd_generate = {
     .summary = "let a model continue a text",
     .details =
         "MODEL is a run folder or a model folder. PROMPT - reads standard input (its last newline "
-        "is dropped, as that of --file is); without a prompt the model begins a text of its own. "
+        "is dropped, as that of --prompt-file is); without a prompt the model begins a text of its "
+        "own. "
         "The same seed writes the same text.\n"
         "    fledge generate runs/tales \"Once upon a time\" --temperature 0.7 --n 3\n"
         "    fledge generate runs/tales - --json < prompt.txt",

@@ -1,45 +1,78 @@
 /* sampler - which token comes next: from logits to one id.
  *
- * Candidates are kept in one array, best first. With top-k only the k best are ever ordered: a heap
- * of the k best so far, its worst on top, passes over the vocabulary once. */
+ * This file has the object, the draw and the selection of the likeliest; the samplers themselves
+ * are rows in sampler_chain.c. With top-k only the k best are ever ordered: a heap of the k best so
+ * far, its worst on top, passes over the candidates once. */
 #include "infer/sampler.h"
 
+#include <float.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "base/rng.h"
+#include "infer/sampler_chain.h"
 
-struct fl_sampler {
-    fl_sampler_opts opts;
-    int64_t V;
-    fl_rng rng;
-    uint32_t *times;  // each id stands in the window, V
-    int32_t *window;  // ring of repeat_last_n ids; grows when that is 0
-    int64_t n_window, cap, at;
-    fl_candidate *candidates;  // V
-    int64_t n;
-};
+/* --- options ---------------------------------------------------------------------------------- */
 
-static fl_status check_opts(const fl_sampler_opts *o, fl_err *err) {
+static fl_status check_range(const char *name, double v, double least, double most, fl_err *err) {
+    if (v >= least && v <= most) return FL_OK;
+    return fl_fail(err, FL_ERR_ARG, "%s is %g; want a number from %g to %g", name, v, least, most);
+}
+
+static fl_status check_bias(const fl_sampler_opts *o, int64_t V, fl_err *err) {
+    for (int64_t i = 0; i < o->n_logit_bias; i++) {
+        const fl_logit_bias *b = &o->logit_bias[i];
+        if (b->id < 0 || b->id >= V) {
+            return fl_fail(err, FL_ERR_ARG, "logit bias of token %d; the vocabulary has 0 to %lld",
+                           b->id, (long long)V - 1);
+        }
+        if (isnan(b->bias) || b->bias == INFINITY) {
+            return fl_fail(err, FL_ERR_ARG, "the logit bias of token %d is %g", b->id,
+                           (double)b->bias);
+        }
+    }
+    return FL_OK;
+}
+
+static fl_status check_opts(const fl_sampler_opts *o, int64_t V, fl_err *err) {
+#define SAMPLER_OPTION(field, type, flag, fallback, metavar, least, most, help) \
+    if (o->field != 0) FL_TRY(check_range(flag, (double)o->field, least, most, err));
+#include "infer/sampler_options.def"
+    if (o->dry_multiplier > 0 && o->n_dry_breakers && !o->tokenizer) {
+        return fl_fail(err, FL_ERR_ARG, "DRY's breakers are texts; the model has no tokenizer");
+    }
+    return check_bias(o, V, err);
+}
+
+static void fill_defaults(fl_sampler_opts *o) {
     const struct {
-        const char *name;
-        double value, most;
-    } range[] = {
-        {"temperature", o->temperature, 1e6},
-        {"top-p", o->top_p, 1},
-        {"min-p", o->min_p, 1},
-        {"repetition penalty", o->repeat_penalty, 1e6},
-        {"top-k", (double)o->top_k, (double)INT64_MAX},
-        {"repeat-last-n", (double)o->repeat_last_n, 1e9},
-    };
-    for (size_t i = 0; i < sizeof range / sizeof *range; i++) {
-        if (range[i].value >= 0 && range[i].value <= range[i].most) continue;
-        return fl_fail(err, FL_ERR_ARG, "%s is %g; want a number from 0 to %g", range[i].name,
-                       range[i].value, range[i].most);
+        double *field, fallback;
+    } row[] = {{&o->dynatemp_exponent, 1}, {&o->xtc_threshold, 0.1}, {&o->repeat_penalty, 1},
+               {&o->dry_base, 1.75},       {&o->mirostat_tau, 5},    {&o->mirostat_eta, 0.1}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        if (*row[i].field == 0) *row[i].field = row[i].fallback;
+    }
+    if (!o->dry_allowed_length) o->dry_allowed_length = 2;
+}
+
+/* --- making and freeing ----------------------------------------------------------------------- */
+
+static fl_status buffers_new(fl_sampler *s, fl_err *err) {
+    size_t V = (size_t)s->V;
+    s->times = fl_alloc(V * sizeof *s->times);
+    s->c.id = fl_alloc(V * sizeof *s->c.id);
+    s->c.logit = fl_alloc(V * sizeof *s->c.logit);
+    s->scratch = fl_alloc(V * sizeof *s->scratch);
+    s->history = fl_alloc((size_t)s->cap * sizeof *s->history);
+    s->bias = fl_alloc((size_t)(s->opts.n_logit_bias + 1) * sizeof *s->bias);
+    if (!s->times || !s->c.id || !s->c.logit || !s->scratch || !s->history || !s->bias) {
+        return fl_fail(err, FL_ERR_NOMEM, "a sampler of %lld tokens", (long long)s->V);
+    }
+    memset(s->times, 0, V * sizeof *s->times);
+    if (s->opts.n_logit_bias) {
+        memcpy(s->bias, s->opts.logit_bias, (size_t)s->opts.n_logit_bias * sizeof *s->bias);
     }
     return FL_OK;
 }
@@ -47,72 +80,77 @@ static fl_status check_opts(const fl_sampler_opts *o, fl_err *err) {
 fl_status fl_sampler_new(fl_sampler **out, int64_t vocab_size, const fl_sampler_opts *o,
                          fl_err *err) {
     FL_ASSERT(vocab_size > 0);
-    FL_TRY(check_opts(o, err));
+    FL_TRY(check_opts(o, vocab_size, err));
     fl_sampler *s = fl_alloc(sizeof *s);
     if (!s) return fl_fail(err, FL_ERR_NOMEM, "a sampler");
-    *s =
-        (fl_sampler){.opts = *o, .V = vocab_size, .cap = o->repeat_last_n ? o->repeat_last_n : 256};
-    if (s->opts.repeat_penalty == 0) s->opts.repeat_penalty = 1;
+    *s = (fl_sampler){.opts = *o, .V = vocab_size, .cap = 256};
+    fill_defaults(&s->opts);
     s->rng = (fl_rng){.seed = o->seed, .stream = fl_rng_stream("sample") + o->stream};
-    s->times = fl_alloc((size_t)vocab_size * sizeof *s->times);
-    s->candidates = fl_alloc((size_t)vocab_size * sizeof *s->candidates);
-    s->window = fl_alloc((size_t)s->cap * sizeof *s->window);
-    if (!s->times || !s->candidates || !s->window) {
-        fl_sampler_free(s);
-        return fl_fail(err, FL_ERR_NOMEM, "a sampler of %lld tokens", (long long)vocab_size);
+    s->xtc = (fl_rng){.seed = o->seed, .stream = fl_rng_stream("xtc") + o->stream};
+    s->mu = 2 * s->opts.mirostat_tau;
+    fl_status st = buffers_new(s, err);
+    if (st == FL_OK) st = fli_chain_make(s, err);
+    for (int i = 0; i < s->n_chain && st == FL_OK; i++) {
+        if (s->chain[i]->apply != fli_dry_apply) continue;
+        st = fli_dry_new(&s->dry, s->V, &s->opts, err);
+        if (st == FL_OK) st = fli_dry_reserve(s->dry, s->cap, err);
     }
-    memset(s->times, 0, (size_t)vocab_size * sizeof *s->times);
-    *out = s;
-    return FL_OK;
+    if (st == FL_OK) *out = s;
+    else fl_sampler_free(s);
+    return st;
 }
 
 void fl_sampler_free(fl_sampler *s) {
     if (!s) return;
     fl_dealloc(s->times);
-    fl_dealloc(s->candidates);
-    fl_dealloc(s->window);
+    fl_dealloc(s->c.id);
+    fl_dealloc(s->c.logit);
+    fl_dealloc(s->scratch);
+    fl_dealloc(s->history);
+    fl_dealloc(s->bias);
+    fli_dry_free(s->dry);
     fl_dealloc(s);
 }
 
-static fl_status window_grow(fl_sampler *s, fl_err *err) {
+static fl_status history_grow(fl_sampler *s, fl_err *err) {
+    if (s->dry) FL_TRY(fli_dry_reserve(s->dry, 2 * s->cap, err));
     int32_t *grown = fl_alloc((size_t)(2 * s->cap) * sizeof *grown);
     if (!grown)
         return fl_fail(err, FL_ERR_NOMEM, "a history of %lld tokens", (long long)s->cap * 2);
-    memcpy(grown, s->window, (size_t)s->n_window * sizeof *grown);
-    fl_dealloc(s->window);
-    s->window = grown;
-    s->at = s->n_window;
+    memcpy(grown, s->history, (size_t)s->n_history * sizeof *grown);
+    fl_dealloc(s->history);
+    s->history = grown;
     s->cap *= 2;
     return FL_OK;
 }
 
 fl_status fl_sampler_accept(fl_sampler *s, int32_t id, fl_err *err) {
     FL_ASSERT(id >= 0 && id < s->V);
-    if (s->n_window == s->cap) {
-        if (s->opts.repeat_last_n) s->times[s->window[s->at]]--;
-        else FL_TRY(window_grow(s, err));
-    }
-    s->window[s->at] = id;
+    if (s->n_history == s->cap) FL_TRY(history_grow(s, err));
+    s->history[s->n_history++] = id;
     s->times[id]++;
-    s->at = (s->at + 1) % s->cap;
-    if (s->n_window < s->cap) s->n_window++;
+    int64_t last_n = s->opts.repeat_last_n;
+    if (last_n > 0 && s->n_history > last_n) s->times[s->history[s->n_history - 1 - last_n]]--;
     return FL_OK;
 }
 
-/* ---- candidates ---- */
-
-static float penalised(const fl_sampler *s, const float *logits, int32_t id) {
-    float z = logits[id], penalty = (float)s->opts.repeat_penalty;
-    if (!s->times[id]) return z;
-    return z > 0 ? z / penalty : z * penalty;
+void fl_sampler_restrict(fl_sampler *s, const uint64_t *allowed) {
+    s->allowed = allowed;
 }
+
+/* --- the likeliest ---------------------------------------------------------------------------- */
 
 static bool better(const fl_candidate *a, const fl_candidate *b) {
     return a->logit != b->logit ? a->logit > b->logit : a->id < b->id;
 }
 
 static int better_first(const void *pa, const void *pb) {
-    return better(pa, pb) ? -1 : 1;
+    const fl_candidate *a = pa, *b = pb;
+    return better(b, a) - better(a, b);
+}
+
+void fli_sort(fl_candidate *c, int64_t n) {
+    qsort(c, (size_t)n, sizeof *c, better_first);
 }
 
 /* Restore a heap whose worst member is on top, from `i` down. */
@@ -130,90 +168,127 @@ static void heap_sink(fl_candidate *h, int64_t n, int64_t i) {
     }
 }
 
-static void heap_offer(fl_candidate *h, int64_t *n, int64_t k, fl_candidate c) {
-    if (*n < k) {
-        h[(*n)++] = c;
-        if (*n == k) {
-            for (int64_t i = k / 2 - 1; i >= 0; i--) heap_sink(h, k, i);
-        }
-    } else if (better(&c, &h[0])) {
+static void heap_make(fl_candidate *h, int64_t n) {
+    for (int64_t i = n / 2 - 1; i >= 0; i--) heap_sink(h, n, i);
+}
+
+/* The heap is in scratch; `logit` and `id` are those after the candidates already in order. A
+ * candidate that enters changes places with the one that leaves. */
+void fli_best(fl_sampler *s, int64_t k) {
+    FL_ASSERT(k <= s->c.n);
+    int64_t have = s->c.n_best, n = s->c.n - have;
+    if (k <= have) return;
+    k -= have;
+    int32_t *id = s->c.id + have;
+    float *logit = s->c.logit + have;
+    fl_candidate *h = s->scratch;
+    for (int64_t i = 0; i < k; i++) h[i] = (fl_candidate){id[i], logit[i], 0};
+    heap_make(h, k);
+    for (int64_t i = k; i < n; i++) {
+        if (logit[i] < h[0].logit) continue;
+        fl_candidate c = {id[i], logit[i], 0};
+        if (!better(&c, &h[0])) continue;
+        id[i] = h[0].id;
+        logit[i] = h[0].logit;
         h[0] = c;
         heap_sink(h, k, 0);
     }
-}
-
-/* Keep the first candidates whose mass reaches top_p; drop those far below the first. Both on one
- * softmax. */
-static void filter_mass(fl_sampler *s) {
-    const fl_sampler_opts *o = &s->opts;
-    fl_candidate *c = s->candidates;
-    double sum = 0, mass = 0;
-    for (int64_t i = 0; i < s->n; i++) sum += c[i].p = exp((double)c[i].logit - (double)c[0].logit);
-    int64_t n = s->n;
-    if (o->top_p > 0 && o->top_p < 1) {
-        for (n = 0; n < s->n && (n == 0 || mass < o->top_p * sum); n++) mass += c[n].p;
+    fli_sort(h, k);
+    for (int64_t i = 0; i < k; i++) {
+        id[i] = h[i].id;
+        logit[i] = h[i].logit;
     }
-    while (n > 1 && c[n - 1].p < o->min_p) n--;  // c[0].p is 1
-    s->n = n;
+    s->c.n_best = have + k;
 }
 
-static void temper(fl_sampler *s) {
-    fl_candidate *c = s->candidates;
-    double sum = 0;
-    for (int64_t i = 0; i < s->n; i++) {
-        c[i].p = exp(((double)c[i].logit - (double)c[0].logit) / s->opts.temperature);
-        sum += c[i].p;
-    }
-    for (int64_t i = 0; i < s->n; i++) c[i].p /= sum;
-}
+/* --- picking ---------------------------------------------------------------------------------- */
 
-static void candidates_make(fl_sampler *s, const float *logits) {
-    int64_t k = s->opts.top_k && s->opts.top_k < s->V ? s->opts.top_k : s->V;
-    s->n = 0;
-    for (int32_t id = 0; id < s->V; id++) {
-        heap_offer(s->candidates, &s->n, k, (fl_candidate){id, penalised(s, logits, id), 0});
-    }
-    qsort(s->candidates, (size_t)s->n, sizeof *s->candidates, better_first);
-    filter_mass(s);
-    temper(s);
-}
-
+/* Loops without branches, so that the compiler makes vectors of them. */
 static fl_status check_logits(const float *logits, int64_t n, fl_err *err) {
-    float largest = -INFINITY;
-    bool numbers = true;
+    int bad = 0, finite = 0;
     for (int64_t i = 0; i < n; i++) {
-        numbers = numbers && !isnan(logits[i]);
-        largest = fmaxf(largest, logits[i]);
+        bad |= !(logits[i] <= FLT_MAX);
+        finite |= logits[i] >= -FLT_MAX;
     }
-    if (numbers && isfinite(largest)) return FL_OK;
+    if (!bad && finite) return FL_OK;
     return fl_fail(err, FL_ERR_FORMAT,
                    "the model's logits are not numbers: its weights are damaged, or it "
                    "diverged while training");
 }
 
-fl_status fl_sampler_pick(fl_sampler *s, const float *logits, int32_t *id, fl_err *err) {
-    FL_TRY(check_logits(logits, s->V, err));
-    if (s->opts.temperature == 0) {
-        int32_t best = 0;
-        for (int32_t i = 1; i < s->V; i++) {
-            if (penalised(s, logits, i) > penalised(s, logits, best)) best = i;
+static void take_allowed(fl_sampler *s, const float *logits) {
+    fli_candidates *c = &s->c;
+    for (int64_t word = 0; word * 64 < s->V; word++) {
+        uint64_t bits = s->allowed[word];
+        for (int32_t id = (int32_t)(word * 64); bits && id < s->V; id++, bits >>= 1) {
+            if (!(bits & 1)) continue;
+            c->id[c->n] = id;
+            c->logit[c->n++] = logits[id];
         }
-        *id = best;
-        s->n = 0;
-        return FL_OK;
     }
-    candidates_make(s, logits);
-    double u = fl_rng_double(&s->rng);
-    int64_t i = 0;
-    for (; i + 1 < s->n && u >= s->candidates[i].p; i++) u -= s->candidates[i].p;
-    *id = s->candidates[i].id;
+}
+
+static void take_all(fl_sampler *s, const float *logits) {
+    for (int32_t id = 0; id < s->V; id++) s->c.id[id] = id;
+    memcpy(s->c.logit, logits, (size_t)s->V * sizeof *logits);
+    s->c.n = s->V;
+}
+
+/* Candidates stand in the order of their ids here. */
+static void add_bias(fl_sampler *s, const fl_logit_bias *b) {
+    int64_t low = 0, high = s->c.n;
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        if (s->c.id[middle] < b->id) low = middle + 1;
+        else high = middle;
+    }
+    if (low < s->c.n && s->c.id[low] == b->id) s->c.logit[low] += b->bias;
+}
+
+/* Candidates with the probabilities they are drawn by, into scratch. */
+static fl_status shape(fl_sampler *s, const float *logits, fl_err *err) {
+    fli_candidates *c = &s->c;
+    FL_TRY(check_logits(logits, s->V, err));
+    c->n = c->n_best = 0;
+    if (s->allowed) take_allowed(s, logits);
+    else take_all(s, logits);
+    for (int64_t i = 0; i < s->opts.n_logit_bias; i++) add_bias(s, &s->bias[i]);
+    if (!c->n) return fl_fail(err, FL_ERR_ARG, "no token is allowed here");
+    for (int i = 0; i < s->n_chain; i++) s->chain[i]->apply(s);
+    float top = -INFINITY;
+    for (int64_t i = 0; i < c->n; i++) top = c->logit[i] > top ? c->logit[i] : top;
+    if (top == -INFINITY)
+        return fl_fail(err, FL_ERR_ARG, "every token that is allowed here has logit -inf");
+    double sum = 0;
+    for (int64_t i = 0; i < c->n; i++) {
+        double p = exp((double)c->logit[i] - (double)top);
+        s->scratch[i] = (fl_candidate){c->id[i], c->logit[i], p};
+        sum += p;
+    }
+    for (int64_t i = 0; i < c->n; i++) s->scratch[i].p /= sum;
+    s->scratch_in_order = c->n_best == c->n;
     return FL_OK;
 }
 
-const fl_candidate *fl_sampler_candidates(const fl_sampler *s, int64_t *n) {
-    *n = s->n;
-    return s->candidates;
+fl_status fl_sampler_pick(fl_sampler *s, const float *logits, int32_t *id, fl_err *err) {
+    FL_TRY(shape(s, logits, err));
+    const fl_candidate *c = s->scratch;
+    double u = fl_rng_double(&s->rng);
+    int64_t i = 0;
+    for (; i + 1 < s->c.n && u >= c[i].p; i++) u -= c[i].p;
+    if (s->opts.mirostat) s->mu -= s->opts.mirostat_eta * (-log2(c[i].p) - s->opts.mirostat_tau);
+    *id = c[i].id;
+    return FL_OK;
 }
+
+const fl_candidate *fl_sampler_candidates(fl_sampler *s, int64_t *n) {
+    if (!s->scratch_in_order) fli_sort(s->scratch, s->c.n);
+    s->scratch_in_order = true;
+    *n = s->c.n;
+    return s->scratch;
+}
+
+/* --- log-probabilities ------------------------------------------------------------------------ */
 
 static double log_sum(const float *logits, int64_t n) {
     double largest = -INFINITY, sum = 0;
@@ -228,11 +303,15 @@ double fl_logprob(const float *logits, int64_t vocab_size, int32_t id) {
 
 void fl_logprob_top(const float *logits, int64_t vocab_size, int64_t n, fl_candidate *out) {
     FL_ASSERT(n > 0 && n <= vocab_size);
-    int64_t held = 0;
-    for (int32_t id = 0; id < vocab_size; id++) {
-        heap_offer(out, &held, n, (fl_candidate){id, logits[id], 0});
+    for (int32_t id = 0; id < n; id++) out[id] = (fl_candidate){id, logits[id], 0};
+    heap_make(out, n);
+    for (int32_t id = (int32_t)n; id < vocab_size; id++) {
+        fl_candidate c = {id, logits[id], 0};
+        if (!better(&c, &out[0])) continue;
+        out[0] = c;
+        heap_sink(out, n, 0);
     }
-    qsort(out, (size_t)n, sizeof *out, better_first);
+    fli_sort(out, n);
     double total = log_sum(logits, vocab_size);
     for (int64_t i = 0; i < n; i++) out[i].p = (double)out[i].logit - total;
 }

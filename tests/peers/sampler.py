@@ -5,7 +5,7 @@ probabilities. The processors are applied in llama.cpp's order: penalty, top-k, 
 import json, sys
 import torch
 from transformers import (MinPLogitsWarper, RepetitionPenaltyLogitsProcessor, TemperatureLogitsWarper, TopKLogitsWarper,
-                          TopPLogitsWarper)
+                          TopPLogitsWarper, TypicalLogitsWarper)
 
 torch.manual_seed(7)
 V = 40
@@ -24,6 +24,9 @@ CASES = [
     dict(temperature=0.8, repeat_penalty=0.7, top_k=8),
     dict(temperature=0.8, top_k=20, top_p=0.95, min_p=0.05),
     dict(temperature=1.5, top_k=12, top_p=0.8, min_p=0.2, repeat_penalty=1.8),
+    dict(temperature=1.0, typical_p=0.3),
+    dict(temperature=1.0, typical_p=0.9),
+    dict(temperature=0.9, top_k=10, typical_p=0.6, top_p=0.9),
 ]
 out = []
 for i, case in enumerate(CASES):
@@ -34,6 +37,8 @@ for i, case in enumerate(CASES):
         z = RepetitionPenaltyLogitsProcessor(case["repeat_penalty"])(history, z)
     if "top_k" in case:
         z = TopKLogitsWarper(case["top_k"])(history, z)
+    if "typical_p" in case:
+        z = TypicalLogitsWarper(case["typical_p"])(history, z)
     if "top_p" in case:
         z = TopPLogitsWarper(case["top_p"])(history, z)
     if "min_p" in case:
