@@ -46,11 +46,15 @@ static fl_status run_reference(const fl_op *op, fl_op_id id, fl_call *ref, copie
     return FL_OK;
 }
 
+static bool is_half(const fl_tensor *t) {
+    return t->rank && (t->dtype == FL_BF16 || t->dtype == FL_F16);
+}
+
 static bool is_mixed(const fl_call *c) {
     for (int i = 0; i < c->n_in; i++) {
-        if (c->in[i].rank && fl_dtype_bytes(c->in[i].dtype) == 2) return true;
+        if (is_half(&c->in[i])) return true;
     }
-    return fl_dtype_bytes(c->out[0].rank ? c->out[0].dtype : FL_F32) == 2;
+    return is_half(&c->out[0]);
 }
 
 static fl_status compare(const fl_program *p, const fli_step *s, const fl_call *ref, fl_err *err) {

@@ -10,12 +10,6 @@
 enum { VERSION = 3, ALIGNMENT = 32, NAME_MAX_BYTES = 63 };
 enum { TYPE_U32 = 4, TYPE_I32 = 5, TYPE_F32 = 6, TYPE_BOOL = 7, TYPE_STRING = 8, TYPE_ARRAY = 9 };
 
-/* ggml's number of a format, -1 if this writer has none. */
-static const int ggml_type[FL_DTYPE_COUNT] = {
-    [FL_F32] = 0,  [FL_F16] = 1,  [FL_BF16] = 30, [FL_F64] = -1,
-    [FL_I32] = -1, [FL_I64] = -1, [FL_I8] = -1,   [FL_U8] = -1,
-};
-
 struct fl_gguf {
     fl_text keys;
     uint64_t n_keys;
@@ -105,17 +99,20 @@ static uint64_t data_bytes(const fl_write_tensor *w) {
 }
 
 static fl_status put_info(fl_text *t, const fl_write_tensor *w, uint64_t offset, fl_err *err) {
-    if (ggml_type[w->dtype] < 0)
-        return fl_fail(err, FL_ERR_UNSUPPORTED,
-                       "tensor %s: GGUF is written in f32, f16 or bf16, not %s", w->name,
+    if (fl_dtype_ggml(w->dtype) < 0)
+        return fl_fail(err, FL_ERR_UNSUPPORTED, "tensor %s: GGUF has no number format %s", w->name,
                        fl_dtype_name(w->dtype));
+    if (w->dim[w->rank - 1] % fl_dtype_block(w->dtype))
+        return fl_fail(err, FL_ERR_UNSUPPORTED,
+                       "tensor %s: rows of %lld elements are not whole blocks of %s", w->name,
+                       (long long)w->dim[w->rank - 1], fl_dtype_name(w->dtype));
     if (strlen(w->name) > NAME_MAX_BYTES)
         return fl_fail(err, FL_ERR_UNSUPPORTED, "tensor %s: GGUF allows names of %d bytes", w->name,
                        NAME_MAX_BYTES);
     put_string(t, w->name, strlen(w->name));
     put_u32(t, (uint32_t)w->rank);
     for (int i = w->rank - 1; i >= 0; i--) put_u64(t, (uint64_t)w->dim[i]);
-    put_u32(t, (uint32_t)ggml_type[w->dtype]);
+    put_u32(t, (uint32_t)fl_dtype_ggml(w->dtype));
     put_u64(t, offset);
     return FL_OK;
 }

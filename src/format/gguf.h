@@ -36,7 +36,7 @@ void fl_gguf_i32_array(fl_gguf *g, const char *key, const int32_t *v, size_t n);
 void fl_gguf_strings_begin(fl_gguf *g, const char *key, size_t n);
 void fl_gguf_strings_add(fl_gguf *g, const char *bytes, size_t n);
 
-/* Tensors are f32, f16 or bf16; names at most 63 bytes. */
+/* Tensors are in any format ggml has, rows of whole blocks; names at most 63 bytes. */
 FL_MUST_USE fl_status fl_gguf_save(fl_gguf *g, const char *path, const fl_write_tensor *tensors,
                                    int n, fl_err *err);
 

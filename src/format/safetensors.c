@@ -111,7 +111,8 @@ static fl_status read_entry(const body *b, const char *name, const json_t *entry
     const char *dtype_name = json_string_value(json_object_get(entry, "dtype"));
     if (!dtype_name) return entry_fail(b, name, "dtype is not a string", err);
     fl_dtype dtype;
-    if (!fl_dtype_from_name(&dtype, dtype_name) || strcmp(fl_dtype_hf_name(dtype), dtype_name) != 0)
+    if (!fl_dtype_from_name(&dtype, dtype_name) || !fl_dtype_hf_name(dtype) ||
+        strcmp(fl_dtype_hf_name(dtype), dtype_name) != 0)
         return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: tensor %.80s: dtype %.20s is not supported",
                        b->file, name, dtype_name);
     int rank = 0;

@@ -18,17 +18,17 @@ static fl_tensor shape_of(const fl_write_tensor *w) {
 
 static fl_status write_contiguous(const fl_write_tensor *w, int64_t count, FILE *out, fl_err *err) {
     if (w->source_dtype == w->dtype) {
-        fwrite(w->source, fl_dtype_bytes(w->dtype), (size_t)count, out);
+        fwrite(w->source, 1, fl_dtype_row_bytes(w->dtype, count), out);
         return FL_OK;
     }
-    void *buffer = fl_alloc(CHUNK * fl_dtype_bytes(w->dtype));
+    void *buffer = fl_alloc(fl_dtype_row_bytes(w->dtype, CHUNK));
     if (!buffer) return fl_fail(err, FL_ERR_NOMEM, "writing tensor %s", w->name);
     const char *from = w->source;
     for (int64_t at = 0; at < count; at += CHUNK) {
         int64_t n = count - at < CHUNK ? count - at : CHUNK;
-        fl_convert(buffer, w->dtype, from + (size_t)at * fl_dtype_bytes(w->source_dtype),
+        fl_convert(buffer, w->dtype, from + fl_dtype_row_bytes(w->source_dtype, at),
                    w->source_dtype, n);
-        fwrite(buffer, fl_dtype_bytes(w->dtype), (size_t)n, out);
+        fwrite(buffer, 1, fl_dtype_row_bytes(w->dtype, n), out);
     }
     fl_dealloc(buffer);
     return FL_OK;
@@ -37,12 +37,13 @@ static fl_status write_contiguous(const fl_write_tensor *w, int64_t count, FILE 
 static fl_status write_rows(const fl_write_tensor *w, int64_t rows, int64_t cols, FILE *out,
                             fl_err *err) {
     float *row = fl_alloc((size_t)cols * sizeof *row);
-    void *stored = fl_alloc((size_t)cols * fl_dtype_bytes(w->dtype));
+    const size_t bytes = fl_dtype_row_bytes(w->dtype, cols);
+    void *stored = fl_alloc(bytes);
     fl_status s = row && stored ? FL_OK : fl_fail(err, FL_ERR_NOMEM, "writing tensor %s", w->name);
     for (int64_t i = 0; s == FL_OK && i < rows; i++) {
         w->row(w, i, row);
         fl_convert(stored, w->dtype, row, FL_F32, cols);
-        fwrite(stored, fl_dtype_bytes(w->dtype), (size_t)cols, out);
+        fwrite(stored, 1, bytes, out);
     }
     fl_dealloc(row);
     fl_dealloc(stored);
@@ -87,6 +88,10 @@ static fl_status make_header(fl_text *t, const fl_write_tensor *const *sorted, i
     size_t at = 0;
     for (int i = 0; i < n; i++) {
         FL_ASSERT(!strpbrk(sorted[i]->name, "\"\\"));
+        if (!fl_dtype_hf_name(sorted[i]->dtype))
+            return fl_fail(err, FL_ERR_UNSUPPORTED,
+                           "tensor %s: safetensors has no number format %s; GGUF has",
+                           sorted[i]->name, fl_dtype_name(sorted[i]->dtype));
         fl_tensor shape = shape_of(sorted[i]);
         size_t end = at + fl_tensor_bytes(&shape);
         put_entry(t, sorted[i], at, end);

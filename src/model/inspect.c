@@ -41,7 +41,7 @@ static void scan(const fl_param *p, fl_model_report *r) {
     for (int64_t at = 0; at < n; at += CHUNK) {
         float v[CHUNK];
         int64_t k = n - at < CHUNK ? n - at : CHUNK;
-        const char *from = (const char *)p->data.data + (size_t)at * fl_dtype_bytes(p->data.dtype);
+        const char *from = (const char *)p->data.data + fl_dtype_row_bytes(p->data.dtype, at);
         fl_convert(v, FL_F32, from, p->data.dtype, k);
         for (int64_t i = 0; i < k; i++) {
             r->n_nan += isnan(v[i]) != 0;

@@ -179,7 +179,7 @@ static void load_parts(const fli_stored *s, const fl_tensor *file) {
         fl_tensor *t = &s->part[i]->data;
         int64_t n = fl_tensor_count(t);
         fl_convert(t->data, t->dtype, from, file->dtype, n);
-        from += (size_t)n * fl_dtype_bytes(file->dtype);
+        from += fl_dtype_row_bytes(file->dtype, n);
     }
 }
 

@@ -1,21 +1,28 @@
 /* tensor.c - shapes, number formats and single elements.
  *
- * A format is one row of FL_DTYPE_LIST; the tables below are made from it. Conversion between the
- * float formats goes through f32 (f64 for f64), rounding to nearest even once. */
+ * A format is one row of the lists in the header; the table below is made from them. Conversion
+ * between the float formats goes through f32 (f64 for f64), rounding to nearest even once. */
 #include "tensor/tensor.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/assert.h"
+#include "tensor/quant.h"
 
 static const struct {
     const char *name, *hf;
+    int ggml;
+    int64_t block;
     size_t bytes;
 } dtypes[FL_DTYPE_COUNT] = {
-#define X(id, name, hf, bytes) {name, hf, bytes},
-    FL_DTYPE_LIST(X)
+#define X(id, name, hf, ggml, bytes) {name, hf, ggml, 1, bytes},
+    FL_PLAIN_DTYPE_LIST(X)
+#undef X
+#define X(id, name, ggml, block, bytes) {#name, NULL, ggml, block, bytes},
+        FL_BLOCK_DTYPE_LIST(X)
 #undef X
 };
 
@@ -29,14 +36,42 @@ const char *fl_dtype_hf_name(fl_dtype t) {
     return dtypes[t].hf;
 }
 
-size_t fl_dtype_bytes(fl_dtype t) {
+int fl_dtype_ggml(fl_dtype t) {
     FL_ASSERT((unsigned)t < FL_DTYPE_COUNT);
+    return dtypes[t].ggml;
+}
+
+bool fl_dtype_is_block(fl_dtype t) {
+    return fl_dtype_block(t) > 1;
+}
+
+int64_t fl_dtype_block(fl_dtype t) {
+    FL_ASSERT((unsigned)t < FL_DTYPE_COUNT);
+    return dtypes[t].block;
+}
+
+size_t fl_dtype_row_bytes(fl_dtype t, int64_t n) {
+    FL_ASSERT(n >= 0 && n % fl_dtype_block(t) == 0);
+    return (size_t)(n / dtypes[t].block) * dtypes[t].bytes;
+}
+
+size_t fl_dtype_bytes(fl_dtype t) {
+    FL_ASSERT(!fl_dtype_is_block(t));
     return dtypes[t].bytes;
 }
 
 bool fl_dtype_from_name(fl_dtype *out, const char *name) {
     for (int i = 0; i < FL_DTYPE_COUNT; i++) {
-        if (strcmp(name, dtypes[i].name) && strcmp(name, dtypes[i].hf)) continue;
+        if (strcasecmp(name, dtypes[i].name)) continue;
+        *out = (fl_dtype)i;
+        return true;
+    }
+    return false;
+}
+
+bool fl_dtype_from_ggml(fl_dtype *out, uint32_t number) {
+    for (int i = 0; i < FL_DTYPE_COUNT; i++) {
+        if (dtypes[i].ggml < 0 || (uint32_t)dtypes[i].ggml != number) continue;
         *out = (fl_dtype)i;
         return true;
     }
@@ -65,7 +100,7 @@ int64_t fl_tensor_count(const fl_tensor *t) {
 }
 
 size_t fl_tensor_bytes(const fl_tensor *t) {
-    return (size_t)fl_tensor_count(t) * fl_dtype_bytes(t->dtype);
+    return (size_t)fl_tensor_rows(t) * fl_dtype_row_bytes(t->dtype, fl_tensor_cols(t));
 }
 
 bool fl_tensor_contiguous(const fl_tensor *t) {
@@ -90,6 +125,11 @@ int64_t fl_tensor_rows(const fl_tensor *t) {
     int64_t n = 1;
     for (int i = 0; i < t->rank - 1; i++) n *= t->dim[i];
     return n;
+}
+
+void *fl_tensor_row(const fl_tensor *t, int64_t r) {
+    FL_ASSERT(fl_tensor_contiguous(t) && r >= 0 && r <= fl_tensor_rows(t));
+    return (char *)t->data + (size_t)r * fl_dtype_row_bytes(t->dtype, fl_tensor_cols(t));
 }
 
 const char *fl_tensor_shape_text(const fl_tensor *t, char out[FL_SHAPE_TEXT]) {
@@ -161,6 +201,13 @@ static float narrow_odd(double v) {
     return float_of(u);
 }
 
+static float load_from_block(const void *data, fl_dtype type, int64_t i) {
+    float v[FL_BLOCK_MAX];
+    const int64_t n = fl_dtype_block(type), first = i - i % n;
+    fl_dequantize(v, type, (const char *)data + fl_dtype_row_bytes(type, first), n);
+    return v[i - first];
+}
+
 static double load(const void *data, fl_dtype type, int64_t i) {
     switch (type) {
     case FL_F32: return (double)((const float *)data)[i];
@@ -171,10 +218,8 @@ static double load(const void *data, fl_dtype type, int64_t i) {
     case FL_I64: return (double)((const int64_t *)data)[i];
     case FL_I8: return (double)((const int8_t *)data)[i];
     case FL_U8: return (double)((const uint8_t *)data)[i];
-    case FL_DTYPE_COUNT: break;
+    default: return (double)load_from_block(data, type, i);
     }
-    FL_ASSERT(false && "dtype");
-    return 0;
 }
 
 static void store(void *data, fl_dtype type, int64_t i, double v) {
@@ -187,9 +232,8 @@ static void store(void *data, fl_dtype type, int64_t i, double v) {
     case FL_I64: ((int64_t *)data)[i] = (int64_t)v; return;
     case FL_I8: ((int8_t *)data)[i] = (int8_t)v; return;
     case FL_U8: ((uint8_t *)data)[i] = (uint8_t)v; return;
-    case FL_DTYPE_COUNT: break;
+    default: FL_ASSERT(false && "elements of a block are set together");
     }
-    FL_ASSERT(false && "dtype");
 }
 
 /* Where row-major element i lies, in elements from data. */
@@ -212,9 +256,32 @@ void fl_tensor_set(const fl_tensor *t, int64_t i, double v) {
     store(t->data, t->dtype, fl_tensor_contiguous(t) ? i : place(t, i), v);
 }
 
+/* Between formats of which at least one is in blocks: through f32, block by block. */
+static void convert_blocks(char *dst, fl_dtype dst_type, const char *src, fl_dtype src_type,
+                           int64_t n) {
+    for (int64_t at = 0; at < n; at += FL_BLOCK_MAX) {
+        float v[FL_BLOCK_MAX];
+        const int64_t k = n - at < FL_BLOCK_MAX ? n - at : FL_BLOCK_MAX;
+        char *to = dst + fl_dtype_row_bytes(dst_type, at);
+        const char *from = src + fl_dtype_row_bytes(src_type, at);
+        if (fl_dtype_is_block(src_type)) {
+            fl_dequantize(v, src_type, from, k);
+        } else {
+            fl_convert(v, FL_F32, from, src_type, k);
+        }
+        if (fl_dtype_is_block(dst_type)) {
+            fl_quantize(to, dst_type, v, NULL, k);
+        } else {
+            fl_convert(to, dst_type, v, FL_F32, k);
+        }
+    }
+}
+
 void fl_convert(void *dst, fl_dtype dst_type, const void *src, fl_dtype src_type, int64_t n) {
     if (dst_type == src_type) {
-        memmove(dst, src, (size_t)n * fl_dtype_bytes(dst_type));
+        memmove(dst, src, fl_dtype_row_bytes(dst_type, n));
+    } else if (fl_dtype_is_block(src_type) || fl_dtype_is_block(dst_type)) {
+        convert_blocks(dst, dst_type, src, src_type, n);
     } else if (src_type == FL_BF16 &&
                dst_type == FL_F32) {  // loading a model: worth a loop of its own
         for (int64_t i = 0; i < n; i++)

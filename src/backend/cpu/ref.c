@@ -7,7 +7,7 @@
 void fli_ref_row(const fl_tensor *t, int64_t r, fl_dtype as, double *out) {
     const int64_t n = fl_tensor_cols(t);
     fl_tensor row = fl_tensor_of(NULL, t->dtype, 1, &n);
-    row.data = (char *)t->data + (size_t)(r * n) * fl_dtype_bytes(t->dtype);
+    row.data = (char *)t->data + (size_t)r * fl_dtype_row_bytes(t->dtype, n);
     for (int64_t i = 0; i < n; i++) {
         out[i] = fl_tensor_get(&row, i);
         if (as == FL_BF16) out[i] = (double)fl_bf16_to_f32(fl_f32_to_bf16((float)out[i]));
