@@ -1,0 +1,508 @@
+/* value.c - values: making them, what is true, equal, less, inside another. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "token/jinja/jinja.h"
+
+/* ---- the run they live in ---- */
+
+fli_val fli_fail(fli_run *r, const char *fmt, ...) {
+    if (r->status == FL_OK) {
+        char what[200];
+        va_list ap;
+        va_start(ap, fmt);
+        vsnprintf(what, sizeof what, fmt, ap);
+        va_end(ap);
+        what[fl_utf8_complete((const uint8_t *)what, strlen(what))] = 0;
+        r->status = fl_fail(r->err, FL_ERR_FORMAT, "line %d: %s", r->line, what);
+    }
+    return fli_none();
+}
+
+bool fli_work(fli_run *r, size_t steps) {
+    if (r->status != FL_OK) return false;
+    if (steps <= (size_t)r->steps) {
+        r->steps -= (int64_t)steps;
+        return true;
+    }
+    r->steps = 0;
+    fli_fail(r, "the template takes too many steps: it is stopped");
+    return false;
+}
+
+void *fli_take(fli_run *r, size_t count, size_t size) {
+    if (r->status != FL_OK) return NULL;
+    if (count > r->memory / size) {
+        fli_fail(r, "the template's values take too much memory: it is stopped");
+        return NULL;
+    }
+    r->memory -= count * size;
+    void *p = fl_arena_alloc(&r->arena, count ? count : 1, size, _Alignof(max_align_t));
+    if (!p) r->status = fl_fail(r->err, FL_ERR_NOMEM, "line %d: a template's values", r->line);
+    return p;
+}
+
+/* ---- making ---- */
+
+fli_val fli_undefined(fli_val of, const char *name, size_t n) {
+    return (fli_val){.kind = FLI_UNDEFINED, .of = of.kind, .n = (uint32_t)n, .as.s = name};
+}
+
+fli_val fli_none(void) {
+    return (fli_val){.kind = FLI_NONE};
+}
+
+fli_val fli_bool(bool b) {
+    return (fli_val){.kind = FLI_BOOL, .as.b = b};
+}
+
+fli_val fli_int(int64_t i) {
+    return (fli_val){.kind = FLI_INT, .as.i = i};
+}
+
+fli_val fli_real(double r) {
+    return (fli_val){.kind = FLI_REAL, .as.r = r};
+}
+
+fli_val fli_view(const char *s, size_t n) {
+    return (fli_val){.kind = FLI_STR, .n = (uint32_t)n, .as.s = s};
+}
+
+fli_val fli_literal(const char *s) {
+    return fli_view(s, strlen(s));
+}
+
+fli_val fli_str(fli_run *r, const char *s, size_t n) {
+    if (!fli_work(r, n / 64)) return fli_none();
+    char *copy = n ? FLI_NEW(r, char, n) : NULL;
+    if (copy) memcpy(copy, s, n);
+    return fli_view(copy ? copy : "", copy ? n : 0);
+}
+
+void fli_append(fli_run *r, fl_text *t, const char *s, size_t n) {
+    if (!fli_work(r, n / 64)) return;
+    if (t->n + n > r->memory) {
+        fli_fail(r, "a string of more than %zu bytes: the template is stopped", r->memory);
+        return;
+    }
+    fl_text_append(t, s, n);
+    if (t->failed && r->status == FL_OK) r->status = fl_text_ok(t, r->err);
+}
+
+fli_val fli_text_end(fli_run *r, fl_text *t) {
+    fli_val v = fli_str(r, fl_text_str(t), t->n);
+    fl_text_clear(t);
+    return v;
+}
+
+fli_val fli_list_new(fli_run *r, fli_kind kind) {
+    fli_list *list = FLI_NEW(r, fli_list, 1);
+    if (!list) return fli_none();
+    list->label = kind == FLI_ITER ? "generator object" : "";
+    return (fli_val){.kind = (uint8_t)kind, .as.list = list};
+}
+
+/* Twice the room in the arena; the old is left there. */
+static bool grow(fli_run *r, fli_val **p, size_t n, size_t cap) {
+    fli_val *more = FLI_NEW(r, fli_val, cap);
+    if (!more) return false;
+    if (n) memcpy(more, *p, n * sizeof *more);
+    *p = more;
+    return true;
+}
+
+void fli_push(fli_run *r, fli_val list, fli_val item) {
+    if (!fli_work(r, 1)) return;
+    fli_list *l = list.as.list;
+    const size_t cap = l->cap ? 2 * l->cap : 4;
+    if (l->n == l->cap) {
+        if (!grow(r, &l->item, l->n, cap)) return;
+        l->cap = cap;
+    }
+    l->item[l->n++] = item;
+}
+
+fli_val fli_pair(fli_run *r, fli_val a, fli_val b) {
+    fli_val pair = fli_list_new(r, FLI_TUPLE);
+    fli_push(r, pair, a);
+    fli_push(r, pair, b);
+    return pair;
+}
+
+fli_val fli_dict_new(fli_run *r, fli_kind kind) {
+    fli_dict *d = FLI_NEW(r, fli_dict, 1);
+    return d ? (fli_val){.kind = (uint8_t)kind, .as.dict = d} : fli_none();
+}
+
+fli_val *fli_get_name(const fli_dict *d, const char *name, size_t n) {
+    for (size_t i = 0; i < d->n; i++) {
+        const fli_val k = d->key[i];
+        if (k.kind == FLI_STR && k.n == n && memcmp(k.as.s, name, n) == 0) return &d->value[i];
+    }
+    return NULL;
+}
+
+fli_val *fli_get(fli_run *r, const fli_dict *d, fli_val key) {
+    if (!fli_work(r, 1 + d->n / 8)) return NULL;
+    if (key.kind == FLI_STR) return fli_get_name(d, key.as.s, key.n);
+    for (size_t i = 0; i < d->n; i++)
+        if (d->key[i].kind != FLI_STR && fli_equal(r, d->key[i], key)) return &d->value[i];
+    return NULL;
+}
+
+void fli_put(fli_run *r, fli_val dict, fli_val key, fli_val value) {
+    if (r->status != FL_OK) return;
+    if (key.kind > FLI_STR && key.kind != FLI_TUPLE) {
+        fli_fail(r, "a %s cannot be a key", fli_kind_name(key));
+        return;
+    }
+    fli_dict *d = dict.as.dict;
+    fli_val *there = fli_get(r, d, key);
+    if (there) {
+        *there = value;
+        return;
+    }
+    const size_t cap = d->cap ? 2 * d->cap : 4;
+    if (d->n == d->cap) {
+        if (!grow(r, &d->key, d->n, cap) || !grow(r, &d->value, d->n, cap)) return;
+        d->cap = cap;
+    }
+    d->key[d->n] = key;
+    d->value[d->n++] = value;
+}
+
+/* ---- asking ---- */
+
+const char *fli_kind_name(fli_val v) {
+    static const char *const names[FLI_N_KINDS] = {[FLI_UNDEFINED] = "undefined value",
+                                                   [FLI_NONE] = "none",
+                                                   [FLI_BOOL] = "boolean",
+                                                   [FLI_INT] = "integer",
+                                                   [FLI_REAL] = "real number",
+                                                   [FLI_STR] = "string",
+                                                   [FLI_LIST] = "list",
+                                                   [FLI_TUPLE] = "tuple",
+                                                   [FLI_VIEW] = "dict's view",
+                                                   [FLI_ITER] = "generator",
+                                                   [FLI_DICT] = "dict",
+                                                   [FLI_NAMESPACE] = "namespace",
+                                                   [FLI_LOOP] = "loop",
+                                                   [FLI_FUNCTION] = "function",
+                                                   [FLI_METHOD] = "method",
+                                                   [FLI_MACRO] = "macro"};
+    return names[v.kind];
+}
+
+/* Use of an undefined value: says what is undefined. */
+static void fail_undefined(fli_run *r, fli_val v) {
+    const int n = v.n < 60 ? (int)v.n : 60;
+    if (v.of == FLI_UNDEFINED) fli_fail(r, "'%.*s' is undefined", n, v.as.s);
+    else fli_fail(r, "a %s has no '%.*s'", fli_kind_name((fli_val){.kind = v.of}), n, v.as.s);
+}
+
+bool fli_want_str(fli_run *r, fli_val v, const char *what) {
+    if (v.kind == FLI_STR) return r->status == FL_OK;
+    if (v.kind == FLI_UNDEFINED) fail_undefined(r, v);
+    fli_fail(r, "%s must be a string, not a %s", what, fli_kind_name(v));
+    return false;
+}
+
+bool fli_want_int(fli_run *r, fli_val v, const char *what, int64_t *out) {
+    *out = v.kind == FLI_BOOL ? v.as.b : v.as.i;
+    if (v.kind == FLI_INT || v.kind == FLI_BOOL) return r->status == FL_OK;
+    *out = 0;
+    if (v.kind == FLI_UNDEFINED) fail_undefined(r, v);
+    fli_fail(r, "%s must be an integer, not a %s", what, fli_kind_name(v));
+    return false;
+}
+
+bool fli_is(fli_val v, const char *s) {
+    return v.kind == FLI_STR && strlen(s) == v.n && memcmp(v.as.s, s, v.n) == 0;
+}
+
+bool fli_same_text(fli_val a, fli_val b) {
+    return a.n == b.n && memcmp(a.as.s, b.as.s, a.n) == 0;
+}
+
+bool fli_true(fli_val v) {
+    switch ((fli_kind)v.kind) {
+    case FLI_UNDEFINED:
+    case FLI_NONE: return false;
+    case FLI_BOOL: return v.as.b;
+    case FLI_INT: return v.as.i != 0;
+    case FLI_REAL: return v.as.r != 0;
+    case FLI_STR: return v.n > 0;
+    case FLI_LIST:
+    case FLI_TUPLE:
+    case FLI_VIEW: return v.as.list->n > 0;
+    case FLI_DICT: return v.as.dict->n > 0;
+    default: return true;
+    }
+}
+
+bool fli_is_number(fli_val v) {
+    return v.kind == FLI_BOOL || v.kind == FLI_INT || v.kind == FLI_REAL;
+}
+
+double fli_number(fli_val v) {
+    return v.kind == FLI_REAL ? v.as.r : v.kind == FLI_INT ? (double)v.as.i : v.as.b;
+}
+
+int64_t fli_length(fli_run *r, fli_val v) {
+    switch ((fli_kind)v.kind) {
+    case FLI_UNDEFINED: return 0;
+    case FLI_STR: return fli_work(r, v.n / 64) ? (int64_t)fli_count_chars(v.as.s, v.n) : 0;
+    case FLI_LIST:
+    case FLI_TUPLE:
+    case FLI_VIEW: return (int64_t)v.as.list->n;
+    case FLI_DICT: return (int64_t)v.as.dict->n;
+    default: fli_fail(r, "a %s has no length", fli_kind_name(v)); return -1;
+    }
+}
+
+static void push_chars(fli_run *r, fli_val list, fli_val s) {
+    for (size_t i = 0, len; i < s.n && r->status == FL_OK; i += len) {
+        len = fli_char_len(s.as.s + i);
+        fli_push(r, list, fli_view(s.as.s + i, len));
+    }
+}
+
+fli_list *fli_items(fli_run *r, fli_val v) {
+    static fli_list nothing;
+    fli_val list = fli_list_new(r, FLI_LIST);
+    if (v.kind == FLI_STR) {
+        push_chars(r, list, v);
+    } else if (v.kind == FLI_DICT) {
+        for (size_t i = 0; i < v.as.dict->n; i++) fli_push(r, list, v.as.dict->key[i]);
+    } else if (v.kind >= FLI_LIST && v.kind <= FLI_ITER) {
+        fli_list *from = v.as.list;
+        for (size_t i = from->read; i < from->n; i++) fli_push(r, list, from->item[i]);
+        if (v.kind == FLI_ITER) from->read = from->n;
+    } else if (v.kind != FLI_UNDEFINED) {
+        fli_fail(r, "a %s cannot be looped over", fli_kind_name(v));
+    }
+    return r->status == FL_OK ? list.as.list : &nothing;
+}
+
+/* ---- comparing ---- */
+
+static bool equal_lists(fli_run *r, const fli_list *a, const fli_list *b) {
+    bool same = a->n == b->n;
+    for (size_t i = 0; same && i < a->n; i++) same = fli_equal(r, a->item[i], b->item[i]);
+    return same;
+}
+
+static bool equal_dicts(fli_run *r, const fli_dict *a, const fli_dict *b) {
+    bool same = a->n == b->n;
+    for (size_t i = 0; same && i < a->n; i++) {
+        const fli_val *other = fli_get(r, b, a->key[i]);
+        same = other && fli_equal(r, a->value[i], *other);
+    }
+    return same;
+}
+
+static bool equal_kind(fli_run *r, fli_val a, fli_val b) {
+    switch ((fli_kind)a.kind) {
+    case FLI_UNDEFINED:
+    case FLI_NONE: return true;
+    case FLI_STR: return a.n == b.n && fli_work(r, a.n / 64) && !memcmp(a.as.s, b.as.s, a.n);
+    case FLI_LIST:
+    case FLI_TUPLE:
+    case FLI_VIEW: return equal_lists(r, a.as.list, b.as.list);
+    case FLI_DICT: return equal_dicts(r, a.as.dict, b.as.dict);
+    default: return a.as.list == b.as.list;  // the same object
+    }
+}
+
+bool fli_deeper(fli_run *r) {
+    if (r->depth-- > 0) return fli_work(r, 1);
+    fli_fail(r, "the template nests too deeply: it is stopped");
+    return false;
+}
+
+bool fli_equal(fli_run *r, fli_val a, fli_val b) {
+    if (a.kind == FLI_INT && b.kind == FLI_INT) return a.as.i == b.as.i;
+    if (fli_is_number(a) && fli_is_number(b)) return fli_number(a) == fli_number(b);
+    if (a.kind != b.kind) return false;
+    const bool same = fli_deeper(r) && equal_kind(r, a, b);
+    r->depth++;
+    return same;
+}
+
+static int order_strings(fli_run *r, fli_val a, fli_val b) {
+    const uint32_t n = a.n < b.n ? a.n : b.n;
+    const int c = fli_work(r, n / 64) ? memcmp(a.as.s, b.as.s, n) : 0;
+    return c ? c : a.n < b.n ? -1 : a.n > b.n;
+}
+
+static int order_lists(fli_run *r, const fli_list *a, const fli_list *b) {
+    for (size_t i = 0; i < a->n && i < b->n; i++)
+        if (!fli_equal(r, a->item[i], b->item[i])) return fli_order(r, a->item[i], b->item[i]);
+    return a->n < b->n ? -1 : a->n > b->n;
+}
+
+int fli_order(fli_run *r, fli_val a, fli_val b) {
+    if (a.kind == FLI_INT && b.kind == FLI_INT) return a.as.i < b.as.i ? -1 : a.as.i > b.as.i;
+    if (fli_is_number(a) && fli_is_number(b)) {
+        const double x = fli_number(a), y = fli_number(b);
+        return x < y ? -1 : x > y;
+    }
+    if (a.kind == FLI_STR && b.kind == FLI_STR) return order_strings(r, a, b);
+    if (a.kind == b.kind && (a.kind == FLI_LIST || a.kind == FLI_TUPLE)) {
+        const int c = fli_deeper(r) ? order_lists(r, a.as.list, b.as.list) : 0;
+        r->depth++;
+        return c;
+    }
+    if (a.kind == FLI_UNDEFINED) fail_undefined(r, a);
+    if (b.kind == FLI_UNDEFINED) fail_undefined(r, b);
+    fli_fail(r, "a %s and a %s have no order", fli_kind_name(a), fli_kind_name(b));
+    return 0;
+}
+
+bool fli_contains(fli_run *r, fli_val container, fli_val item) {
+    if (container.kind == FLI_STR) {
+        if (!fli_want_str(r, item, "what is looked for in a string")) return false;
+        return fli_work(r, container.n / 16) &&
+               (!item.n || fli_find(container.as.s, container.n, item.as.s, item.n) < container.n);
+    }
+    if (container.kind == FLI_DICT) return fli_get(r, container.as.dict, item) != NULL;
+    if (container.kind == FLI_NONE) {
+        fli_fail(r, "nothing is in none: `in` wants a string, a list or a dict");
+        return false;
+    }
+    const fli_list *l = fli_items(r, container);
+    for (size_t i = 0; i < l->n && fli_work(r, 1); i++)
+        if (fli_equal(r, l->item[i], item)) return true;
+    return false;
+}
+
+/* ---- operators ---- */
+
+bool fli_compare(fli_run *r, uint16_t op, fli_val a, fli_val b) {
+    switch (op) {
+    case FLI_EQ: return fli_equal(r, a, b);
+    case FLI_NE: return !fli_equal(r, a, b);
+    case FLI_IN: return fli_contains(r, b, a);
+    case FLI_NOT_IN: return !fli_contains(r, b, a);
+    default: break;
+    }
+    const int c = fli_order(r, a, b);
+    const bool nan = fli_is_number(a) && fli_is_number(b) &&
+                     (isnan(fli_number(a)) || isnan(fli_number(b)));
+    if (nan) return false;
+    return op == '<' ? c < 0 : op == '>' ? c > 0 : op == FLI_LE ? c <= 0 : c >= 0;
+}
+
+static fli_val int_arithmetic(fli_run *r, uint16_t op, int64_t a, int64_t b) {
+    int64_t v = 0;
+    bool over = false;
+    if ((op == FLI_FLOOR || op == '%') && b == 0) return fli_fail(r, "division by zero");
+    switch (op) {
+    case '+': over = __builtin_add_overflow(a, b, &v); break;
+    case '-': over = __builtin_sub_overflow(a, b, &v); break;
+    case '*': over = __builtin_mul_overflow(a, b, &v); break;
+    case FLI_FLOOR:
+    case '%':
+        if (b == -1) return int_arithmetic(r, '-', 0, op == '%' ? 0 : a);
+        v = op == '%' ? a % b : a / b;
+        if (a % b != 0 && (a < 0) != (b < 0)) v += op == '%' ? b : -1;  // towards minus infinity
+        break;
+    case FLI_POWER:
+        for (v = 1; b > 0 && !over && fli_work(r, 1); b--) over = __builtin_mul_overflow(v, a, &v);
+        break;
+    default: break;
+    }
+    return over ? fli_fail(r, "an integer beyond 64 bits") : fli_int(v);
+}
+
+static fli_val real_arithmetic(fli_run *r, uint16_t op, double a, double b) {
+    if ((op == '/' || op == FLI_FLOOR || op == '%') && b == 0)
+        return fli_fail(r, "division by zero");
+    switch (op) {
+    case '+': return fli_real(a + b);
+    case '-': return fli_real(a - b);
+    case '*': return fli_real(a * b);
+    case '/': return fli_real(a / b);
+    case FLI_FLOOR: return fli_real(floor(a / b));
+    case '%': {
+        const double m = fmod(a, b);
+        return fli_real(m != 0 && (m < 0) != (b < 0) ? m + b : m);
+    }
+    default: return fli_real(pow(a, b));
+    }
+}
+
+static bool is_integer(fli_val v) {
+    return v.kind == FLI_INT || v.kind == FLI_BOOL;
+}
+
+static int64_t integer(fli_val v) {
+    return v.kind == FLI_BOOL ? v.as.b : v.as.i;
+}
+
+static fli_val number_arithmetic(fli_run *r, uint16_t op, fli_val a, fli_val b) {
+    const bool real = !is_integer(a) || !is_integer(b) || op == '/';
+    const int64_t x = real ? 0 : integer(a), y = real ? 0 : integer(b);
+    if (!real && !(op == FLI_POWER && y < 0)) return int_arithmetic(r, op, x, y);
+    return real_arithmetic(r, op, fli_number(a), fli_number(b));
+}
+
+static fli_val join_lists(fli_run *r, fli_val a, fli_val b) {
+    fli_val out = fli_list_new(r, (fli_kind)a.kind);
+    for (size_t i = 0; i < a.as.list->n; i++) fli_push(r, out, a.as.list->item[i]);
+    for (size_t i = 0; i < b.as.list->n; i++) fli_push(r, out, b.as.list->item[i]);
+    return out;
+}
+
+static fli_val repeat(fli_run *r, fli_val v, int64_t times) {
+    if (v.kind == FLI_STR) {
+        fl_text t = {0};
+        for (; times > 0 && v.n && fli_work(r, 1); times--) fli_append(r, &t, v.as.s, v.n);
+        return fli_text_end(r, &t);
+    }
+    fli_val out = fli_list_new(r, (fli_kind)v.kind);
+    for (; times > 0 && v.as.list->n && fli_work(r, 1); times--)
+        for (size_t i = 0; i < v.as.list->n; i++) fli_push(r, out, v.as.list->item[i]);
+    return out;
+}
+
+static bool is_sequence(fli_val v) {
+    return v.kind == FLI_STR || v.kind == FLI_LIST || v.kind == FLI_TUPLE;
+}
+
+static const char *operator_name(uint16_t op) {
+    return op == '+'         ? "added to"
+           : op == '-'       ? "lessened by"
+           : op == '*'       ? "multiplied by"
+           : op == '%'       ? "taken modulo"
+           : op == FLI_POWER ? "raised to"
+                             : "divided by";
+}
+
+fli_val fli_arithmetic(fli_run *r, uint16_t op, fli_val a, fli_val b) {
+    if (!fli_work(r, 1)) return fli_none();
+    if (fli_is_number(a) && fli_is_number(b)) return number_arithmetic(r, op, a, b);
+    if (op == '+' && a.kind == FLI_STR && b.kind == FLI_STR) {
+        char *s = FLI_NEW(r, char, (size_t)a.n + b.n);
+        if (!s || !fli_work(r, ((size_t)a.n + b.n) / 64)) return fli_none();
+        memcpy(s, a.as.s, a.n);
+        memcpy(s + a.n, b.as.s, b.n);
+        return fli_view(s, (size_t)a.n + b.n);
+    }
+    if (op == '+' && is_sequence(a) && a.kind == b.kind) return join_lists(r, a, b);
+    if (op == '*' && is_sequence(a) && is_integer(b)) return repeat(r, a, integer(b));
+    if (op == '*' && is_integer(a) && is_sequence(b)) return repeat(r, b, integer(a));
+    if (op == '%' && a.kind == FLI_STR) return fli_percent(r, a, b);
+    if (a.kind == FLI_UNDEFINED) fail_undefined(r, a);
+    if (b.kind == FLI_UNDEFINED) fail_undefined(r, b);
+    return fli_fail(r, "a %s cannot be %s a %s", fli_kind_name(a), operator_name(op),
+                    fli_kind_name(b));
+}
+
+fli_val fli_negative(fli_run *r, fli_val v) {
+    if (v.kind == FLI_REAL) return fli_real(-v.as.r);
+    if (is_integer(v)) return int_arithmetic(r, '-', 0, integer(v));
+    return fli_fail(r, "a %s has no negative", fli_kind_name(v));
+}
