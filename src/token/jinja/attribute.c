@@ -13,10 +13,7 @@ static fli_val method_of(fli_run *r, fli_val of, fli_val name) {
                                                           [FLI_DICT] = fli_dict_methods,
                                                           [FLI_LOOP] = fli_loop_methods};
     const fli_native *row = tables[of.kind] ? fli_native_find(tables[of.kind], name) : NULL;
-    fli_method *m = row ? FLI_NEW(r, fli_method, 1) : NULL;
-    if (!m) return fli_undefined(of, name.as.s, name.n);
-    *m = (fli_method){.self = of, .function = row};
-    return (fli_val){.kind = FLI_METHOD, .as.method = m};
+    return row ? fli_method_new(r, of, row) : fli_undefined(of, name.as.s, name.n);
 }
 
 /* a.grouper and a.list of what groupby gives. */
@@ -48,8 +45,9 @@ static fli_val missing(fli_run *r, fli_val of, fli_val key) {
 }
 
 static fli_val char_of(fli_val s, int64_t i) {
-    const size_t at = fli_char_at(s.as.s, s.n, (size_t)i);
-    return fli_view(s.as.s + at, fli_char_len(s.as.s + at));
+    s.as.s += fli_char_at(s.as.s, s.n, (size_t)i);
+    s.n = (uint32_t)fli_char_len(s.as.s);
+    return s;
 }
 
 static fli_val element(fli_run *r, fli_val of, fli_val key) {
@@ -127,7 +125,11 @@ fli_val fli_slice(fli_run *r, fli_val of, fli_val from, fli_val to, fli_val step
     const int64_t begin = bound(r, from, n, low, high, step > 0 ? low : high);
     const int64_t end = bound(r, to, n, low, high, step > 0 ? high : low);
     if (r->status != FL_OK) return fli_none();
-    if (of.kind == FLI_STR) return slice_string(r, of, begin, end, step);
+    if (of.kind == FLI_STR) {
+        fli_val part = slice_string(r, of, begin, end, step);
+        part.safe = of.safe;
+        return part;
+    }
     fli_val out = fli_list_new(r, (fli_kind)of.kind);
     for (int64_t i = begin; step > 0 ? i < end : i > end; i += step)
         fli_push(r, out, of.as.list->item[i]);

@@ -172,12 +172,40 @@ static fli_val call_macro(fli_run *r, const fli_macro *m, const fli_args *a) {
 
 /* ---- calls ---- */
 
+fli_val fli_method_new(fli_run *r, fli_val self, const fli_native *function) {
+    fli_method *m = FLI_NEW(r, fli_method, 1);
+    if (!m) return fli_none();
+    *m = (fli_method){.self = self, .function = function};
+    return (fli_val){.kind = FLI_METHOD, .as.method = m};
+}
+
+/* A method of a safe string escapes its arguments' strings, and what it gives is safe again. */
+static fli_val call_safe_method(fli_run *r, const fli_native *row, fli_args *a) {
+    fli_val list = fli_list_new(r, FLI_LIST);
+    for (size_t i = 0; i < a->n && r->status == FL_OK; i++) {
+        const fli_val v = a->list[i];
+        fli_push(r, list, v.kind == FLI_STR ? fli_escape(r, v) : v);
+    }
+    if (r->status != FL_OK) return fli_none();
+    a->list = list.as.list->item;
+    fli_val out = fli_call_native(r, row, a);
+    out.safe = out.kind == FLI_STR;
+    const bool parts = out.kind == FLI_LIST || out.kind == FLI_TUPLE;
+    for (size_t i = 0; parts && i < out.as.list->n; i++)
+        out.as.list->item[i].safe = out.as.list->item[i].kind == FLI_STR;
+    return out;
+}
+
+static fli_val call_method(fli_run *r, const fli_method *m, fli_args *a) {
+    a->self = m->self;
+    if (m->self.kind == FLI_STR && m->self.safe) return call_safe_method(r, m->function, a);
+    return fli_call_native(r, m->function, a);
+}
+
 fli_val fli_call_value(fli_run *r, fli_val f, fli_args *a) {
     switch ((fli_kind)f.kind) {
     case FLI_FUNCTION: return fli_call_native(r, f.as.function, a);
-    case FLI_METHOD:
-        a->self = f.as.method->self;
-        return fli_call_native(r, f.as.method->function, a);
+    case FLI_METHOD: return call_method(r, f.as.method, a);
     case FLI_MACRO: return call_macro(r, f.as.macro, a);
     case FLI_UNDEFINED: fli_want_str(r, f, ""); return fli_none();
     default: return fli_fail(r, "a %s cannot be called", fli_kind_name(f));

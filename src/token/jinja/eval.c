@@ -126,8 +126,10 @@ static fli_val eval_or(fli_run *r, fli_scope *scope, const fli_node *n) {
 }
 
 static fli_val eval_concat(fli_run *r, fli_scope *scope, const fli_node *n) {
-    const fli_val a = fli_to_str(r, fli_eval(r, scope, n->a));
-    return fli_arithmetic(r, '+', a, fli_to_str(r, fli_eval(r, scope, n->b)));
+    fli_val a = fli_to_str(r, fli_eval(r, scope, n->a));
+    fli_val b = fli_to_str(r, fli_eval(r, scope, n->b));
+    a.safe = b.safe = false;
+    return fli_arithmetic(r, '+', a, b);
 }
 
 static fli_val eval_arithmetic(fli_run *r, fli_scope *scope, const fli_node *n) {

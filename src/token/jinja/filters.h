@@ -37,7 +37,7 @@
     X(replace, "replace", "old new count", 2)                          \
     X(reverse, "reverse", "", 0)                                       \
     X(round, "round", "precision method", 0)                           \
-    X(string, "safe", "", 0)                                           \
+    X(safe, "safe", "", 0)                                             \
     X(select, "select", "*", 0)                                        \
     X(selectattr, "selectattr", "*", 0)                                \
     X(slice, "slice", "slices fill_with", 1)                           \

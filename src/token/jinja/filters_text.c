@@ -57,7 +57,8 @@ fli_val fli_lines(fli_run *r, fli_val s, bool keep_ends) {
 static fli_val by_method(fli_run *r, fli_args *a, const char *name) {
     a->self = fli_to_str(r, a->self);
     if (r->status != FL_OK) return fli_none();
-    return fli_call_native(r, fli_native_find(fli_str_methods, fli_literal(name)), a);
+    const fli_native *row = fli_native_find(fli_str_methods, fli_literal(name));
+    return fli_call_value(r, fli_method_new(r, a->self, row), a);
 }
 
 fli_val fli_filter_trim(fli_run *r, fli_args *a) {
@@ -114,17 +115,30 @@ fli_val fli_filter_replace(fli_run *r, fli_args *a) {
     return r->status == FL_OK ? fli_replace(r, s, from, to, most) : fli_none();
 }
 
-fli_val fli_filter_escape(fli_run *r, fli_args *a) {
+static fli_val marked_safe(fli_val s) {
+    s.safe = s.kind == FLI_STR;
+    return s;
+}
+
+fli_val fli_escape(fli_run *r, fli_val s) {
     static const char *const entities[128] =
         {['&'] = "&amp;", ['<'] = "&lt;", ['>'] = "&gt;", ['\''] = "&#39;", ['"'] = "&#34;"};
-    const fli_val s = fli_to_str(r, a->self);
+    if (s.safe) return s;
     fl_text t = {0};
     for (size_t i = 0; i < s.n && r->status == FL_OK; i++) {
         const uint8_t c = (uint8_t)s.as.s[i];
         const char *entity = c < 128 ? entities[c] : NULL;
         fli_append(r, &t, entity ? entity : s.as.s + i, entity ? strlen(entity) : 1);
     }
-    return fli_text_end(r, &t);
+    return marked_safe(fli_text_end(r, &t));
+}
+
+fli_val fli_filter_escape(fli_run *r, fli_args *a) {
+    return fli_escape(r, fli_to_str(r, a->self));
+}
+
+fli_val fli_filter_safe(fli_run *r, fli_args *a) {
+    return marked_safe(fli_to_str(r, a->self));
 }
 
 /* The width of one level: a number of spaces, or the text itself. */

@@ -53,6 +53,7 @@ typedef struct fli_native fli_native;
 typedef struct {
     uint8_t kind;
     uint8_t of;  // of an undefined value: the kind of what lacked it; FLI_UNDEFINED: a variable
+    bool safe;   // a string that `safe` or `escape` gave: what is joined to it is escaped
     uint32_t n;  // bytes of a string, or of the name of what is undefined
     union {
         bool b;
@@ -287,6 +288,7 @@ static inline bool fli_given(const fli_args *a, int i) {
 
 /* Call a row: bind list and named to its parameters, or fail. */
 fli_val fli_call_native(fli_run *r, const fli_native *row, fli_args *a);
+fli_val fli_method_new(fli_run *r, fli_val self, const fli_native *function);
 fli_val fli_call_value(fli_run *r, fli_val f, fli_args *a);
 fli_val fli_call_node(fli_run *r, fli_scope *scope, const fli_node *n, fli_val self);
 const fli_macro *fli_macro_new(fli_run *r, const fli_scope *scope, const fli_node *def);
@@ -348,6 +350,7 @@ fli_val fli_slice(fli_run *r, fli_val of, fli_val from, fli_val to, fli_val step
 fli_val fli_loop_attribute(fli_run *r, fli_loop *l, fli_val name);
 
 /* Parts of strings that methods and filters share. `most` < 0: all. */
+fli_val fli_escape(fli_run *r, fli_val s);  // for HTML, unless it is safe; then it is
 fli_val fli_replace(fli_run *r, fli_val s, fli_val from, fli_val to, int64_t most);
 fli_val fli_lines(fli_run *r, fli_val s, bool keep_ends);  // as a list
 

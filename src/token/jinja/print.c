@@ -81,7 +81,11 @@ static void repr_dict(fli_run *r, fl_text *t, const fli_dict *d) {
 static void repr_kind(fli_run *r, fl_text *t, fli_val v) {
     switch ((fli_kind)v.kind) {
     case FLI_UNDEFINED: puts_text(r, t, "Undefined"); break;
-    case FLI_STR: repr_string(r, t, v); break;
+    case FLI_STR:
+        if (v.safe) puts_text(r, t, "Markup(");
+        repr_string(r, t, v);
+        if (v.safe) puts_text(r, t, ")");
+        break;
     case FLI_LIST:
         puts_text(r, t, "[");
         repr_items(r, t, v.as.list);

@@ -449,6 +449,21 @@ static fli_val number_arithmetic(fli_run *r, uint16_t op, fli_val a, fli_val b) 
     return real_arithmetic(r, op, fli_number(a), fli_number(b));
 }
 
+/* To a safe string the other is escaped, although transformers' environment escapes nothing else:
+ * templates that say "text"|safe + name get &lt; for < there, so they do here. */
+static fli_val join_strings(fli_run *r, fli_val a, fli_val b) {
+    const bool safe = a.safe || b.safe;
+    if (safe && a.n) a = fli_escape(r, a);
+    if (safe && b.n) b = fli_escape(r, b);
+    char *s = FLI_NEW(r, char, (size_t)a.n + b.n);
+    if (!s || !fli_work(r, ((size_t)a.n + b.n) / 64)) return fli_none();
+    memcpy(s, a.as.s, a.n);
+    memcpy(s + a.n, b.as.s, b.n);
+    fli_val out = fli_view(s, (size_t)a.n + b.n);
+    out.safe = safe;
+    return out;
+}
+
 static fli_val join_lists(fli_run *r, fli_val a, fli_val b) {
     fli_val out = fli_list_new(r, (fli_kind)a.kind);
     for (size_t i = 0; i < a.as.list->n; i++) fli_push(r, out, a.as.list->item[i]);
@@ -460,7 +475,9 @@ static fli_val repeat(fli_run *r, fli_val v, int64_t times) {
     if (v.kind == FLI_STR) {
         fl_text t = {0};
         for (; times > 0 && v.n && fli_work(r, 1); times--) fli_append(r, &t, v.as.s, v.n);
-        return fli_text_end(r, &t);
+        fli_val out = fli_text_end(r, &t);
+        out.safe = v.safe;
+        return out;
     }
     fli_val out = fli_list_new(r, (fli_kind)v.kind);
     for (; times > 0 && v.as.list->n && fli_work(r, 1); times--)
@@ -484,13 +501,7 @@ static const char *operator_name(uint16_t op) {
 fli_val fli_arithmetic(fli_run *r, uint16_t op, fli_val a, fli_val b) {
     if (!fli_work(r, 1)) return fli_none();
     if (fli_is_number(a) && fli_is_number(b)) return number_arithmetic(r, op, a, b);
-    if (op == '+' && a.kind == FLI_STR && b.kind == FLI_STR) {
-        char *s = FLI_NEW(r, char, (size_t)a.n + b.n);
-        if (!s || !fli_work(r, ((size_t)a.n + b.n) / 64)) return fli_none();
-        memcpy(s, a.as.s, a.n);
-        memcpy(s + a.n, b.as.s, b.n);
-        return fli_view(s, (size_t)a.n + b.n);
-    }
+    if (op == '+' && a.kind == FLI_STR && b.kind == FLI_STR) return join_strings(r, a, b);
     if (op == '+' && is_sequence(a) && a.kind == b.kind) return join_lists(r, a, b);
     if (op == '*' && is_sequence(a) && is_integer(b)) return repeat(r, a, integer(b));
     if (op == '*' && is_integer(a) && is_sequence(b)) return repeat(r, b, integer(a));
