@@ -6,6 +6,7 @@
 set(PUBLIC_HEADERS
     base/version.h base/err.h base/alloc.h base/arena.h base/file.h base/json.h base/log.h base/progress.h base/rng.h
     base/text.h base/thread.h
+    hub/hub.h
     tensor/tensor.h tensor/quant.h graph/ops.def graph/op.h graph/graph.h backend/backend.h backend/program.h
     token/tokenizer.h token/vocab.h model/model.h model/transform.h model/inspect.h
     data/batch.h data/corpus.h data/dataset.h data/pairs.h

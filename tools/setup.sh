@@ -22,7 +22,7 @@ for pair in cmake:cmake ninja:ninja-build pkg-config:pkg-config python3:python3 
     need "${pair%%:*}" "${pair#*:}" command -v "${pair%%:*}"
 done
 for pair in jansson:libjansson-dev libutf8proc:libutf8proc-dev libpcre2-8:libpcre2-dev yaml-0.1:libyaml-dev \
-    libzstd:libzstd-dev zlib:zlib1g-dev libxxhash:libxxhash-dev; do
+    libzstd:libzstd-dev zlib:zlib1g-dev libxxhash:libxxhash-dev libcurl:libcurl4-openssl-dev libedit:libedit-dev; do
     need "${pair%%:*}" "${pair#*:}" pkg-config --exists "${pair%%:*}"
 done
 [ -z "$missing" ] && exit 0
@@ -32,7 +32,7 @@ stop() {
     echo "setup: $1"
     echo "setup: Debian, Ubuntu:  apt-get install$packages"
     echo "setup: elsewhere: a C11 compiler, cmake >= 3.24, ninja, pkg-config, python3, xz, zstd, and the development"
-    echo "setup:            files of jansson, utf8proc, pcre2, libyaml, zstd, zlib, xxhash"
+    echo "setup:            files of jansson, utf8proc, pcre2, libyaml, zstd, zlib, xxhash, curl, edit"
     exit 1
 } >&2
 

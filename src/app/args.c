@@ -6,6 +6,7 @@
 
 #include "app/command.h"
 #include "base/alloc.h"
+#include "base/arena.h"
 #include "base/assert.h"
 #include "base/text.h"
 
@@ -36,6 +37,7 @@ struct app_args {
     value values[MAX_FLAGS];
     int n_values, n_args;
     const char **args;  // one block for the positionals and the lists
+    fl_arena found;     // where models were found
 };
 
 /* ---- values ---- */
@@ -217,6 +219,7 @@ fl_status app_args_parse(app_args **out, const app_command *c, int argc, char **
     if (!a) return fl_fail(err, FL_ERR_NOMEM, "reading the command line");
     memset(a, 0, sizeof *a);
     a->command = c;
+    fl_arena_init(&a->found, 1 << 12);
     add_flags(a, c->flags);
     add_flags(a, app_common_flags);
     // Each flag might take every word, and needs a place for its default.
@@ -238,8 +241,36 @@ fl_status app_args_parse(app_args **out, const app_command *c, int argc, char **
 
 void app_args_free(app_args *a) {
     if (!a) return;
+    fl_arena_free(&a->found);
     fl_dealloc(a->args);
     fl_dealloc(a);
+}
+
+/* ---- models ---- */
+
+static fl_status find_model(app_args *a, const char **word, app_finder find, fl_err *err) {
+    char path[FL_PATH_MAX];
+    FL_TRY(find(path, *word, err));
+    char *copy = FL_NEW(&a->found, char, strlen(path) + 1);
+    if (!copy) return fl_fail(err, FL_ERR_NOMEM, "%s", *word);
+    *word = memcpy(copy, path, strlen(path) + 1);
+    return FL_OK;
+}
+
+fl_status app_args_find_models(app_args *a, app_finder find, fl_err *err) {
+    const char *w = a->command->args ? a->command->args : "";
+    for (int i = 0; *w && i < a->n_args; i++) {
+        size_t n = strcspn(w, " ");
+        bool model = n == 5 && memcmp(w, "MODEL", n) == 0;
+        if (model) FL_TRY(find_model(a, &a->args[i], find, err));
+        w += n + strspn(w + n, " ");
+    }
+    for (int i = 0; i < a->n_values; i++) {
+        value *v = &a->values[i];
+        bool model = v->flag->metavar && strcmp(v->flag->metavar, "MODEL") == 0;
+        for (int k = 0; model && k < v->n_text; k++) FL_TRY(find_model(a, &v->text[k], find, err));
+    }
+    return FL_OK;
 }
 
 /* ---- getters ---- */

@@ -10,7 +10,8 @@
  *         .run = run};
  *
  * and a line COMMAND(train) in commands.def. From the row come parsing, --help, the man page and
- * completion in three shells. A command prints its result on standard output and computes nothing
+ * completion in three shells. What a row calls MODEL may be the name of a pulled model: by the time
+ * `run` sees it, it is a path. A command prints its result on standard output and computes nothing
  * itself: it calls the library. Messages and progress go to standard error (terminal.h).
  *
  * run returns FL_OK (exit 0), FL_ERR_ARG (the user asked for something impossible: exit 2) or
@@ -22,7 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/err.h"
+#include "base/file.h"
 
 typedef enum {
     FLAG_BOOL,     // --name, --no-name
@@ -74,6 +75,10 @@ int app_list(const app_args *a, const char *flag, const char *const **values);  
 FL_MUST_USE fl_status app_args_parse(app_args **out, const app_command *c, int argc, char **argv,
                                      fl_err *err);
 void app_args_free(app_args *a);
+
+/* Every positional and every flag's value that its row calls MODEL becomes what `find` says. */
+typedef fl_status (*app_finder)(char out[FL_PATH_MAX], const char *model, fl_err *err);
+FL_MUST_USE fl_status app_args_find_models(app_args *a, app_finder find, fl_err *err);
 
 /* The word of `words` (NULL ends) nearest to `typed`, or NULL if none is near enough. */
 const char *app_nearest(const char *typed, const char *const *words);

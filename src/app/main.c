@@ -8,6 +8,7 @@
 
 #include "app/command.h"
 #include "app/help.h"
+#include "app/pulled.h"
 #include "app/terminal.h"
 #include "base/thread.h"
 
@@ -52,7 +53,8 @@ static fl_status run(int argc, char **argv, fl_err *err) {
         s = app_help_command(c, err);
     } else {
         fl_pool_set_default_size((int)app_int(a, "threads"));
-        s = c->run(a, err);
+        s = app_args_find_models(a, app_model_path, err);
+        if (s == FL_OK) s = c->run(a, err);
     }
     app_args_free(a);
     return s;
