@@ -40,6 +40,7 @@ endforeach()
 file(CONFIGURE OUTPUT ${include_dir}/fledge.h CONTENT "${umbrella}\n#endif\n" @ONLY)
 
 list(REMOVE_ITEM PC_REQUIRES jansson)  # which json.h shows, so it is required in public
+list(REMOVE_ITEM PC_REQUIRES libcurl)  # its own static libraries are rarely there: it is linked shared, as -lcurl
 list(JOIN PC_REQUIRES " " PC_REQUIRES_TEXT)
 configure_file(cmake/fledge.pc.in fledge.pc @ONLY)
 
