@@ -41,6 +41,12 @@ static void find_problems(inspection *in) {
 
 /* ---- as text ---- */
 
+static int windowed_layers(const fl_config *c) {
+    int n = 0;
+    for (int i = 0; i < (int)c->num_hidden_layers; i++) n += fl_config_window(c, i) > 0;
+    return n;
+}
+
 static void print_architecture(const inspection *in) {
     const fl_config *c = &in->m->config;
     printf("%s\n  architecture   %s (%s)\n", in->folder, c->arch->name, c->arch->hf_class);
@@ -56,8 +62,8 @@ static void print_architecture(const inspection *in) {
            c->arch->position == FL_POSITION_ROPE ? "rotary" : "learned",
            (long long)c->max_position_embeddings);
     if (c->sliding_window)
-        printf("  window         %lld keys from layer %lld on\n", (long long)c->sliding_window,
-               (long long)c->max_window_layers);
+        printf("  window         %lld keys in %d layers\n", (long long)c->sliding_window,
+               windowed_layers(c));
     if (in->m->tokenizer)
         printf("  tokenizer      %d tokens, bos %d, eos %d\n", fl_tokenizer_size(in->m->tokenizer),
                fl_tokenizer_bos(in->m->tokenizer), fl_tokenizer_eos(in->m->tokenizer));

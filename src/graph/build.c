@@ -74,12 +74,21 @@ fl_val fl_layer_norm(fl_graph *g, fl_val x, fl_val w, fl_val b, float eps, fl_dt
 }
 
 fl_val fl_rms_norm(fl_graph *g, fl_val x, fl_val w, float eps, fl_dtype dt) {
-    const fl_attr a = {.eps = eps, .dtype = dt};
+    return fl_rms_norm_offset(g, x, w, 0, eps, dt);
+}
+
+fl_val fl_rms_norm_offset(fl_graph *g, fl_val x, fl_val w, float offset, float eps, fl_dtype dt) {
+    const fl_attr a = {.eps = eps, .offset = offset, .dtype = dt};
     return APPLY(g, RMS_NORM, a, x, w);
 }
 
 fl_val fl_rope(fl_graph *g, fl_val x, fl_val position, fl_val inv_freq, bool interleaved) {
-    const fl_attr a = {.interleaved = interleaved};
+    return fl_rope_scaled(g, x, position, inv_freq, interleaved, 1);
+}
+
+fl_val fl_rope_scaled(fl_graph *g, fl_val x, fl_val position, fl_val inv_freq, bool interleaved,
+                      float scale) {
+    const fl_attr a = {.interleaved = interleaved, .scale = scale};
     return APPLY(g, ROPE, a, x, position, inv_freq);
 }
 

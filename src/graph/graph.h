@@ -103,7 +103,10 @@ fl_val fl_gated(fl_graph *g, fl_unary f, fl_val gate, fl_val up);
 fl_val fl_embedding(fl_graph *g, fl_val ids, fl_val w, fl_dtype dt);
 fl_val fl_layer_norm(fl_graph *g, fl_val x, fl_val w, fl_val b, float eps, fl_dtype dt);
 fl_val fl_rms_norm(fl_graph *g, fl_val x, fl_val w, float eps, fl_dtype dt);
+fl_val fl_rms_norm_offset(fl_graph *g, fl_val x, fl_val w, float offset, float eps, fl_dtype dt);
 fl_val fl_rope(fl_graph *g, fl_val x, fl_val position, fl_val inv_freq, bool interleaved);
+fl_val fl_rope_scaled(fl_graph *g, fl_val x, fl_val position, fl_val inv_freq, bool interleaved,
+                      float scale);
 fl_val fl_softmax(fl_graph *g, fl_val x);
 fl_val fl_linear(fl_graph *g, fl_val x, fl_val w, fl_val bias, fl_dtype dt);
 fl_val fl_matmul(fl_graph *g, fl_val a, fl_val b, bool trans_a, bool trans_b, float alpha);

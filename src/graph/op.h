@@ -23,12 +23,13 @@ typedef enum {
 } fl_op_id;
 
 /* X(ID, name): the elementwise functions of FL_OP_UNARY and FL_OP_GATED. */
-#define FL_UNARY_LIST(X)                                                                \
-    X(GELU_TANH, "gelu_tanh")                                                           \
-    X(GELU_ERF, "gelu_erf")                                                             \
-    X(SILU, "silu")                                                                     \
-    X(RELU, "relu")                                                                     \
-    X(RELU2, "relu2") X(TANH, "tanh") X(SIGMOID, "sigmoid") X(EXP, "exp") X(LOG, "log") \
+#define FL_UNARY_LIST(X)                                              \
+    X(GELU_TANH, "gelu_tanh")                                         \
+    X(GELU_ERF, "gelu_erf")                                           \
+    X(SILU, "silu")                                                   \
+    X(RELU, "relu")                                                   \
+    X(RELU2, "relu2")                                                 \
+    X(TANH, "tanh") X(SIGMOID, "sigmoid") X(EXP, "exp") X(LOG, "log") \
         X(LOG_SIGMOID, "log_sigmoid") X(SOFTCAP, "softcap")
 
 typedef enum {
@@ -44,7 +45,9 @@ typedef struct {
     fl_dtype dtype;  // of the result, where the operation lets the caller choose
     fl_unary unary;
     float eps;          // norms
-    float scale;        // attention: of q.k, 0 means 1/sqrt(D); scale: the factor
+    float offset;       // rms_norm: the gain is offset + w
+    float scale;        // attention: of q.k, 0 means 1/sqrt(D); scale: the factor; rope: of the
+                        // rotated numbers, 0 means 1
     float softcap;      // c tanh(x / c); 0 means none
     float alpha, beta;  // axpby; matmul: alpha
     int64_t window;     // attention: keys visible, itself included; 0 means all

@@ -1,5 +1,5 @@
-/* arch.h - architectures as rows: what config.json calls things, what is fixed, and which weights
- * there are.
+/* arch.h - architectures as rows: what config.json and GGUF call things, what is fixed, and which
+ * weights there are. The rows are in arch/, a file for each family.
  *
  * A row holds facts only. What a network has is read from its weights: a row that lists q_norm
  * normalises queries, one that lists a gate has a gated feed-forward, one that lists a bias adds
@@ -17,32 +17,41 @@ extern "C" {
 /* X(ID, role, rows, cols, residual): the places a weight can have. Dimensions are letters: V
  * vocabulary, C hidden size, P positions, Q heads x head size, K key-value heads x head size, F
  * feed-forward size, D head size, 1 none. A residual output is scaled down at initialisation. From
- * LAYER_FIRST on there is one per layer. */
-#define FL_SLOT_LIST(X)             \
-    X(EMBED, EMBEDDING, V, C, 0)    \
-    X(POSITION, EMBEDDING, P, C, 0) \
-    X(OUT_NORM, NORM, C, 1, 0)      \
-    X(OUT_NORM_B, BIAS, C, 1, 0)    \
-    X(HEAD, HEAD, V, C, 0)          \
-    X(ATTN_NORM, NORM, C, 1, 0)     \
-    X(ATTN_NORM_B, BIAS, C, 1, 0)   \
-    X(Q, MATRIX, Q, C, 0)           \
-    X(K, MATRIX, K, C, 0)           \
-    X(V, MATRIX, K, C, 0)           \
-    X(Q_B, BIAS, Q, 1, 0)           \
-    X(K_B, BIAS, K, 1, 0)           \
-    X(V_B, BIAS, K, 1, 0)           \
-    X(Q_NORM, NORM, D, 1, 0)        \
-    X(K_NORM, NORM, D, 1, 0)        \
-    X(O, MATRIX, C, Q, 1)           \
-    X(O_B, BIAS, C, 1, 0)           \
-    X(FFN_NORM, NORM, C, 1, 0)      \
-    X(FFN_NORM_B, BIAS, C, 1, 0)    \
-    X(GATE, MATRIX, F, C, 0)        \
-    X(UP, MATRIX, F, C, 0)          \
-    X(UP_B, BIAS, F, 1, 0)          \
-    X(DOWN, MATRIX, C, F, 1)        \
-    X(DOWN_B, BIAS, C, 1, 0)
+ * LAYER_FIRST on there is one per layer, attention's before FFN_NORM. The bias of a norm follows
+ * its weight.
+ *
+ * A block's input is normalised (ATTN_NORM, FFN_NORM), or what it adds to the residual stream is
+ * (ATTN_POST_NORM, FFN_POST_NORM), or both. Q_NORM goes over each head, Q_NORM_WIDE over all. */
+#define FL_SLOT_LIST(X)              \
+    X(EMBED, EMBEDDING, V, C, 0)     \
+    X(POSITION, EMBEDDING, P, C, 0)  \
+    X(OUT_NORM, NORM, C, 1, 0)       \
+    X(OUT_NORM_B, BIAS, C, 1, 0)     \
+    X(HEAD, HEAD, V, C, 0)           \
+    X(ATTN_NORM, NORM, C, 1, 0)      \
+    X(ATTN_NORM_B, BIAS, C, 1, 0)    \
+    X(Q, MATRIX, Q, C, 0)            \
+    X(K, MATRIX, K, C, 0)            \
+    X(V, MATRIX, K, C, 0)            \
+    X(Q_B, BIAS, Q, 1, 0)            \
+    X(K_B, BIAS, K, 1, 0)            \
+    X(V_B, BIAS, K, 1, 0)            \
+    X(Q_NORM, NORM, D, 1, 0)         \
+    X(K_NORM, NORM, D, 1, 0)         \
+    X(Q_NORM_WIDE, NORM, Q, 1, 0)    \
+    X(K_NORM_WIDE, NORM, K, 1, 0)    \
+    X(O, MATRIX, C, Q, 1)            \
+    X(O_B, BIAS, C, 1, 0)            \
+    X(ATTN_POST_NORM, NORM, C, 1, 0) \
+    X(FFN_NORM, NORM, C, 1, 0)       \
+    X(FFN_NORM_B, BIAS, C, 1, 0)     \
+    X(GATE, MATRIX, F, C, 0)         \
+    X(GATE_B, BIAS, F, 1, 0)         \
+    X(UP, MATRIX, F, C, 0)           \
+    X(UP_B, BIAS, F, 1, 0)           \
+    X(DOWN, MATRIX, C, F, 1)         \
+    X(DOWN_B, BIAS, C, 1, 0)         \
+    X(FFN_POST_NORM, NORM, C, 1, 0)
 
 typedef enum {
 #define X(id, role, rows, cols, residual) FL_SLOT_##id,
@@ -58,16 +67,21 @@ typedef struct {
     fl_slot slot;
     const char *hf;
     const char *gguf;
-    bool transposed;    // the file has (in, out): GPT-2's Conv1D
-    bool gguf_permute;  // GGUF wants the halves of each head interleaved: Llama's Q and K
-    bool gguf_f32;      // a matrix that GGUF keeps in f32
+    bool (*has)(const fl_config *c, int layer);  // NULL: every model of the row, every layer
+    bool transposed;                             // the file has (in, out): GPT-2's Conv1D
+    bool by_head;        // the parts alternate head by head in Hugging Face files: GPT-NeoX
+    bool gguf_permute;   // GGUF wants the halves of each head interleaved: Llama's Q and K
+    bool gguf_f32;       // a matrix that GGUF keeps in f32
+    bool gguf_plus_one;  // a gain that GGUF has with the 1 added: Gemma
 } fl_weight_row;
 
-/* One number of config.json. */
+typedef enum { FL_KEY_INT, FL_KEY_REAL, FL_KEY_BOOL } fl_key_kind;  // int64_t, double, bool
+
+/* One field of fl_config: its name in config.json, and in GGUF after "NAME." (NULL: not there). */
 typedef struct {
-    const char *key;
+    const char *key, *gguf;
     size_t offset;  // in fl_config
-    bool real;      // double, else int64_t
+    fl_key_kind kind;
     bool required;
     double fallback;  // when absent and not required; 0: derived from the others
 } fl_config_key;
@@ -80,8 +94,18 @@ typedef struct {
 typedef enum {
     FL_WINDOW_NONE,
     FL_WINDOW_ALL,
-    FL_WINDOW_UPPER
-} fl_window_kind;  // UPPER: from max_window_layers on
+    FL_WINDOW_UPPER,     // from max_window_layers on
+    FL_WINDOW_ALTERNATE  // all but every full_every-th
+} fl_window_kind;
+
+/* How config.json speaks of rotary positions. */
+typedef struct {
+    const char *theta_key;  // NULL: "rope_theta"
+    double theta;           // when absent; 0: 10000
+    const char *share_key;  // the rotated share of a head; NULL: it is always whole
+    double share;           // when absent
+    double local_theta;     // rope_local_base_freq when absent; 0: windows change no frequencies
+} fl_rope_keys;
 
 typedef struct fl_arch {
     const char *name;      // model_type, and the architecture's name in GGUF
@@ -89,11 +113,16 @@ typedef struct fl_arch {
     const char
         *hf_prefix;  // of the base model's tensors; files of the bare base model leave it out
     fl_norm_kind norm;
+    bool norm_plus_one;  // gains are stored less 1
     fl_position_kind position;
+    fl_rope_keys rope;
     fl_unary activation;
     fl_window_kind window;
-    bool tied;  // tie_word_embeddings when config.json does not say
-    const char *gguf_name;
+    int64_t window_default;     // sliding_window when config.json does not say
+    int64_t full_every;         // of ALTERNATE, when config.json does not say
+    bool embed_scaled;          // embeddings are multiplied by sqrt(hidden_size)
+    bool tied;                  // tie_word_embeddings when config.json does not say
+    const char *gguf_name;      // NULL: llama.cpp has no such architecture
     const char *constants;      // JSON merged into config.json as written
     const fl_config_key *keys;  // key NULL ends each list
     const fl_config_demand *demands;

@@ -1,9 +1,6 @@
-/* config - config.json: read by the rows of arch.c, completed, checked, written.
- *
- * Rotary settings have two dialects: rope_theta + rope_scaling at the top level (what most tools
- * read, and what is written here), and one object rope_parameters (transformers 5). Both are
- * read. */
-#include <math.h>
+/* config - config.json: read by the rows of arch/, completed, checked, written. Rotary positions
+ * and windows, which have dialects, are in config_rope.c and config_window.c. */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,12 +53,15 @@ static void *field(fl_config *c, const fl_config_key *key) {
     return (char *)c + key->offset;
 }
 
-static fl_status read_number(fl_config *c, const fl_config_key *k, const json_t *v,
-                             const char *where, fl_err *err) {
+/* An optional field that is null is left to be derived. */
+static fl_status read_field(fl_config *c, const fl_config_key *k, const json_t *v,
+                            const char *where, fl_err *err) {
     void *out = field(c, k);
-    if (k->real) return fl_json_real_or(v, k->key, k->fallback, out, where, err);
+    double otherwise = json_object_get(v, k->key) ? 0 : k->fallback;
+    if (k->kind == FL_KEY_BOOL) return fl_json_bool_or(v, k->key, otherwise != 0, out, where, err);
+    if (k->kind == FL_KEY_REAL) return fl_json_real_or(v, k->key, otherwise, out, where, err);
     if (k->required) return fl_json_int(v, k->key, out, where, err);
-    return fl_json_int_or(v, k->key, (int64_t)k->fallback, out, where, err);
+    return fl_json_int_or(v, k->key, (int64_t)otherwise, out, where, err);
 }
 
 /* A token id, or the first of a list of them; null is none. */
@@ -81,80 +81,32 @@ static fl_status read_token(const json_t *v, const char *key, int32_t *out, cons
     return FL_OK;
 }
 
-/* ---- rotary positions ---- */
-
-static fl_status read_rope(fl_config *c, const json_t *v, const char *where, fl_err *err) {
-    const json_t *parameters = json_object_get(v, "rope_parameters");
-    const json_t *scaling = parameters ? parameters : json_object_get(v, "rope_scaling");
-    if (scaling && !json_is_object(scaling) && !json_is_null(scaling))
-        return fl_fail(err, FL_ERR_FORMAT, "%s: rope_scaling: expected an object or null", where);
-    const json_t *theta_in = json_object_get(scaling, "rope_theta") ? scaling : v;
-    FL_TRY(fl_json_real_or(theta_in, "rope_theta", 10000, &c->rope_theta, where, err));
-    if (!json_is_object(scaling) || json_object_size(scaling) == 0) return FL_OK;
-    const char *type;
-    FL_TRY(fl_json_str_or(scaling, "type", "default", &type, where, err));
-    FL_TRY(fl_json_str_or(scaling, "rope_type", type, &type, where, err));
-    if (strcmp(type, "default") == 0) return FL_OK;
-    json_t *kept = json_copy((json_t *)(uintptr_t)scaling);
-    if (!kept || json_object_set_new(kept, "rope_type", json_string(type)) != 0) {
-        json_decref(kept);
-        return fl_fail(err, FL_ERR_NOMEM, "%s: rope_scaling", where);
-    }
-    json_object_del(kept, "rope_theta");
-    json_object_del(kept, "type");
-    c->rope_scaling = kept;
-    return FL_OK;
-}
-
-/* ---- sliding window ---- */
-
-/* layer_types, where present, must say what max_window_layers says: full below it, sliding from it
- * on. */
-static fl_status check_layer_types(fl_config *c, const json_t *v, const char *where, fl_err *err) {
-    const json_t *types = json_object_get(v, "layer_types");
-    if (!types || json_is_null(types)) return FL_OK;
-    if (!json_is_array(types) || (int64_t)json_array_size(types) != c->num_hidden_layers)
-        return fl_fail(err, FL_ERR_FORMAT,
-                       "%s: layer_types: expected one entry for each of %lld layers", where,
-                       (long long)c->num_hidden_layers);
-    for (size_t i = 0; i < json_array_size(types); i++) {
-        const char *type = json_string_value(json_array_get(types, i));
-        const char *want = fl_config_window(c, (int)i) ? "sliding_attention" : "full_attention";
-        if (!type || strcmp(type, want) != 0)
-            return fl_fail(err, FL_ERR_UNSUPPORTED,
-                           "%s: layer_types[%zu] is %.40s, but sliding_window and "
-                           "max_window_layers make it %s",
-                           where, i, type ? type : "not a string", want);
-    }
-    return FL_OK;
-}
-
-static fl_status read_window(fl_config *c, const json_t *v, const char *where, fl_err *err) {
-    if (c->arch->window == FL_WINDOW_NONE) return FL_OK;
-    bool use = true;
-    FL_TRY(fl_json_int_or(v, "sliding_window", 0, &c->sliding_window, where, err));
-    if (c->arch->window == FL_WINDOW_UPPER) {
-        FL_TRY(fl_json_bool_or(v, "use_sliding_window", false, &use, where, err));
-        FL_TRY(fl_json_int_or(v, "max_window_layers", 28, &c->max_window_layers, where, err));
-    }
-    if (!use || !c->sliding_window) c->sliding_window = c->max_window_layers = 0;
-    return check_layer_types(c, v, where, err);
-}
-
 /* ---- the whole ---- */
+
+/* What any model trained here may have, whether or not its architecture is published with it. */
+static const fl_config_key softcaps[] =
+    {{"final_logit_softcapping", NULL, offsetof(fl_config, logit_softcap), FL_KEY_REAL, false, 0},
+     {"attn_logit_softcapping", NULL, offsetof(fl_config, attn_softcap), FL_KEY_REAL, false, 0},
+     {NULL, NULL, 0, FL_KEY_REAL, false, 0}};
+
+static bool lists(const fl_arch *arch, const char *key) {
+    for (const fl_config_key *k = arch->keys; k->key; k++)
+        if (strcmp(k->key, key) == 0) return true;
+    return false;
+}
 
 static fl_status parse_fields(fl_config *c, const json_t *v, const char *where, fl_err *err) {
     FL_TRY(check_demands(c->arch, v, where, err));
     for (const fl_config_key *k = c->arch->keys; k->key; k++)
-        FL_TRY(read_number(c, k, v, where, err));
+        FL_TRY(read_field(c, k, v, where, err));
     FL_TRY(fl_json_bool_or(v, "tie_word_embeddings", c->arch->tied, &c->tie_word_embeddings, where,
                            err));
     FL_TRY(read_token(v, "bos_token_id", &c->bos_token_id, where, err));
     FL_TRY(read_token(v, "eos_token_id", &c->eos_token_id, where, err));
-    FL_TRY(fl_json_real_or(v, "final_logit_softcapping", 0, &c->logit_softcap, where, err));
-    FL_TRY(fl_json_real_or(v, "attn_logit_softcapping", 0, &c->attn_softcap, where, err));
-    if (c->arch->position == FL_POSITION_ROPE) FL_TRY(read_rope(c, v, where, err));
-    FL_TRY(read_window(c, v, where, err));
+    for (const fl_config_key *k = softcaps; k->key; k++)
+        if (!lists(c->arch, k->key)) FL_TRY(read_field(c, k, v, where, err));
+    if (c->arch->position == FL_POSITION_ROPE) FL_TRY(fli_config_read_rope(c, v, where, err));
+    FL_TRY(fli_config_read_window(c, v, where, err));
     fl_status s = fl_config_complete(c, err);
     return s == FL_OK ? s : fl_context(err, s, "%s", where);
 }
@@ -197,19 +149,27 @@ fl_status fl_config_load(fl_config *out, const char *dir, fl_err *err) {
 
 /* ---- completing and checking ---- */
 
-static void derive(fl_config *c) {
+/* What the row says where config.json is silent or null; only of fields that cannot be 0. */
+static void fall_back(fl_config *c) {
     for (const fl_config_key *k = c->arch->keys; k->key; k++) {
-        double *real = field(c, k);
-        int64_t *integer = field(c, k);
-        if (k->real && *real == 0) *real = k->fallback;
-        /* head_dim comes from the row only where config.json leaves it out, not for a model being
-         * made. */
-        if (!k->real && *integer == 0 && integer != &c->head_dim) *integer = (int64_t)k->fallback;
+        void *at = field(c, k);
+        if (at == &c->norm_eps && c->norm_eps == 0) c->norm_eps = k->fallback;
+        if (at == &c->initializer_range && c->initializer_range == 0)
+            c->initializer_range = k->fallback;
+        if (at == &c->max_position_embeddings && c->max_position_embeddings == 0)
+            c->max_position_embeddings = (int64_t)k->fallback;
     }
+}
+
+static void derive(fl_config *c) {
+    fall_back(c);
     if (!c->num_key_value_heads) c->num_key_value_heads = c->num_attention_heads;
     if (!c->intermediate_size) c->intermediate_size = 4 * c->hidden_size;
     if (!c->head_dim && c->num_attention_heads > 0)
         c->head_dim = c->hidden_size / c->num_attention_heads;
+    if (!c->query_pre_attn_scalar) c->query_pre_attn_scalar = c->head_dim;
+    if (!c->rotary_dim) c->rotary_dim = c->head_dim;
+    if (c->sliding_window && !c->full_every) c->full_every = c->arch->full_every;
     if (c->rope_theta == 0) c->rope_theta = 10000;
 }
 
@@ -226,6 +186,7 @@ static fl_status check_sizes(const fl_config *c, fl_err *err) {
         {"num_key_value_heads", c->num_key_value_heads, 1 << 16},
         {"head_dim", c->head_dim, 1 << 16},
         {"max_position_embeddings", c->max_position_embeddings, INT32_MAX},
+        {"query_pre_attn_scalar", c->query_pre_attn_scalar, 1 << 24},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         if (sizes[i].value < 1 || sizes[i].value > sizes[i].most)
@@ -243,16 +204,17 @@ fl_status fl_config_complete(fl_config *c, fl_err *err) {
                        "num_attention_heads (%lld) is not a multiple of num_key_value_heads (%lld)",
                        (long long)c->num_attention_heads, (long long)c->num_key_value_heads);
     bool rope = c->arch->position == FL_POSITION_ROPE;
-    if (rope && c->head_dim % 2)
+    if (rope && (c->rotary_dim % 2 || c->rotary_dim < 2 || c->rotary_dim > c->head_dim))
         return fl_fail(err, FL_ERR_ARG,
-                       "head_dim is %lld; rotary positions turn pairs, so it must be even",
-                       (long long)c->head_dim);
+                       "rotary positions turn %lld of the %lld numbers of a head (head_dim); "
+                       "expected an even count up to head_dim",
+                       (long long)c->rotary_dim, (long long)c->head_dim);
     if (!rope && c->num_attention_heads * c->head_dim != c->hidden_size)
         return fl_fail(err, FL_ERR_ARG,
                        "hidden_size (%lld) is not a multiple of the number of heads (%lld)",
                        (long long)c->hidden_size, (long long)c->num_attention_heads);
     if (!(c->norm_eps > 0) || !(c->rope_theta > 0) || !(c->initializer_range > 0) ||
-        c->sliding_window < 0)
+        !(c->rope_local_theta >= 0) || c->sliding_window < 0 || c->full_every < 0)
         return fl_fail(err, FL_ERR_ARG,
                        "the norm's epsilon, rope_theta and initializer_range must be above 0, "
                        "sliding_window not below");
@@ -267,24 +229,24 @@ static void put_token(json_t *v, const char *key, int32_t id) {
     json_object_set_new(v, key, id >= 0 ? json_integer(id) : json_null());
 }
 
-static void put_window(json_t *v, const fl_config *c) {
-    if (c->arch->window == FL_WINDOW_NONE) return;
-    json_object_set_new(v, "sliding_window",
-                        c->sliding_window ? json_integer(c->sliding_window) : json_null());
-    if (c->arch->window != FL_WINDOW_UPPER) return;
-    json_object_set_new(v, "use_sliding_window", json_boolean(c->sliding_window > 0));
-    json_object_set_new(v, "max_window_layers",
-                        json_integer(c->sliding_window ? c->max_window_layers
-                                                       : c->num_hidden_layers));
+static void put_field(json_t *v, const fl_config *c, const fl_config_key *k) {
+    const void *at = (const char *)c + k->offset;
+    json_t *value = k->kind == FL_KEY_BOOL   ? json_boolean(*(const bool *)at)
+                    : k->kind == FL_KEY_REAL ? json_real(*(const double *)at)
+                                             : json_integer(*(const int64_t *)at);
+    json_object_set_new(v, k->key, value);
 }
 
-static void put_softcap(json_t *v, const fl_config *c, const char *key, double cap) {
-    if (cap == 0) return;
-    json_object_set_new(v, key, json_real(cap));
+/* Soft caps: null is none. */
+static void put_softcap(json_t *v, const fl_config *c, const fl_config_key *k) {
+    bool none = *(const double *)(const void *)((const char *)c + k->offset) == 0;
+    if (!none) put_field(v, c, k);
+    else if (lists(c->arch, k->key)) json_object_set_new(v, k->key, json_null());
+    if (none || lists(c->arch, k->key)) return;
     fl_warn(
         "config.json: %s is written for Fledge; transformers' %s does not know it and would "
         "compute other logits",
-        key, c->arch->hf_class);
+        k->key, c->arch->hf_class);
 }
 
 static void put_fields(json_t *v, const fl_config *c, fl_dtype dtype) {
@@ -293,20 +255,10 @@ static void put_fields(json_t *v, const fl_config *c, fl_dtype dtype) {
     const fl_arch *arch = c->arch;
     json_object_set_new(v, "architectures", json_pack("[s]", arch->hf_class));
     json_object_set_new(v, "model_type", json_string(arch->name));
-    for (const fl_config_key *k = arch->keys; k->key; k++) {
-        const void *at = (const char *)c + k->offset;
-        json_object_set_new(v, k->key,
-                            k->real ? json_real(*(const double *)at)
-                                    : json_integer(*(const int64_t *)at));
-    }
-    if (arch->position == FL_POSITION_ROPE) {
-        json_object_set_new(v, "rope_theta", json_real(c->rope_theta));
-        json_object_set_new(v, "rope_scaling",
-                            c->rope_scaling ? json_incref(c->rope_scaling) : json_null());
-    }
-    put_window(v, c);
-    put_softcap(v, c, "final_logit_softcapping", c->logit_softcap);
-    put_softcap(v, c, "attn_logit_softcapping", c->attn_softcap);
+    for (const fl_config_key *k = arch->keys; k->key; k++) put_field(v, c, k);
+    for (const fl_config_key *k = softcaps; k->key; k++) put_softcap(v, c, k);
+    if (arch->position == FL_POSITION_ROPE) fli_config_put_rope(v, c);
+    fli_config_put_window(v, c);
     json_object_set_new(v, "tie_word_embeddings", json_boolean(c->tie_word_embeddings));
     put_token(v, "bos_token_id", c->bos_token_id);
     put_token(v, "eos_token_id", c->eos_token_id);

@@ -46,8 +46,17 @@ static void put_real(fl_gguf *g, const fl_config *c, const char *key, double v) 
     fl_gguf_f32(g, full, (float)v);
 }
 
+static void put_field(fl_gguf *g, const fl_config *c, const fl_config_key *k) {
+    const void *at = (const char *)c + k->offset;
+    char full[128];
+    snprintf(full, sizeof full, "%s.%s", c->arch->gguf_name, k->gguf);
+    if (k->kind == FL_KEY_BOOL) fl_gguf_bool(g, full, *(const bool *)at);
+    else if (k->kind == FL_KEY_REAL) fl_gguf_f32(g, full, (float)*(const double *)at);
+    else fl_gguf_u32(g, full, (uint32_t) * (const int64_t *)at);
+}
+
 static void put_rope(fl_gguf *g, const fl_config *c) {
-    put_size(g, c, "rope.dimension_count", c->head_dim);
+    put_size(g, c, "rope.dimension_count", c->rotary_dim);
     put_real(g, c, "rope.freq_base", c->rope_theta);
     const char *type = json_string_value(json_object_get(c->rope_scaling, "rope_type"));
     if (!type || strcmp(type, "linear") != 0) return;
@@ -64,18 +73,9 @@ static void put_facts(fl_gguf *g, const fl_config *c, const char *name, fl_dtype
     fl_gguf_str(g, "general.type", "model");
     fl_gguf_str(g, "general.name", name);
     fl_gguf_u32(g, "general.file_type", file_type[dtype]);
-    put_size(g, c, "vocab_size", c->vocab_size);
-    put_size(g, c, "context_length", c->max_position_embeddings);
-    put_size(g, c, "embedding_length", c->hidden_size);
-    put_size(g, c, "block_count", c->num_hidden_layers);
-    put_size(g, c, "feed_forward_length", c->intermediate_size);
-    put_size(g, c, "attention.head_count", c->num_attention_heads);
-    put_size(g, c, "attention.head_count_kv", c->num_key_value_heads);
-    put_size(g, c, "attention.key_length", c->head_dim);
+    for (const fl_config_key *k = c->arch->keys; k->key; k++)
+        if (k->gguf) put_field(g, c, k);
     put_size(g, c, "attention.value_length", c->head_dim);
-    bool rms = c->arch->norm == FL_NORM_RMS;
-    put_real(g, c, rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon",
-             c->norm_eps);
     if (c->arch->position == FL_POSITION_ROPE) put_rope(g, c);
 }
 
@@ -161,12 +161,12 @@ static fl_status rope_factors(const fl_model *m, float **out, fl_err *err) {
     const char *type = json_string_value(json_object_get(m->config.rope_scaling, "rope_type"));
     *out = NULL;
     if (!type || strcmp(type, "llama3") != 0) return FL_OK;
-    int64_t n = m->config.head_dim / 2;
+    int64_t n = m->config.rotary_dim / 2;
     float *factor = fl_alloc((size_t)n * sizeof *factor);
     if (!factor) return fl_fail(err, FL_ERR_NOMEM, "rope_freqs.weight");
     for (int64_t i = 0; i < n; i++) {
-        double plain = pow(m->config.rope_theta, -2.0 * (double)i / (double)m->config.head_dim);
-        factor[i] = (float)(plain / (double)m->memory->inv_freq[i]);
+        double plain = pow(m->config.rope_theta, -2.0 * (double)i / (double)m->config.rotary_dim);
+        factor[i] = (float)(plain / (double)m->memory->rope[FLI_ROPE_MAIN].inv_freq[i]);
     }
     *out = factor;
     return FL_OK;
@@ -186,7 +186,7 @@ static fl_status save_tensors(fl_gguf *g, const fl_model *m, const char *path, f
         if (factors)
             w[n++] = (fl_write_tensor){.name = "rope_freqs.weight",
                                        .rank = 1,
-                                       .dim = {m->config.head_dim / 2},
+                                       .dim = {m->config.rotary_dim / 2},
                                        .source = factors};
         s = fl_gguf_save(g, path, w, n, err);
     }

@@ -1,134 +1,86 @@
-/* forward - the one builder of the forward graph, for every decoder row of arch.c.
+/* forward - the one builder of the forward graph, for every decoder row of arch/.
  *
- *   h (B, T, C) = embed(tokens) [+ embed(position)]                       f32: the residual stream
- *   per layer:  h += O attention(rope(norm(Q n)), rope(norm(K n)), V n)   n = norm(h)
- *               h += DOWN (f(GATE n) * UP n)  or  DOWN f(UP n)            n = norm(h)
+ *   h (B, T, C) = embed(tokens) [* sqrt(C)] [+ embed(position)]         f32: the residual stream
+ *   per layer:  h += post(attention(norm(h)))
+ *               h += post(feed_forward(norm(h)))     from the h before attention when parallel
  *   hidden = norm(h)
  *
- * With bf16 compute, norms read the f32 stream and write bf16, every product and the attention run
- * in bf16, and the sums return to f32: what accumulates over the layers keeps its precision. */
+ * Each norm is there when the row lists it. With bf16 compute, norms read the f32 stream and write
+ * bf16, every product and the attention run in bf16, and the sums return to f32: what accumulates
+ * over the layers keeps its precision. */
+#include <math.h>
 #include <stdio.h>
 
 #include "base/assert.h"
-#include "model/internal.h"
+#include "model/builder.h"
 
-typedef struct {
-    fl_model *m;
-    fl_graph *g;
-    const fl_forward *f;
-    const fl_config *c;
-    int layer;
-    int64_t B, T;
-    fl_val inv_freq;
-} builder;
-
-static fl_param *slot(const builder *b, fl_slot which) {
+fl_param *fli_slot(const fli_builder *b, fl_slot which) {
     return fli_model_slot(b->m, which < FL_SLOT_LAYER_FIRST ? -1 : b->layer, which);
 }
 
-static fl_val norm(const builder *b, fl_val x, fl_slot weight) {
-    fl_param *w = slot(b, weight);
+fl_val fli_linear(const fli_builder *b, fl_val x, fl_slot weight, fl_slot bias) {
+    return fl_model_linear(b->m, b->g, x, fli_slot(b, weight), fli_slot(b, bias), b->f->compute);
+}
+
+fl_val fli_norm(const fli_builder *b, fl_val x, fl_slot weight) {
+    fl_param *w = fli_slot(b, weight);
+    if (!w) return fl_cast(b->g, x, b->f->compute);
     float eps = (float)b->c->norm_eps;
+    fl_val gain = fl_model_value(b->m, b->g, w);
     if (b->c->arch->norm == FL_NORM_RMS)
-        return fl_rms_norm(b->g, x, fl_model_value(b->m, b->g, w), eps, b->f->compute);
-    fl_param *bias = slot(b, weight + 1);
-    return fl_layer_norm(b->g, x, fl_model_value(b->m, b->g, w), fl_model_value(b->m, b->g, bias),
-                         eps, b->f->compute);
+        return fl_rms_norm_offset(b->g, x, gain, b->c->arch->norm_plus_one, eps, b->f->compute);
+    fl_val bias = fl_model_value(b->m, b->g, fli_slot(b, weight + 1));
+    return fl_layer_norm(b->g, x, gain, bias, eps, b->f->compute);
 }
 
-static fl_val linear(const builder *b, fl_val x, fl_slot weight, fl_slot bias) {
-    return fl_model_linear(b->m, b->g, x, slot(b, weight), slot(b, bias), b->f->compute);
+/* What follows a block's output: the norm of the architectures that have one there. */
+static fl_val post(const fli_builder *b, fl_val x, fl_slot weight) {
+    return fli_slot(b, weight) ? fli_norm(b, x, weight) : x;
 }
 
-/* (B, T, heads x D) -> (B, T, heads, D), normalised per head and rotated where the architecture
- * does. */
-static fl_val heads(const builder *b, fl_val x, int64_t n_heads) {
-    return fl_reshape(b->g, x, 4, (int64_t[]){b->B, b->T, n_heads, b->c->head_dim});
-}
-
-static fl_val query_or_key(const builder *b, fl_val x, fl_slot head_norm) {
-    fl_param *w = slot(b, head_norm);
-    if (w)
-        x = fl_rms_norm(b->g, x, fl_model_value(b->m, b->g, w), (float)b->c->norm_eps,
-                        b->f->compute);
-    if (b->c->arch->position == FL_POSITION_ROPE)
-        x = fl_rope(b->g, x, b->f->position, b->inv_freq, false);
-    return x;
-}
-
-static fl_val cached(const builder *b, fl_val *caches, fl_val x) {
-    if (!caches) return x;
-    return caches[b->layer] = fl_cache_append(b->g, caches[b->layer], x, b->f->start);
-}
-
-static fl_val attention(const builder *b, fl_val n) {
-    const fl_config *c = b->c;
-    const fl_forward *f = b->f;
-    fl_val q = heads(b, linear(b, n, FL_SLOT_Q, FL_SLOT_Q_B), c->num_attention_heads);
-    fl_val k = heads(b, linear(b, n, FL_SLOT_K, FL_SLOT_K_B), c->num_key_value_heads);
-    fl_val v = heads(b, linear(b, n, FL_SLOT_V, FL_SLOT_V_B), c->num_key_value_heads);
-    k = query_or_key(b, k, FL_SLOT_K_NORM);
-    fl_attention_args a = {
-        .q = query_or_key(b, q, FL_SLOT_Q_NORM),
-        .k = cached(b, f->k_cache, k),
-        .v = cached(b, f->v_cache, v),
-        .segment = f->segment,
-        .start = f->start,
-        .causal = true,
-        .window = fl_config_window(c, b->layer),
-        .softcap = (float)c->attn_softcap,
-    };
-    fl_val o = fl_attention(b->g, &a);
-    o = fl_reshape(b->g, o, 3, (int64_t[]){b->B, b->T, c->num_attention_heads * c->head_dim});
-    return linear(b, o, FL_SLOT_O, FL_SLOT_O_B);
-}
-
-static fl_val feed_forward(const builder *b, fl_val n) {
-    fl_unary act = b->c->arch->activation;
-    fl_val up = linear(b, n, FL_SLOT_UP, FL_SLOT_UP_B), x;
-    if (slot(b, FL_SLOT_GATE))
-        x = fl_gated(b->g, act,
-                     fl_model_linear(b->m, b->g, n, slot(b, FL_SLOT_GATE), NULL, b->f->compute),
-                     up);
-    else x = fl_unary_of(b->g, act, up);
-    return linear(b, x, FL_SLOT_DOWN, FL_SLOT_DOWN_B);
-}
-
-static fl_val block(const builder *b, fl_val h) {
+static fl_val block(const fli_builder *b, fl_val h) {
     char name[32];
     snprintf(name, sizeof name, "layer %d", b->layer);
     fl_graph_scope(b->g, name);
-    h = fl_add(b->g, h, attention(b, norm(b, h, FL_SLOT_ATTN_NORM)));
-    return fl_add(b->g, h, feed_forward(b, norm(b, h, FL_SLOT_FFN_NORM)));
+    fl_val n = fli_norm(b, h, FL_SLOT_ATTN_NORM);
+    fl_val a = fl_add(b->g, h, post(b, fli_attention(b, n), FL_SLOT_ATTN_POST_NORM));
+    if (!b->c->parallel_residual) n = fli_norm(b, a, FL_SLOT_FFN_NORM);
+    else if (fli_slot(b, FL_SLOT_FFN_NORM)) n = fli_norm(b, h, FL_SLOT_FFN_NORM);
+    return fl_add(b->g, a, post(b, fli_feed_forward(b, n), FL_SLOT_FFN_POST_NORM));
 }
 
-static fl_val embed(const builder *b) {
+static fl_val embed(const fli_builder *b) {
     fl_graph_scope(b->g, "embed");
-    fl_val h = fl_embedding(b->g, b->f->tokens, fl_model_value(b->m, b->g, slot(b, FL_SLOT_EMBED)),
-                            FL_F32);
-    fl_param *p = slot(b, FL_SLOT_POSITION);
+    fl_val table = fl_model_value(b->m, b->g, fli_slot(b, FL_SLOT_EMBED));
+    fl_val h = fl_embedding(b->g, b->f->tokens, table, FL_F32);
+    if (b->c->arch->embed_scaled) h = fl_scale(b->g, h, (float)sqrt((double)b->c->hidden_size));
+    fl_param *p = fli_slot(b, FL_SLOT_POSITION);
     if (!p) return h;
     return fl_add(b->g, h,
                   fl_embedding(b->g, b->f->position, fl_model_value(b->m, b->g, p), FL_F32));
 }
 
-/* The frequencies as a constant of the graph. */
-static fl_val frequencies(const builder *b) {
-    float *table = b->m->memory->inv_freq;
-    if (!table) return FL_NONE;
-    return fl_extern(b->g, "inv_freq",
-                     fl_tensor_of(table, FL_F32, 1, (int64_t[]){b->c->head_dim / 2}), false);
+/* The frequencies as constants of the graph. */
+static void add_frequencies(fli_builder *b) {
+    for (int i = 0; i < FLI_ROPE_COUNT; i++) {
+        float *table = b->m->memory->rope[i].inv_freq;
+        b->inv_freq[i] = FL_NONE;
+        if (!table) continue;
+        fl_tensor t = fl_tensor_of(table, FL_F32, 1, (int64_t[]){b->c->rotary_dim / 2});
+        b->inv_freq[i] = fl_extern(b->g, "inv_freq", t, false);
+    }
 }
 
 fl_val fl_model_hidden(fl_model *m, fl_graph *g, const fl_forward *f) {
     FL_ASSERT(!f->k_cache == !f->v_cache);
     const fl_value_info *tokens = fl_value_get(g, f->tokens);
-    builder b = {m, g, f, &m->config, 0, tokens->t.dim[0], tokens->t.dim[1], FL_NONE};
-    b.inv_freq = frequencies(&b);
+    fli_builder b =
+        {.m = m, .g = g, .f = f, .c = &m->config, .B = tokens->t.dim[0], .T = tokens->t.dim[1]};
+    add_frequencies(&b);
     fl_val h = embed(&b);
     for (; b.layer < m->config.num_hidden_layers; b.layer++) h = block(&b, h);
     fl_graph_scope(g, "out");
-    return norm(&b, h, FL_SLOT_OUT_NORM);
+    return fli_norm(&b, h, FL_SLOT_OUT_NORM);
 }
 
 static fl_param *head_param(const fl_model *m) {

@@ -21,8 +21,7 @@ static fl_model_part part_of(fl_slot slot) {
     case FL_ROLE_NORM: return FL_MODEL_PART_NORM;
     default: break;
     }
-    bool of_norm = slot == FL_SLOT_OUT_NORM_B || slot == FL_SLOT_ATTN_NORM_B ||
-                   slot == FL_SLOT_FFN_NORM_B;
+    bool of_norm = fl_slot_role(slot - 1) == FL_ROLE_NORM && fl_slot_role(slot) == FL_ROLE_BIAS;
     return of_norm                   ? FL_MODEL_PART_NORM
            : slot < FL_SLOT_FFN_NORM ? FL_MODEL_PART_ATTENTION
                                      : FL_MODEL_PART_FEED_FORWARD;

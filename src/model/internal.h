@@ -6,16 +6,25 @@
 #include "model/arch.h"
 #include "model/transform.h"
 
+/* Rotary frequencies: those of every layer; those of texts longer than `above`, where they differ
+ * (longrope); those of layers with a window, where they differ. */
+typedef enum { FLI_ROPE_MAIN, FLI_ROPE_LONG, FLI_ROPE_LOCAL, FLI_ROPE_COUNT } fli_rope_kind;
+typedef struct {
+    float *inv_freq;  // (rotary_dim / 2); NULL: there is no such table
+    float scale;      // of cosine and sine
+    int64_t above;    // LONG
+} fli_rope;
+
 /* Behind a model: who owns the bytes, and where the builder finds each weight. */
 struct fl_model_memory {
     fl_buffer *weights, *grads;
     void **added;  // bytes of parameters that transforms added
     int n_added;
     fl_safetensors *mapped;  // weights used as they lie in the file; NULL: none
-    float *inv_freq;         // (D / 2); NULL without rotary positions
-    int room_params;         // fl_model.param never moves
-    int n_base;              // parameters of the architecture, in the order of fl_weight_next
-    fl_param **slot;         // (1 + layers, FL_SLOT_COUNT); row 0 is outside the layers
+    fli_rope rope[FLI_ROPE_COUNT];
+    int room_params;  // fl_model.param never moves
+    int n_base;       // parameters of the architecture, in the order of fl_weight_next
+    fl_param **slot;  // (1 + layers, FL_SLOT_COUNT); row 0 is outside the layers
 };
 
 /* A tensor of a file: the parameters it is made of, one below the other, perhaps transposed or with
@@ -63,7 +72,16 @@ void fli_name_weight(char *out, size_t room, const char *pattern,
 
 FL_MUST_USE fl_status fli_rope_check(const fl_config *c,
                                      fl_err *err);  // rope_scaling is one we know
-FL_MUST_USE fl_status fli_rope_new(float **inv_freq, const fl_config *c, fl_err *err);
+FL_MUST_USE fl_status fli_rope_new(fli_rope out[FLI_ROPE_COUNT], const fl_config *c, fl_err *err);
+void fli_rope_clear(fli_rope rope[FLI_ROPE_COUNT]);
+
+/* config.json's dialects of rotary positions and of windows. */
+FL_MUST_USE fl_status fli_config_read_rope(fl_config *c, const json_t *v, const char *where,
+                                           fl_err *err);
+FL_MUST_USE fl_status fli_config_read_window(fl_config *c, const json_t *v, const char *where,
+                                             fl_err *err);
+void fli_config_put_rope(json_t *v, const fl_config *c);
+void fli_config_put_window(json_t *v, const fl_config *c);
 
 /* What a linear layer multiplies by. */
 typedef struct {

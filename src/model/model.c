@@ -73,7 +73,7 @@ fl_status fli_model_shell(fl_model **out, const fl_config *config, fl_err *err) 
     m->config.rope_scaling = json_incref(config->rope_scaling);
     fl_status s = reserve_table(m, err);
     if (s == FL_OK && config->arch->position == FL_POSITION_ROPE)
-        s = fli_rope_new(&m->memory->inv_freq, config, err);
+        s = fli_rope_new(m->memory->rope, config, err);
     if (s != FL_OK) {
         fl_model_free(m);
         return s;
@@ -93,7 +93,7 @@ void fl_model_free(fl_model *m) {
         fl_buffer_unref(mem->grads);
         fl_safetensors_close(mem->mapped);
         fl_dealloc(mem->added);
-        fl_dealloc(mem->inv_freq);
+        fli_rope_clear(mem->rope);
         fl_dealloc(mem->slot);
         fl_dealloc(mem);
     }

@@ -37,8 +37,14 @@ typedef struct {
     int64_t max_position_embeddings;
     int64_t sliding_window;     // 0: all keys
     int64_t max_window_layers;  // layers below this one see all keys even so
+    int64_t full_every;         // and so does every n-th; 0: the architecture's habit
+    int64_t rotary_dim;         // of each head, first numbers that positions rotate; 0: all
     double rope_theta, norm_eps;
+    double rope_local_theta;             // of layers with a window, never scaled; 0: as the others
+    int64_t query_pre_attn_scalar;       // q.k is divided by its root; 0: head_dim
     double logit_softcap, attn_softcap;  // 0: none
+    bool attention_bias, mlp_bias;       // where the architecture leaves the choice
+    bool parallel_residual;              // attention and feed-forward read the same stream
     bool tie_word_embeddings;
     int32_t bos_token_id, eos_token_id;  // -1: none
     json_t *rope_scaling;                // as in config.json, or NULL; owned by the model
@@ -123,6 +129,7 @@ typedef struct {
     fl_val segment;             // i32 (B, T): documents do not attend across; or none
     fl_val start;               // i32 (B): tokens already in the caches; or none (then no caches)
     fl_val *k_cache, *v_cache;  // one per layer, (B, S, K, D); NULL without caches
+    int64_t context;            // tokens the text may come to have; 0: T. Chooses longrope's table
     fl_dtype compute;           // format of matrix products and most activations: FL_F32 or FL_BF16
 } fl_forward;
 

@@ -60,6 +60,11 @@ void fli_ref_layer_norm(const fl_call *c, int64_t begin, int64_t end, void *scra
     }
 }
 
+/* Of input `in`, column i: what rms_norm multiplies by. */
+static double gain(const fl_call *c, int in, int64_t i) {
+    return (double)c->attr.offset + fl_tensor_get(&c->in[in], i);
+}
+
 void fli_ref_rms_norm(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
     UNUSED(begin, end, scratch);
     double *x = scratch;
@@ -68,7 +73,7 @@ void fli_ref_rms_norm(const fl_call *c, int64_t begin, int64_t end, void *scratc
         fli_ref_row(&c->in[0], r, FL_F64, x);
         const double rstd = 1 / sqrt(fli_ref_dot(x, x, cols) / (double)cols + (double)c->attr.eps);
         for (int64_t i = 0; i < cols; i++) {
-            fl_tensor_set(&c->out[0], r * cols + i, x[i] * rstd * fl_tensor_get(&c->in[1], i));
+            fl_tensor_set(&c->out[0], r * cols + i, x[i] * rstd * gain(c, 1, i));
         }
         fli_ref_put(c, 1, r, rstd, false);
     }
@@ -77,7 +82,7 @@ void fli_ref_rms_norm(const fl_call *c, int64_t begin, int64_t end, void *scratc
 /* With xhat the normalised row and u = dy w:  dx = rstd (u - [mean(u)] - xhat mean(u xhat)); the
  * bracket only where the mean was taken off. dw sums dy xhat, db sums dy. */
 static void norm_grad(const fl_call *c, bool centred, void *scratch) {
-    const fl_tensor *w = &c->in[2], *stats = &c->in[3];
+    const fl_tensor *stats = &c->in[3];
     const int64_t rows = fl_tensor_rows(&c->in[0]), cols = fl_tensor_cols(&c->in[0]);
     double *xhat = scratch, *dy = xhat + cols, *dw = dy + cols, *db = dw + cols;
     memset(dw, 0, 2 * (size_t)cols * sizeof *dw);
@@ -89,14 +94,14 @@ static void norm_grad(const fl_call *c, bool centred, void *scratch) {
         double mean_u = 0, mean_ux = 0;
         for (int64_t i = 0; i < cols; i++) {
             xhat[i] = (xhat[i] - mean) * rstd;
-            const double u = dy[i] * fl_tensor_get(w, i);
+            const double u = dy[i] * gain(c, 2, i);
             if (centred) mean_u += u / (double)cols;
             mean_ux += u * xhat[i] / (double)cols;
             dw[i] += dy[i] * xhat[i];
             db[i] += dy[i];
         }
         for (int64_t i = 0; i < cols; i++) {
-            const double u = dy[i] * fl_tensor_get(w, i);
+            const double u = dy[i] * gain(c, 2, i);
             fli_ref_put(c, 0, r * cols + i, rstd * (u - mean_u - xhat[i] * mean_ux), false);
         }
     }
@@ -119,15 +124,18 @@ void fli_ref_rms_norm_grad(const fl_call *c, int64_t begin, int64_t end, void *s
 void fli_ref_rope(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
     UNUSED(begin, end, scratch);
     const fl_tensor *x = &c->in[0];
-    const int64_t heads = x->dim[2], size = x->dim[3], half = size / 2;
+    const int64_t heads = x->dim[2], size = x->dim[3], half = c->in[2].dim[0];
+    const double scale = c->attr.scale != 0 ? (double)c->attr.scale : 1;
     for (int64_t r = 0, rows = fl_tensor_rows(x); r < rows; r++) {
         const double position = fl_tensor_get(&c->in[1], r / heads);
+        for (int64_t i = 2 * half; i < size; i++)
+            fl_tensor_set(&c->out[0], r * size + i, fl_tensor_get(x, r * size + i));
         for (int64_t i = 0; i < half; i++) {
             const int64_t first = r * size + (c->attr.interleaved ? 2 * i : i);
             const int64_t second = c->attr.interleaved ? first + 1 : first + half;
             const double angle = position * fl_tensor_get(&c->in[2], i) *
                                  (c->attr.inverse ? -1 : 1);
-            const double a = fl_tensor_get(x, first), b = fl_tensor_get(x, second);
+            const double a = scale * fl_tensor_get(x, first), b = scale * fl_tensor_get(x, second);
             fl_tensor_set(&c->out[0], first, a * cos(angle) - b * sin(angle));
             fl_tensor_set(&c->out[0], second, b * cos(angle) + a * sin(angle));
         }

@@ -59,6 +59,10 @@ static bool all_f32(const fl_call *call) {
     return call->attr.dtype == FL_F32;
 }
 
+static bool plain_gain(const fl_call *call) {
+    return all_f32(call) && call->attr.offset == 0;
+}
+
 static void rms_norm(const fl_call *call, int64_t begin, int64_t end, void *scratch) {
     (void)begin;
     (void)end;
@@ -71,7 +75,7 @@ static size_t rms_norm_scratch(const fl_call *call) {
 
 static const fl_kernel rms_norm_kernel = {
     .phase = {{.run = rms_norm}},
-    .supports = all_f32,
+    .supports = plain_gain,
     .scratch = rms_norm_scratch,
 };
 

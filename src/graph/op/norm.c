@@ -1,7 +1,7 @@
 /* norm - layer_norm and rms_norm over the last dim, and their gradients.
  *
  *   layer_norm  y = (x - mean) rstd w + b,  rstd = 1 / sqrt(var + eps),       stats (rows, 2)
- *   rms_norm    y = x rstd w,               rstd = 1 / sqrt(mean(x^2) + eps), stats (rows, 1)
+ *   rms_norm    y = x rstd (offset + w),    rstd = 1 / sqrt(mean(x^2) + eps), stats (rows, 1)
  *
  * The stats are mean and rstd, or rstd alone. */
 #include "graph/rule.h"
@@ -124,7 +124,9 @@ static void rms_norm_grad(fl_grad *d) {
 }
 
 static bool rms_norm_sample(int i, fl_sample *s) {
-    return norm_sample(i, 2, s);
+    bool more = norm_sample(i, 2, s);
+    if (i % 2) s->call.attr.offset = 1;
+    return more;
 }
 
 const fl_op fl_op_rms_norm = {
@@ -145,7 +147,9 @@ static fl_status rms_norm_grad_shape(fl_call *c, fl_err *err) {
 }
 
 static bool rms_norm_grad_sample(int i, fl_sample *s) {
-    return norm_grad_sample(i, 1, s);
+    bool more = norm_grad_sample(i, 1, s);
+    if (i % 2) s->call.attr.offset = 1;
+    return more;
 }
 
 const fl_op fl_op_rms_norm_grad = {

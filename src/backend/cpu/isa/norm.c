@@ -24,6 +24,14 @@ static size_t row_bytes(int64_t cols, int64_t rows) {
     return (size_t)(rows * ceil_div(cols, 16) * 16) * sizeof(float);
 }
 
+/* offset + w, made once for many rows. */
+static const float *gain_of(const fl_call *c, const fl_tensor *w, int64_t C, float *room) {
+    const float *in = flow_in(w, 0, C, room);
+    if (c->attr.offset == 0) return in;
+    FL_EACH(i, C) v_put(room, i, C, v_get(in, i, C) + v_set(c->attr.offset));
+    return room;
+}
+
 static float sum_of(const float *x, int64_t n) {
     vf a = {0}, b = {0};
     int64_t i = 0;
@@ -69,7 +77,7 @@ FL_INLINE void norm_run(const fl_call *c, int64_t begin, int64_t end, float *roo
     bool biased = centred && c->n_in > 2 && c->in[2].rank;
     int64_t C = cols_of(x), rows = fl_tensor_rows(x), per = flow_rows(C);
     int64_t row = (int64_t)(row_bytes(C, 1) / sizeof *room);
-    const float *w = flow_in(&c->in[1], 0, C, room);
+    const float *w = gain_of(c, &c->in[1], C, room);
     const float *bias = biased ? flow_in(&c->in[2], 0, C, room + row) : NULL;
     for (int64_t r = begin * per; r < min_i64(end * per, rows); r++) {
         const float *in = flow_in(x, r * C, C, room + 2 * row);
@@ -153,7 +161,7 @@ FL_INLINE void grad_run(const fl_call *c, int64_t begin, int64_t end, float *roo
     const float *st = c->in[3].data;
     int64_t C = cols_of(x), rows = fl_tensor_rows(x), per = block_rows(c);
     int64_t row = (int64_t)(row_bytes(C, 1) / sizeof *room);
-    const float *w = flow_in(&c->in[2], 0, C, room);
+    const float *w = gain_of(c, &c->in[2], C, room);
     for (int64_t b = begin; b < end; b++) {
         float *dw = (float *)c->workspace + 2 * b * row, *db = dw + row;
         memset(dw, 0, row_bytes(C, 2));

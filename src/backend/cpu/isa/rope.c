@@ -1,4 +1,5 @@
-/* rope - rotary position embedding (Su et al., 2021, "RoFormer").
+/* rope - rotary position embedding (Su et al., 2021, "RoFormer") of the first 2 x half numbers of
+ * a head.
  *
  * Angles are formed and reduced in double, so that position 100000 is as exact as position 1; the
  * table of cosines and sines of a token is made once and used by all its heads. */
@@ -56,17 +57,23 @@ static size_t rope_scratch(const fl_call *c) {
 static void rope_run(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
     const fl_tensor *x = &c->in[0], *y = &c->out[0];
     const int32_t *position = c->in[1].data;
-    int64_t H = x->dim[2], D = x->dim[3], tokens = x->dim[0] * x->dim[1];
-    float *cosine = scratch, *sine = cosine + D / 2, *room = sine + D / 2;
+    int64_t H = x->dim[2], D = x->dim[3], half = c->in[2].dim[0], tokens = x->dim[0] * x->dim[1];
+    size_t rest = (size_t)(D - 2 * half) * sizeof(float);
+    float scale = c->attr.scale != 0 ? c->attr.scale : 1, back = c->attr.inverse ? -scale : scale;
+    float *cosine = scratch, *sine = cosine + half, *room = sine + half;
     for (int64_t t = begin * TOKENS; t < min_i64(end * TOKENS, tokens); t++) {
-        rotations(cosine, sine, c->in[2].data, D / 2, position[t]);
-        for (int64_t i = 0; c->attr.inverse && i < D / 2; i++) sine[i] = -sine[i];
+        rotations(cosine, sine, c->in[2].data, half, position[t]);
+        for (int64_t i = 0; i < half; i++) {
+            cosine[i] *= scale;
+            sine[i] *= back;
+        }
         for (int64_t h = 0; h < H; h++) {
             int64_t at = (t * H + h) * D;
             const float *in = flow_in(x, at, D, room);
             float *out = flow_out(y, at, room + D);
-            if (c->attr.interleaved) rotate_neighbours(out, in, cosine, sine, D / 2);
-            else rotate_halves(out, in, cosine, sine, D / 2);
+            if (c->attr.interleaved) rotate_neighbours(out, in, cosine, sine, half);
+            else rotate_halves(out, in, cosine, sine, half);
+            if (rest && out != in) memcpy(out + 2 * half, in + 2 * half, rest);
             flow_done(y, at, D, out);
         }
     }

@@ -1,0 +1,92 @@
+/* rows.h - what the rows of src/model/arch/ are written with: fields of config.json and GGUF,
+ * weights by name, and what families share. */
+#ifndef FL_MODEL_ARCH_ROWS_H
+#define FL_MODEL_ARCH_ROWS_H
+
+#include <stddef.h>
+
+#include "model/arch.h"
+
+/* ---- fields: KIND(field of fl_config, name in config.json, name in GGUF, required, fallback) ----
+ */
+
+#define INT(field, key, gguf, must, otherwise) \
+    { key, gguf, offsetof(fl_config, field), FL_KEY_INT, must, otherwise }
+#define REAL(field, key, gguf, must, otherwise) \
+    { key, gguf, offsetof(fl_config, field), FL_KEY_REAL, must, otherwise }
+#define BOOL(field, key, gguf, otherwise) \
+    { key, gguf, offsetof(fl_config, field), FL_KEY_BOOL, false, otherwise }
+#define END_OF_KEYS \
+    { NULL, NULL, 0, FL_KEY_INT, false, 0 }
+
+/* The sizes, under the names most families give them. */
+#define SIZE_KEYS(positions)                                                              \
+    INT(vocab_size, "vocab_size", "vocab_size", true, 0),                                 \
+        INT(hidden_size, "hidden_size", "embedding_length", true, 0),                     \
+        INT(intermediate_size, "intermediate_size", "feed_forward_length", true, 0),      \
+        INT(num_hidden_layers, "num_hidden_layers", "block_count", true, 0),              \
+        INT(num_attention_heads, "num_attention_heads", "attention.head_count", true, 0), \
+        INT(max_position_embeddings, "max_position_embeddings", "context_length", false,  \
+            positions),                                                                   \
+        REAL(initializer_range, "initializer_range", NULL, false, 0.02)
+#define KV_HEADS(otherwise) \
+    INT(num_key_value_heads, "num_key_value_heads", "attention.head_count_kv", false, otherwise)
+#define HEAD_DIM(otherwise) INT(head_dim, "head_dim", "attention.key_length", false, otherwise)
+#define RMS_EPS(otherwise) \
+    REAL(norm_eps, "rms_norm_eps", "attention.layer_norm_rms_epsilon", false, otherwise)
+#define LAYER_EPS(otherwise) \
+    REAL(norm_eps, "layer_norm_eps", "attention.layer_norm_epsilon", false, otherwise)
+
+#define DEMAND_SILU \
+    { "hidden_act", "\"silu\"|\"swish\"" }
+#define DEMAND_GELU_TANH \
+    { "hidden_activation", "\"gelu_pytorch_tanh\"|null" }
+#define DEMAND_NOT(key) \
+    { key, "false|null" }
+#define DEMAND_PLAIN_WEIGHTS \
+    { "quantization_config", "null" }
+#define END_OF_DEMANDS \
+    { NULL, NULL }
+
+/* ---- weights; further facts of the row follow the names ---- */
+
+#define WEIGHT(SLOT, hf_name, gguf_name) .slot = FL_SLOT_##SLOT, .hf = hf_name, .gguf = gguf_name
+#define OUTSIDE(SLOT, hf_name, gguf_name) \
+    { WEIGHT(SLOT, hf_name, gguf_name) }
+#define LAYER(SLOT, hf_name, gguf_name) \
+    { WEIGHT(SLOT, "model.layers.%d." hf_name, "blk.%d." gguf_name) }
+#define LAYER_WITH(SLOT, hf_name, gguf_name, ...) \
+    { WEIGHT(SLOT, "model.layers.%d." hf_name, "blk.%d." gguf_name), __VA_ARGS__ }
+#define HEAD_UNLESS_TIED(hf_name) \
+    { WEIGHT(HEAD, hf_name, "output.weight"), .has = fli_untied }
+#define END_OF_WEIGHTS \
+    { .hf = NULL }
+
+#define EMBED_TOKENS OUTSIDE(EMBED, "model.embed_tokens.weight", "token_embd.weight")
+#define OUT_NORM_AND_HEAD                                                           \
+    OUTSIDE(OUT_NORM, "model.norm.weight", "output_norm.weight"), HEAD_UNLESS_TIED( \
+                                                                      "lm_head."    \
+                                                                      "weight")
+#define QKV                                                   \
+    LAYER(Q, "self_attn.q_proj.weight", "attn_q.weight"),     \
+        LAYER(K, "self_attn.k_proj.weight", "attn_k.weight"), \
+        LAYER(V, "self_attn.v_proj.weight", "attn_v.weight")
+#define ATTENTION_OUT LAYER(O, "self_attn.o_proj.weight", "attn_output.weight")
+#define GATED_FEED_FORWARD                                  \
+    LAYER(GATE, "mlp.gate_proj.weight", "ffn_gate.weight"), \
+        LAYER(UP, "mlp.up_proj.weight", "ffn_up.weight"),   \
+        LAYER(DOWN, "mlp.down_proj.weight", "ffn_down.weight")
+
+/* When a weight is there. */
+bool fli_untied(const fl_config *c, int layer);
+bool fli_attention_biased(const fl_config *c, int layer);
+bool fli_mlp_biased(const fl_config *c, int layer);
+bool fli_sequential(const fl_config *c, int layer);  // not parallel_residual
+
+extern const char *const fli_ignored_rotary[];  // tables that old files hold
+
+extern const fl_arch fli_arch_gemma2, fli_arch_gemma3, fli_arch_gpt2, fli_arch_gpt_neox,
+    fli_arch_llama, fli_arch_mistral, fli_arch_olmo2, fli_arch_phi3, fli_arch_qwen2, fli_arch_qwen3,
+    fli_arch_stablelm;
+
+#endif
