@@ -17,7 +17,7 @@ broken() {
 
 expect 0 "qwen3 (Qwen3ForCausalLM)" inspect "$golden/qwen3"
 expect 0 '"architecture": "gpt2"' inspect "$golden/gpt2" --json
-expect 0 "6 keys from layer 1 on" inspect "$golden/qwen3_window"
+expect 0 "6 keys in 1 of 2 layers" inspect "$golden/qwen3_window"
 expect 0 "no tokenizer.json" inspect "$golden/qwen3"
 expect 1 "there is no such folder" inspect "$work/none"
 expect 2 "usage: fledge inspect MODEL" inspect

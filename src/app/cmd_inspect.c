@@ -62,8 +62,8 @@ static void print_architecture(const inspection *in) {
            c->arch->position == FL_POSITION_ROPE ? "rotary" : "learned",
            (long long)c->max_position_embeddings);
     if (c->sliding_window)
-        printf("  window         %lld keys in %d layers\n", (long long)c->sliding_window,
-               windowed_layers(c));
+        printf("  window         %lld keys in %d of %lld layers\n", (long long)c->sliding_window,
+               windowed_layers(c), (long long)c->num_hidden_layers);
     if (in->m->tokenizer)
         printf("  tokenizer      %d tokens, bos %d, eos %d\n", fl_tokenizer_size(in->m->tokenizer),
                fl_tokenizer_bos(in->m->tokenizer), fl_tokenizer_eos(in->m->tokenizer));
