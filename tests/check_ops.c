@@ -367,7 +367,7 @@ static void check_op(fl_op_id op) {
 
 /* Inputs that are floats and yet constants of the operation. */
 static bool is_constant(fl_op_id op, int in) {
-    return op == FL_OP_ROPE && in == 2;
+    return (op == FL_OP_ROPE && in == 2) || (op == FL_OP_ROUTE && in == 1);
 }
 
 typedef struct {

@@ -106,6 +106,21 @@ fl_val fl_matmul(fl_graph *g, fl_val a, fl_val b, bool trans_a, bool trans_b, fl
     return APPLY(g, MATMUL, attr, a, b);
 }
 
+fl_val fl_route(fl_graph *g, fl_val logits, fl_val bias, const fl_routing *how) {
+    const fl_attr a = {.routing = *how};
+    return APPLY(g, ROUTE, a, logits, bias);
+}
+
+fl_val fl_expert_linear(fl_graph *g, fl_val x, fl_val w, fl_val ids, fl_val bias, fl_dtype dt) {
+    const fl_attr a = {.dtype = dt};
+    return APPLY(g, EXPERT_LINEAR, a, x, w, ids, bias);
+}
+
+fl_val fl_combine(fl_graph *g, fl_val x, fl_val weights, fl_dtype dt) {
+    const fl_attr a = {.dtype = dt};
+    return APPLY(g, COMBINE, a, x, weights);
+}
+
 fl_val fl_cache_append(fl_graph *g, fl_val cache, fl_val x, fl_val start) {
     return APPLY(g, CACHE_APPEND, plain, cache, x, start);
 }

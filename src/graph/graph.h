@@ -110,6 +110,10 @@ fl_val fl_rope_scaled(fl_graph *g, fl_val x, fl_val position, fl_val inv_freq, b
 fl_val fl_softmax(fl_graph *g, fl_val x);
 fl_val fl_linear(fl_graph *g, fl_val x, fl_val w, fl_val bias, fl_dtype dt);
 fl_val fl_matmul(fl_graph *g, fl_val a, fl_val b, bool trans_a, bool trans_b, float alpha);
+/* Weights of the chosen experts (.., k); fl_out(g, .., 1) are their ids. */
+fl_val fl_route(fl_graph *g, fl_val logits, fl_val bias, const fl_routing *how);
+fl_val fl_expert_linear(fl_graph *g, fl_val x, fl_val w, fl_val ids, fl_val bias, fl_dtype dt);
+fl_val fl_combine(fl_graph *g, fl_val x, fl_val weights, fl_dtype dt);
 fl_val fl_cache_append(fl_graph *g, fl_val cache, fl_val x, fl_val start);
 fl_val fl_linear_ce(fl_graph *g, fl_val x, fl_val w, fl_val target, float softcap);
 

@@ -39,6 +39,16 @@ typedef enum {
         FL_UNARY_COUNT
 } fl_unary;
 
+/* How a router chooses experts from their scores (graph/op/route.c). */
+typedef struct {
+    int64_t n_chosen;                 // experts a token goes to
+    int64_t n_groups, groups_chosen;  // only experts of the best groups may be chosen; 0: of all
+    bool sigmoid;                     // scores of single experts; else a softmax over all
+    bool group_pair;                  // a group is as good as its two best together; else its best
+    bool normalise;                   // weights of the chosen sum to 1 (before scale)
+    float scale;                      // of the weights; 0: 1
+} fl_routing;
+
 /* The constants of one application. An operation reads only the fields its line in
  * ops.def names; the others stay zero. Values that change between runs are inputs instead. */
 typedef struct {
@@ -55,6 +65,7 @@ typedef struct {
     bool trans_a, trans_b;  // matmul
     bool inverse;           // rope: rotate back
     bool interleaved;       // rope: pairs (2i, 2i+1); else (i, i + D/2) as Hugging Face does
+    fl_routing routing;     // route
     bool accumulate;        // out k += result k, for the outputs the row says accumulate: parameter
                             // gradients
     int rank;               // reshape, sum_to, broadcast: the wanted shape

@@ -27,15 +27,28 @@ static void print_attr(const fl_node *n, FILE *out) {
     const struct {
         const char *name;
         double v;
-    } numbers[] = {{"eps", (double)a->eps},         {"scale", (double)a->scale},
-                   {"softcap", (double)a->softcap}, {"alpha", (double)a->alpha},
-                   {"beta", (double)a->beta},       {"window", (double)a->window}};
+    } numbers[] = {{"eps", (double)a->eps},
+                   {"scale", (double)a->scale},
+                   {"softcap", (double)a->softcap},
+                   {"alpha", (double)a->alpha},
+                   {"beta", (double)a->beta},
+                   {"window", (double)a->window},
+                   {"chosen", (double)a->routing.n_chosen},
+                   {"groups", (double)a->routing.n_groups},
+                   {"groups_chosen", (double)a->routing.groups_chosen},
+                   {"weight_scale", (double)a->routing.scale}};
     const struct {
         const char *name;
         bool on;
-    } flags[] = {{"causal", a->causal},           {"trans_a", a->trans_a},
-                 {"trans_b", a->trans_b},         {"inverse", a->inverse},
-                 {"interleaved", a->interleaved}, {"accumulate", a->accumulate}};
+    } flags[] = {{"causal", a->causal},
+                 {"trans_a", a->trans_a},
+                 {"trans_b", a->trans_b},
+                 {"inverse", a->inverse},
+                 {"interleaved", a->interleaved},
+                 {"accumulate", a->accumulate},
+                 {"sigmoid", a->routing.sigmoid},
+                 {"group_pair", a->routing.group_pair},
+                 {"normalise", a->routing.normalise}};
     if (has_unary) fprintf(out, " %s", fl_unary_name(a->unary));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (numbers[i].v != 0) fprintf(out, " %s=%g", numbers[i].name, numbers[i].v);

@@ -1,7 +1,7 @@
 /* kernels.h - the kernels of the CPU rows that are not made once per instruction set by isa/.
  *
- * X(ID, name): the matrix products (gemm_ops.c, gemm_ce.c). A row lists those of its own
- * engines. */
+ * X(ID, name): the matrix products (gemm_ops.c, gemm_ce.c, gemm_experts.c). A row lists those of
+ * its own engines. */
 #ifndef FL_BACKEND_CPU_KERNELS_H
 #define FL_BACKEND_CPU_KERNELS_H
 
