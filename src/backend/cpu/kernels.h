@@ -7,11 +7,13 @@
 
 #include "backend/backend.h"
 
-#define FLI_GEMM_KERNELS(X) \
-    X(LINEAR, linear)       \
-    X(LINEAR_DX, linear_dx) \
-    X(LINEAR_DW, linear_dw) \
-    X(MATMUL, matmul) X(LINEAR_CE, linear_ce) X(LINEAR_CE_GRAD, linear_ce_grad)
+#define FLI_GEMM_KERNELS(X)                                                                   \
+    X(LINEAR, linear)                                                                         \
+    X(LINEAR_DX, linear_dx)                                                                   \
+    X(LINEAR_DW, linear_dw)                                                                   \
+    X(MATMUL, matmul)                                                                         \
+    X(LINEAR_CE, linear_ce) X(LINEAR_CE_GRAD, linear_ce_grad) X(EXPERT_LINEAR, expert_linear) \
+        X(EXPERT_LINEAR_DX, expert_linear_dx) X(EXPERT_LINEAR_DW, expert_linear_dw)
 
 #define DECLARE(ID, name)                                                        \
     extern const fl_kernel fl_kernel_##name##_portable, fl_kernel_##name##_avx2, \
