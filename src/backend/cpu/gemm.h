@@ -6,7 +6,8 @@
  *
  * B is packed into panels of `nr` columns, each holding all of K in the order the inner loop reads
  * it. A is read where it lies when it is row-major in the engine's format, else copied slab by slab
- * into scratch. C is cut into tiles, one task each:
+ * into scratch: into rows, or, stored transposed, into the strips of an engine that has them. C is
+ * cut into tiles, one task each:
  *
  *     for every slab of `depth` along K             A: mc x depth stays in L2
  *         for every panel of the tile
@@ -73,12 +74,26 @@ typedef struct {
     void (*block)(const void *a, int64_t lda, const void *panel, int64_t k, float *c, int64_t ldc,
                   int rows, bool add);
 
+    /* Engines that broadcast single elements of A have strips: `strip` >= mr places for each of K,
+     * so that those of mr rows are neighbours. 0: none.
+     *
+     * rows x cols of A from (m0, k0), stored transposed in the engine's format, into strips `ld`
+     * elements apart; zeros up to a multiple of kr columns. */
+    int strip;
+    void (*pack_strips)(void *dst, int64_t ld, const fli_mat *a, int64_t m0, int64_t k0,
+                        int64_t rows, int64_t cols);
+    void (*block_strip)(const void *strip, const void *panel, int64_t k, float *c, int64_t ldc,
+                        int rows, bool add);
+
     fli_store *store;
 } fli_engine;
 
-/* The panels of a whole matrix, one after the other. */
+/* The panels of a whole matrix, one after the other, and the tasks that pack them: of a panel each,
+ * or of some rows of b for all panels, whichever reads b along memory. */
 int64_t fli_panel_count(const fli_engine *e, int64_t n);
+size_t fli_panels_bytes(const fli_engine *e, int64_t k, int64_t n);
 size_t fli_panel_bytes(const fli_engine *e, int64_t k);
+int64_t fli_panels_tasks(const fli_engine *e, const fli_mat *b, int64_t k, int64_t n);
 void fli_panels_pack(const fli_engine *e, void *dst, const fli_mat *b, int64_t k, int64_t n,
                      int64_t begin, int64_t end);
 

@@ -7,7 +7,7 @@
 
 #include "backend/cpu/gemm_vnni.h"
 
-enum { MR = 14 };
+enum { MR = 14, STRIP = 16 };
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -139,21 +139,76 @@ void fli_vnni_pack_a(void *dst, int64_t ld, const fli_mat *a, int64_t m0, int64_
     (a->cs == 1 ? pack_a_along : pack_a_across)(dst, ld, a, m0 * a->rs + k0 * a->cs, rows, cols);
 }
 
-/* rows is a constant wherever this is expanded. */
-INLINE void block_rows(int rows, const uint16_t *a, int64_t lda, const uint16_t *panel, int64_t k,
-                       float *c, int64_t ldc, bool add) {
+/* The first n of 16 columns of two rows, as pairs. */
+INLINE __m512i pairs_of(const uint16_t *even, const uint16_t *odd, __mmask16 n, __mmask16 n_odd) {
+    const __m512i order = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9,
+                                           40, 8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1,
+                                           32, 0);
+    return _mm512_permutex2var_epi16(_mm512_castsi256_si512(_mm256_maskz_loadu_epi16(n, even)),
+                                     order,
+                                     _mm512_castsi256_si512(_mm256_maskz_loadu_epi16(n_odd, odd)));
+}
+
+/* Rows to come are asked for: they lie too far apart for the processor to guess. */
+INLINE void prefetch_rows(const uint16_t *even, const uint16_t *odd, int64_t n) {
+    for (int64_t i = 0; i < n + 31; i += 32) {
+        __builtin_prefetch(even + i);
+        __builtin_prefetch(odd + i);
+    }
+}
+
+/* Two rows of A as it is stored give a pair of K of every strip. */
+static void pack_strips(void *dst, int64_t ld, const fli_mat *a, int64_t m0, int64_t k0,
+                        int64_t rows, int64_t cols) {
+    enum { ROWS_AHEAD = 8 };
+    const __mmask16 all = first16(MR), rest = first16(rows % MR);
+    const uint16_t *even = (const uint16_t *)a->data + m0 * a->rs + k0 * a->cs;
+    uint16_t *to = dst;
+    for (int64_t k = 0; k < cols; k += 2, even += 2 * a->cs, to += 2 * STRIP) {
+        const __mmask16 two = k + 1 < cols ? all : 0;
+        const uint16_t *odd = even + a->cs;
+        uint16_t *strip = to;
+        int64_t m = 0;
+        if (k + ROWS_AHEAD + 1 < cols)
+            prefetch_rows(even + ROWS_AHEAD * a->cs, odd + ROWS_AHEAD * a->cs, rows);
+        for (; m + MR <= rows; m += MR, strip += ld)
+            _mm512_storeu_si512(strip, pairs_of(even + m, odd + m, all, two));
+        if (rest) _mm512_storeu_si512(strip, pairs_of(even + m, odd + m, rest, rest & two));
+    }
+    for (int64_t k = cols + cols % 2; k % FLI_VNNI_KR; k += 2, to += 2 * STRIP) {
+        for (int64_t m = 0; m < rows; m += MR)
+            _mm512_storeu_si512(to + m / MR * ld, _mm512_setzero_si512());
+    }
+}
+
+/* A panel is met first where it comes from memory or a far cache, then from L2: it is asked for in
+ * time for either. Left to the processor, the first block of a panel takes twice as long as the
+ * others. */
+INLINE void prefetch_panel(const uint16_t *at) {
+    enum { NEAR = 4096 / sizeof *at, FAR = 20480 / sizeof *at };
+    __builtin_prefetch(at + NEAR, 0, 3);
+    __builtin_prefetch(at + NEAR + FLI_VNNI_BLOCK, 0, 3);
+    __builtin_prefetch(at + FAR, 0, 2);
+    __builtin_prefetch(at + FAR + FLI_VNNI_BLOCK, 0, 2);
+}
+
+/* rows is a constant wherever this is expanded. The pair p of row i is at a + i * ra + p * pa; one
+ * of ra and pa is a constant too. */
+INLINE void block_rows(int rows, const uint16_t *a, int64_t ra, int64_t pa, const uint16_t *panel,
+                       int64_t k, float *c, int64_t ldc, bool add) {
     __m512 acc[MR][2];
     for (int i = 0; i < rows; i++) {
         acc[i][0] = add ? _mm512_loadu_ps(c + i * ldc) : _mm512_setzero_ps();
         acc[i][1] = add ? _mm512_loadu_ps(c + i * ldc + 16) : _mm512_setzero_ps();
     }
     for (int64_t k0 = 0; k0 < k; k0 += FLI_VNNI_KR, panel += 2 * FLI_VNNI_BLOCK) {
-        for (int64_t p = 0; p < 16; p++) {
+        for (int64_t p = 0; p < 16; p++, a += pa) {
             const __m512bh b0 = (__m512bh)_mm512_loadu_si512(panel + 32 * p);
             const __m512bh b1 = (__m512bh)_mm512_loadu_si512(panel + FLI_VNNI_BLOCK + 32 * p);
+            prefetch_panel(panel + 32 * p);
             for (int i = 0; i < rows; i++) {
                 int32_t pair;
-                memcpy(&pair, a + i * lda + k0 + 2 * p, sizeof pair);
+                memcpy(&pair, a + i * ra, sizeof pair);
                 const __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
                 acc[i][0] = _mm512_dpbf16_ps(acc[i][0], x, b0);
                 acc[i][1] = _mm512_dpbf16_ps(acc[i][1], x, b1);
@@ -166,15 +221,24 @@ INLINE void block_rows(int rows, const uint16_t *a, int64_t lda, const uint16_t 
     }
 }
 
+#define EACH_ROWS(R) R(1) R(2) R(3) R(4) R(5) R(6) R(7) R(8) R(9) R(10) R(11) R(12) R(13) R(14)
+
 static void block(const void *a, int64_t lda, const void *panel, int64_t k, float *c, int64_t ldc,
                   int rows, bool add) {
     switch (rows) {
 #define ROWS(r) \
-    case r: block_rows(r, a, lda, panel, k, c, ldc, add); break;
-        ROWS(1)
-        ROWS(2)
-        ROWS(3)
-        ROWS(4) ROWS(5) ROWS(6) ROWS(7) ROWS(8) ROWS(9) ROWS(10) ROWS(11) ROWS(12) ROWS(13) ROWS(14)
+    case r: block_rows(r, a, lda, 2, panel, k, c, ldc, add); break;
+        EACH_ROWS(ROWS)
+#undef ROWS
+    }
+}
+
+static void block_strip(const void *strip, const void *panel, int64_t k, float *c, int64_t ldc,
+                        int rows, bool add) {
+    switch (rows) {
+#define ROWS(r) \
+    case r: block_rows(r, strip, 2, 2 * STRIP, panel, k, c, ldc, add); break;
+        EACH_ROWS(ROWS)
 #undef ROWS
     }
 }
@@ -192,5 +256,8 @@ const fli_engine fli_gemm_bf16_avx512 = {
     .pack_b = fli_vnni_pack_b,
     .pack_a = fli_vnni_pack_a,
     .block = block,
+    .strip = STRIP,
+    .pack_strips = pack_strips,
+    .block_strip = block_strip,
     .store = fli_store_avx512,
 };

@@ -66,10 +66,6 @@ static void *take(head *t, size_t bytes) {
     return p;
 }
 
-static size_t panels_bytes(const fli_engine *e, int64_t k, int64_t n) {
-    return (size_t)fli_panel_count(e, n) * fli_panel_bytes(e, k);
-}
-
 static void cut(head *t) {
     const int64_t row_bytes = round_up(t->v, FLI_CE_PAD) * (int64_t)fl_dtype_bytes(t->e->dtype);
     const int64_t most = t->grad ? imax(E_BYTES / row_bytes, FLI_CE_PAD) : t->n;
@@ -82,8 +78,8 @@ static void cut(head *t) {
 
 static void lay_out(head *t) {
     const char *packed = t->call->packed;
-    const size_t bytes_w_t = panels_bytes(t->e, t->c, t->v),
-                 bytes_w = panels_bytes(t->e, t->v, t->c);
+    const size_t bytes_w_t = fli_panels_bytes(t->e, t->c, t->v),
+                 bytes_w = fli_panels_bytes(t->e, t->v, t->c);
     if (!packed) t->own_w_t = take(t, bytes_w_t);
     if (!packed && t->grad) t->own_w = take(t, bytes_w);
     t->w_t = packed ? packed : t->own_w_t;
@@ -92,7 +88,7 @@ static void lay_out(head *t) {
     t->h.sum = take(t, (size_t)(t->group * t->h.n_tiles) * sizeof(float));
     t->h.at_target = take(t, (size_t)t->group * sizeof(float));
     if (!t->grad) return;
-    t->x_panels = take(t, panels_bytes(t->e, t->group, t->c));
+    t->x_panels = take(t, fli_panels_bytes(t->e, t->group, t->c));
     t->h.lde = round_up(t->v, FLI_CE_PAD) + FLI_CE_PAD;  // not a power of two
     t->h.e = take(t, (size_t)(t->group * t->h.lde) * fl_dtype_bytes(t->h.e_dtype));
     t->partial = take(t, (size_t)(t->n_spans * t->group * t->c) * sizeof(float));
@@ -131,25 +127,36 @@ static bool wanted(const fl_call *c, int k) {
 
 /* ---- prepare: panels of x, then of w^T, then of w ---- */
 
-static int64_t w_panels(const head *t) {
-    return fli_panel_count(t->e, t->v) + (t->grad ? fli_panel_count(t->e, t->c) : 0);
+static int64_t w_t_tasks(const head *t) {
+    const fli_mat m = rows_of(&t->call->in[1], 0), m_t = transposed(m);
+    return fli_panels_tasks(t->e, &m_t, t->c, t->v);
+}
+
+static int64_t w_tasks(const head *t) {
+    const fli_mat m = rows_of(&t->call->in[1], 0);
+    return w_t_tasks(t) + (t->grad ? fli_panels_tasks(t->e, &m, t->v, t->c) : 0);
+}
+
+static int64_t x_tasks(const head *t) {
+    const fli_mat x = rows_of(&t->call->in[0], t->r0);
+    return t->grad ? fli_panels_tasks(t->e, &x, t->rows, t->c) : 0;
 }
 
 static int64_t prepare_tasks(const head *t) {
     const bool w = !t->call->packed && t->call->round == 0;
-    return (t->grad ? fli_panel_count(t->e, t->c) : 0) + (w ? w_panels(t) : 0);
+    return x_tasks(t) + (w ? w_tasks(t) : 0);
 }
 
 static void pack_w(const head *t, char *w_t, char *w, int64_t task) {
     const fli_mat m = rows_of(&t->call->in[1], 0), m_t = transposed(m);
-    const int64_t n = fli_panel_count(t->e, t->v);
+    const int64_t n = w_t_tasks(t);
     if (task < n) fli_panels_pack(t->e, w_t, &m_t, t->c, t->v, task, task + 1);
     else fli_panels_pack(t->e, w, &m, t->v, t->c, task - n, task - n + 1);
 }
 
 static void prepare(const head *t, int64_t begin, int64_t end) {
     const fli_mat x = rows_of(&t->call->in[0], t->r0);
-    const int64_t n_x = t->grad ? fli_panel_count(t->e, t->c) : 0;
+    const int64_t n_x = x_tasks(t);
     for (int64_t i = begin; i < end; i++) {
         if (i < n_x) fli_panels_pack(t->e, t->x_panels, &x, t->rows, t->c, i, i + 1);
         else pack_w(t, t->own_w_t, t->own_w, i - n_x);
@@ -327,18 +334,18 @@ static size_t workspace_of(const fli_gemm_row *row, const fl_call *c, bool grad)
  */
 static int64_t pack_tasks_of(const fli_gemm_row *row, const fl_call *c, bool grad) {
     const head t = open_head(row, c, grad);
-    return w_panels(&t);
+    return w_tasks(&t);
 }
 
 static size_t pack_bytes_of(const fli_gemm_row *row, const fl_call *c, bool grad) {
     const head t = open_head(row, c, grad);
-    return panels_bytes(t.e, t.c, t.v) + (grad ? panels_bytes(t.e, t.v, t.c) : 0);
+    return fli_panels_bytes(t.e, t.c, t.v) + (grad ? fli_panels_bytes(t.e, t.v, t.c) : 0);
 }
 
 static void pack_of(const fli_gemm_row *row, const fl_call *c, bool grad, char *dst, int64_t begin,
                     int64_t end) {
     const head t = open_head(row, c, grad);
-    char *w = dst + panels_bytes(t.e, t.c, t.v);
+    char *w = dst + fli_panels_bytes(t.e, t.c, t.v);
     for (int64_t i = begin; i < end; i++) pack_w(&t, dst, w, i);
 }
 

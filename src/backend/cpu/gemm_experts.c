@@ -147,14 +147,19 @@ static bool supports(const fl_call *c) {
 }
 
 static size_t expert_panel_bytes(const fli_engine *e, const grouped *p) {
-    return (size_t)fli_panel_count(e, p->g.n) * fli_panel_bytes(e, p->g.k);
+    return fli_panels_bytes(e, p->g.k, p->g.n);
 }
 
-/* Panels [begin, end) of all experts, one expert after the other. */
+static int64_t expert_panel_tasks(const fli_engine *e, const grouped *p, const fl_call *c) {
+    const fli_mat b = weight_of(p, c, 0);
+    return fli_panels_tasks(e, &b, p->g.k, p->g.n);
+}
+
+/* Tasks [begin, end) of packing all experts, one expert after the other. */
 static void pack_experts(const fli_engine *e, problem of, const fl_call *c, void *dst,
                          int64_t begin, int64_t end) {
     const grouped p = of(e, c);
-    const int64_t each = fli_panel_count(e, p.g.n);
+    const int64_t each = expert_panel_tasks(e, &p, c);
     for (int64_t i = begin; i < end; i++) {
         const fli_mat b = weight_of(&p, c, i / each);
         char *to = (char *)dst + (size_t)(i / each) * expert_panel_bytes(e, &p);
@@ -170,9 +175,9 @@ static void *panels_in(const grouped *p, const fl_call *c) {
     return (char *)c->workspace + order_room(p);
 }
 
-static int64_t n_panels(const fli_engine *e, problem of, const fl_call *c) {
+static int64_t pack_tasks(const fli_engine *e, problem of, const fl_call *c) {
     const grouped p = of(e, c);
-    return p.E * fli_panel_count(e, p.g.n);
+    return p.E * expert_panel_tasks(e, &p, c);
 }
 
 static size_t workspace(const fli_engine *e, problem of, const fl_call *c) {
@@ -284,8 +289,7 @@ static size_t panels_before(const fli_engine *e, const weight_grad *p, const ord
 static size_t dw_workspace(const fli_engine *e, const fl_call *c) {
     const weight_grad p = describe_dw(e, c);
     const int64_t padded = p.slots + imin(p.E, p.slots) * (e->kr - 1);
-    return order_bytes(p.slots, p.E, 0) +
-           (size_t)fli_panel_count(e, p.g.n) * fli_panel_bytes(e, padded);
+    return order_bytes(p.slots, p.E, 0) + fli_panels_bytes(e, padded, p.g.n);
 }
 
 static void dw_make_order(const fl_call *c) {
@@ -384,7 +388,7 @@ static void dw_multiply(const fli_engine *e, const fl_call *c, int64_t begin, in
         return op##_engine_##row(c)->layout[which];                                              \
     }                                                                                            \
     static int64_t op##_pack_tasks_##row(const fl_call *c) {                                     \
-        return n_panels(op##_engine_##row(c), op, c);                                            \
+        return pack_tasks(op##_engine_##row(c), op, c);                                          \
     }                                                                                            \
     static size_t op##_pack_bytes_##row(const fl_call *c) {                                      \
         const grouped p = op(op##_engine_##row(c), c);                                           \

@@ -18,13 +18,12 @@ static fli_mat by_cols(const fl_tensor *t) {
 
 static fli_gemm product(const fl_call *c, int64_t m, int64_t n, int64_t k, fli_mat a, fli_mat b) {
     const fl_tensor *out = &c->out[0];
-    const void *panels = c->packed ? c->packed : c->workspace;
     return (fli_gemm){.m = m,
                       .n = n,
                       .k = k,
                       .a = a,
                       .b = b,
-                      .panels = panels,
+                      .panels = c->packed ? c->packed : c->workspace,
                       .alpha = 1.0f,
                       .c = out->data,
                       .c_dtype = out->dtype,
@@ -74,21 +73,22 @@ static bool supports(const fl_call *c) {
     return is_real(&c->out[0]) && fl_tensor_contiguous(&c->out[0]);
 }
 
-static int64_t panels(const fli_gemm_row *row, problem p, const fl_call *c) {
-    return fli_panel_count(fli_engine_of(row, c), p(c).n);
+static int64_t pack_tasks(const fli_gemm_row *row, problem p, const fl_call *c) {
+    const fli_gemm g = p(c);
+    return fli_panels_tasks(fli_engine_of(row, c), &g.b, g.k, g.n);
 }
 
-static int64_t unpacked_panels(const fli_gemm_row *row, problem p, const fl_call *c) {
-    return c->packed ? 0 : panels(row, p, c);
+static int64_t prepare_tasks(const fli_gemm_row *row, problem p, const fl_call *c) {
+    return c->packed ? 0 : pack_tasks(row, p, c);
 }
 
-static size_t panels_bytes(const fli_gemm_row *row, problem p, const fl_call *c) {
-    const fli_engine *e = fli_engine_of(row, c);
-    return (size_t)panels(row, p, c) * fli_panel_bytes(e, p(c).k);
+static size_t pack_bytes(const fli_gemm_row *row, problem p, const fl_call *c) {
+    const fli_gemm g = p(c);
+    return fli_panels_bytes(fli_engine_of(row, c), g.k, g.n);
 }
 
 static size_t workspace(const fli_gemm_row *row, problem p, const fl_call *c) {
-    return c->packed ? 0 : panels_bytes(row, p, c);
+    return c->packed ? 0 : pack_bytes(row, p, c);
 }
 
 static void pack(const fli_gemm_row *row, problem p, const fl_call *c, void *dst, int64_t begin,
@@ -123,7 +123,7 @@ static void multiply(const fli_gemm_row *row, problem p, const fl_call *c, int64
  */
 #define BIND(row, op)                                                                            \
     static int64_t op##_prepare_tasks_##row(const fl_call *c) {                                  \
-        return unpacked_panels(&fli_gemm_##row, op, c);                                          \
+        return prepare_tasks(&fli_gemm_##row, op, c);                                            \
     }                                                                                            \
     static void op##_prepare_##row(const fl_call *c, int64_t begin, int64_t end, void *unused) { \
         (void)unused;                                                                            \
@@ -148,10 +148,10 @@ static void multiply(const fli_gemm_row *row, problem p, const fl_call *c, int64
         return fli_engine_of(&fli_gemm_##row, c)->layout[which];                           \
     }                                                                                      \
     static int64_t op##_pack_tasks_##row(const fl_call *c) {                               \
-        return panels(&fli_gemm_##row, op, c);                                             \
+        return pack_tasks(&fli_gemm_##row, op, c);                                         \
     }                                                                                      \
     static size_t op##_pack_bytes_##row(const fl_call *c) {                                \
-        return panels_bytes(&fli_gemm_##row, op, c);                                       \
+        return pack_bytes(&fli_gemm_##row, op, c);                                         \
     }                                                                                      \
     static void op##_pack_##row(const fl_call *c, void *dst, int64_t begin, int64_t end) { \
         pack(&fli_gemm_##row, op, c, dst, begin, end);                                     \
