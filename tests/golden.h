@@ -61,7 +61,8 @@ static inline bool golden_build(golden_run *r) {
     if (r->train) {
         r->target = fl_input(g, "target", FL_I32, 1, &rows);
         hidden = fl_reshape(g, hidden, 2, (int64_t[]){rows, r->model->config.hidden_size});
-        fl_val nll = fl_linear_ce(g, hidden, fl_model_head(r->model, g), r->target, 0);
+        fl_val nll = fl_linear_ce(g, hidden, fl_model_head(r->model, g), r->target,
+                                  (float)r->model->config.logit_softcap);
         r->loss = fl_scale(g, fl_sum_to(g, nll, 1, (int64_t[]){1}), 1 / (float)(r->B * (r->T - 1)));
         fl_graph_output(g, r->loss);
         fl_graph_backward(g, r->loss);

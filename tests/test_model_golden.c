@@ -9,8 +9,25 @@
 
 static const double tolerance = 1e-4;  // relative to each tensor's largest value
 
-static const char *const models[] = {"gpt2",           "llama", "llama_tied_llama3", "llama_linear",
-                                     "mistral_window", "qwen3", "qwen3_window",      NULL};
+static const char *const models[] = {"gpt2",
+                                     "llama",
+                                     "llama_tied_llama3",
+                                     "llama_linear",
+                                     "llama_biased",
+                                     "mistral_window",
+                                     "qwen2",
+                                     "qwen3",
+                                     "qwen3_window",
+                                     "gemma2",
+                                     "gemma3",
+                                     "phi3",
+                                     "phi3_long",
+                                     "olmo2",
+                                     "stablelm",
+                                     "stablelm_parallel",
+                                     "gpt_neox",
+                                     "gpt_neox_sequential",
+                                     NULL};
 static const struct {
     const char *adapter, *base;
 } adapters[] = {{"lora_qwen3", "qwen3"}, {"lora_llama_all", "llama"}, {"lora_gpt2", "gpt2"}};

@@ -6,8 +6,10 @@
 #include "model/arch/rows.h"
 
 /* The first is what fledge train makes when not told. */
-const fl_arch *const fl_archs[] = {&fli_arch_qwen3,   &fli_arch_llama, &fli_arch_gpt2,
-                                   &fli_arch_mistral, &fli_arch_qwen2, NULL};
+const fl_arch *const fl_archs[] = {&fli_arch_qwen3,    &fli_arch_llama,    &fli_arch_gpt2,
+                                   &fli_arch_mistral,  &fli_arch_qwen2,    &fli_arch_gemma2,
+                                   &fli_arch_gemma3,   &fli_arch_phi3,     &fli_arch_olmo2,
+                                   &fli_arch_stablelm, &fli_arch_gpt_neox, NULL};
 
 const fl_arch *fl_arch_find(const char *name) {
     for (int i = 0; fl_archs[i]; i++)

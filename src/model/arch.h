@@ -118,11 +118,13 @@ typedef struct fl_arch {
     fl_rope_keys rope;
     fl_unary activation;
     fl_window_kind window;
-    int64_t window_default;     // sliding_window when config.json does not say
-    int64_t full_every;         // of ALTERNATE, when config.json does not say
-    bool embed_scaled;          // embeddings are multiplied by sqrt(hidden_size)
-    bool tied;                  // tie_word_embeddings when config.json does not say
-    const char *gguf_name;      // NULL: llama.cpp has no such architecture
+    int64_t window_default;  // sliding_window when config.json does not say
+    int64_t full_every;      // of ALTERNATE, when config.json does not say
+    bool embed_scaled;       // embeddings are multiplied by sqrt(hidden_size)
+    bool tied;               // tie_word_embeddings when config.json does not say
+    const char *gguf_name;   // NULL: llama.cpp has no such architecture
+    int64_t (*gguf_query_scalar)(
+        const fl_config *c);    // query_pre_attn_scalar there; NULL: head_dim
     const char *constants;      // JSON merged into config.json as written
     const fl_config_key *keys;  // key NULL ends each list
     const fl_config_demand *demands;

@@ -35,6 +35,8 @@ typedef struct {
     fl_param *part[FLI_PARTS_MAX];
     int n_parts;
     bool transposed;
+    bool plus_one;          // the file has the values with 1 added
+    int64_t turn_rows;      // parts take turns of this many rows; 0: one below the other
     int64_t permute_heads;  // 0: rows stay in place
 } fli_stored;
 

@@ -1,9 +1,10 @@
 /* stored - how parameters lie in files.
  *
  * A file's tensor is one parameter, or several one below the other (GPT-2's c_attn holds q, k and
- * v), as rows (out, in) or transposed (in, out), and in GGUF the rows of Llama's Q and K are
- * permuted: there a rotated pair is two neighbours (2i, 2i+1), here it is (i, i + D/2). One
- * description serves reading and writing in both formats. */
+ * v) or taking turns by the head (GPT-NeoX), as rows (out, in) or transposed (in, out). In GGUF the
+ * rows of Llama's Q and K are permuted: there a rotated pair is two neighbours (2i, 2i+1), here it
+ * is (i, i + D/2); and Gemma's gains have the 1 that is added to them here. One description serves
+ * reading and writing in both formats. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -12,21 +13,34 @@
 
 /* ---- writing ---- */
 
-static int64_t part_rows(const fli_stored *s) {
-    return s->part[0]->data.dim[0];
+static int64_t all_rows(const fli_stored *s) {
+    int64_t n = 0;
+    for (int i = 0; i < s->n_parts; i++) n += s->part[i]->data.dim[0];
+    return n;
 }
 
 static int64_t part_cols(const fli_stored *s) {
     return s->part[0]->data.rank == 2 ? s->part[0]->data.dim[1] : 1;
 }
 
+/* Which part holds row *r of the description; *r becomes the row there. */
+static const fl_tensor *part_of(const fli_stored *s, int64_t *r) {
+    int i = 0;
+    if (s->turn_rows) {
+        int64_t turn = *r / s->turn_rows;
+        i = (int)(turn % s->n_parts);
+        *r = turn / s->n_parts * s->turn_rows + *r % s->turn_rows;
+    } else {
+        while (*r >= s->part[i]->data.dim[0]) *r -= s->part[i++]->data.dim[0];
+    }
+    return &s->part[i]->data;
+}
+
 /* Element `col` of the description's row r, in the part that holds it. */
 static const void *element(const fli_stored *s, int64_t r, int64_t col, fl_dtype *dtype) {
-    int64_t rows = part_rows(s);
-    const fl_tensor *t = &s->part[r / rows]->data;
-    r %= rows;
+    const fl_tensor *t = part_of(s, &r);
     if (s->permute_heads) {
-        int64_t head = rows / s->permute_heads, at = r % head;
+        int64_t head = t->dim[0] / s->permute_heads, at = r % head;
         r = r - at + at % 2 * (head / 2) + at / 2;
     }
     *dtype = t->dtype;
@@ -44,17 +58,18 @@ static void gather_row(const fl_write_tensor *w, int64_t row, float *out) {
 /* For a transposed matrix, and for a vector in parts, whose only row is all of it. */
 static void gather_column(const fl_write_tensor *w, int64_t row, float *out) {
     const fli_stored *s = w->source;
-    for (int64_t j = 0; j < part_rows(s) * s->n_parts; j++) {
+    for (int64_t j = 0; j < all_rows(s); j++) {
         fl_dtype dtype;
         const void *from = element(s, j, row, &dtype);
         fl_convert(&out[j], FL_F32, from, dtype, 1);
+        if (s->plus_one) out[j] += 1;
     }
 }
 
 void fli_stored_describe(fli_stored *s, fl_dtype dtype, fl_write_tensor *w) {
     const fl_tensor *t = &s->part[0]->data;
-    int64_t rows = part_rows(s) * s->n_parts;
-    bool plain = s->n_parts == 1 && !s->transposed && !s->permute_heads;
+    int64_t rows = all_rows(s);
+    bool plain = s->n_parts == 1 && !s->transposed && !s->permute_heads && !s->plus_one;
     *w = (fl_write_tensor){.name = s->name,
                            .dtype = dtype,
                            .rank = t->rank,
@@ -113,6 +128,7 @@ fl_status fli_stored_hf(fli_stored_list *out, const fl_model *m, fl_dtype dtype,
         fli_stored *s = add_part(out, p);
         if (!s) continue;
         s->transposed = it.row->transposed;
+        if (it.row->by_head) s->turn_rows = m->config.head_dim;
         fli_file_name(s->name, p->name);
     }
     for (int i = 0; i < out->n; i++) fli_stored_describe(&out->item[i], dtype, &out->w[i]);
@@ -127,6 +143,7 @@ fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fl_dtype dtyp
         fli_stored *s = add_part(out, p);
         if (!s) continue;
         if (it.row->gguf_permute) s->permute_heads = p->data.dim[0] / m->config.head_dim;
+        s->plus_one = it.row->gguf_plus_one;
         fli_name_weight(s->name, sizeof s->name, it.row->gguf, it.layer);
         out->w[out->n - 1].dtype = p->data.rank == 1 || it.row->gguf_f32 ? FL_F32 : dtype;
     }
@@ -174,16 +191,19 @@ static void load_turned(const fli_stored *s, const fl_tensor *file) {
 }
 
 static void load_parts(const fli_stored *s, const fl_tensor *file) {
-    const char *from = file->data;
-    for (int i = 0; i < s->n_parts; i++) {
-        fl_tensor *t = &s->part[i]->data;
-        int64_t n = fl_tensor_count(t);
-        fl_convert(t->data, t->dtype, from, file->dtype, n);
-        from += fl_dtype_row_bytes(file->dtype, n);
+    int64_t cols = part_cols(s), rows = all_rows(s), n;
+    for (int64_t r = 0; r < rows; r += n) {
+        int64_t at = r;
+        const fl_tensor *t = part_of(s, &at);
+        n = s->turn_rows ? s->turn_rows : t->dim[0];
+        void *to = (char *)t->data + (size_t)(at * cols) * fl_dtype_bytes(t->dtype);
+        const char *from = (const char *)file->data +
+                           (size_t)(r * cols) * fl_dtype_bytes(file->dtype);
+        fl_convert(to, t->dtype, from, file->dtype, n * cols);
     }
 }
 
 void fli_stored_load(const fli_stored *s, const fl_tensor *file) {
-    FL_ASSERT(!s->permute_heads);
+    FL_ASSERT(!s->permute_heads && !s->plus_one);
     (s->transposed ? load_turned : load_parts)(s, file);
 }
