@@ -87,7 +87,8 @@ static bool c_is_direct(const fli_gemm *g) {
 void fli_gemm_tile(const fli_engine *e, fli_gemm *g) {
     enum { ENOUGH = 12 };
     g->mc = imin(e->mc, round_up(g->m, e->mr));
-    g->nc = imin(a_is_direct(e, g) ? e->nc : 4 * e->nc, round_up(g->n, e->nr));
+    const int64_t widest = g->nc ? g->nc : a_is_direct(e, g) ? e->nc : 4 * e->nc;
+    g->nc = imin(widest, round_up(g->n, e->nr));
     while (fli_gemm_tiles(g) < ENOUGH) {
         const int64_t half_m = round_up(g->mc / 2, e->mr), half_n = round_up(g->nc / 2, e->nr);
         if (half_m < g->mc && g->mc >= 4 * e->mr) g->mc = half_m;
@@ -183,8 +184,8 @@ static void run_block(const slab *s, int64_t m, int rows, int64_t k, int64_t dep
 static void run_panel(const slab *s, int64_t n, float *sums, int64_t ld, bool in_c,
                       const float *bias) {
     const fli_engine *e = s->e;
-    const size_t panel_bytes = fli_panel_bytes(e, s->g->panel_k ? s->g->panel_k : s->g->k);
-    const char *panel = (const char *)s->g->panels + (size_t)(n / e->nr) * panel_bytes;
+    const char *panel = (const char *)s->g->panels +
+                        (size_t)(n / e->nr) * fli_panel_bytes(e, s->g->k);
     for (int64_t k = s->k0, next; k < s->k1; k = next) {
         next = s->k1 - k <= e->kc * 3 / 2 ? s->k1 : k + e->kc;  // no short block at the end
         const int64_t depth = round_up(next - k, e->kr);

@@ -34,7 +34,6 @@ typedef struct {
     int64_t m, n, k;
     fli_mat a, b;        // (m, k), (k, n)
     const void *panels;  // b packed by the engine
-    int64_t panel_k;     // K of whole panels when this product uses a part of it; 0: k
     void *c;             // (m, n), f32 or bf16, rows ldc apart
     fl_dtype c_dtype;
     int64_t ldc;
@@ -97,7 +96,8 @@ int64_t fli_panels_tasks(const fli_engine *e, const fli_mat *b, int64_t k, int64
 void fli_panels_pack(const fli_engine *e, void *dst, const fli_mat *b, int64_t k, int64_t n,
                      int64_t begin, int64_t end);
 
-/* Choose the tile (mc, nc), then run tiles [begin, end) of fli_gemm_tiles. */
+/* Choose the tile (mc, nc; an nc that is set is the widest wanted), then run tiles [begin, end) of
+ * fli_gemm_tiles. */
 void fli_gemm_tile(const fli_engine *e, fli_gemm *g);
 int64_t fli_gemm_tiles(const fli_gemm *g);
 size_t fli_gemm_scratch(const fli_engine *e, const fli_gemm *g);

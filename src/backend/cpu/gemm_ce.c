@@ -9,9 +9,9 @@
  *
  *   0 prepare   panels of x, and of w where the executor has not packed it
  *   1 logits    tiles of z -> max, sum, e = exp(z - max) per row and tile of V
- *   2 spans     V is cut into spans; each turns its e into dz, adds its
- *               rows of dw and keeps a partial dx        e is read while it is in cache
- *   3 add       dx = the partials, in order of spans
+ *   2 spans     V is cut into spans; each turns its e into dz and adds its
+ *               rows of dw                              e is read while it is in cache
+ *   3 dx        tiles of dx, each over all of V
  *
  * The loss alone needs phases 0 and 1 without e, and the logarithm of the sums. */
 #include "backend/cpu/gemm_ce.h"
@@ -20,9 +20,9 @@
 
 /* E_BYTES holds 1024 rows of GPT-2's vocabulary: every further round reads and writes all of dw. */
 enum {
-    ROWS = 128,  // of a tile of logits
+    ROWS = 128,  // of a tile of logits, at most
     SPANS = 16,
-    ADD = 16,  // rows a task
+    LOSSES = 16,  // rows a task
     E_BYTES = 112 << 20
 };
 
@@ -49,7 +49,6 @@ typedef struct {
     int64_t span, n_spans;             // columns of a span
     const char *w_t, *w;               // panels of w^T and of w, packed by the executor or in
     char *own_w_t, *own_w, *x_panels;  // the workspace
-    float *partial;                    // dx of each span (group, c)
     fli_ce h;
     size_t workspace;  // bytes
 } head;
@@ -91,7 +90,6 @@ static void lay_out(head *t) {
     t->x_panels = take(t, fli_panels_bytes(t->e, t->group, t->c));
     t->h.lde = round_up(t->v, FLI_CE_PAD) + FLI_CE_PAD;  // not a power of two
     t->h.e = take(t, (size_t)(t->group * t->h.lde) * fl_dtype_bytes(t->h.e_dtype));
-    t->partial = take(t, (size_t)(t->n_spans * t->group * t->c) * sizeof(float));
 }
 
 static head open_head(const fli_gemm_row *row, const fl_call *c, bool grad) {
@@ -165,13 +163,18 @@ static void prepare(const head *t, int64_t begin, int64_t end) {
 
 /* ---- logits: tiles run down the rows, which share the panels of w ---- */
 
-static int64_t row_blocks(const head *t) {
-    return ceil_div(t->rows, ROWS);
+/* Rows of a tile: whole blocks of the engine. */
+static int64_t tile_rows(const head *t) {
+    return ROWS / t->e->mr * t->e->mr;
+}
+
+static int64_t row_tiles(const head *t) {
+    return ceil_div(t->rows, tile_rows(t));
 }
 
 static fli_gemm logits_of(const head *t, int64_t r0, int64_t v0, float *z) {
     const size_t skipped = (size_t)(v0 / t->e->nr) * fli_panel_bytes(t->e, t->c);
-    return (fli_gemm){.m = imin(ROWS, t->rows - r0),
+    return (fli_gemm){.m = imin(tile_rows(t), t->rows - r0),
                       .n = imin(FLI_CE_TILE, t->v - v0),
                       .k = t->c,
                       .a = rows_of(&t->call->in[0], t->r0 + r0),
@@ -189,7 +192,7 @@ static void logits(const head *t, int64_t begin, int64_t end, void *scratch) {
     void *rest = z + ROWS * FLI_CE_TILE;
     if (t->e->begin) t->e->begin();
     for (int64_t i = begin; i < end; i++) {
-        const int64_t r0 = i % row_blocks(t) * ROWS, tile = i / row_blocks(t);
+        const int64_t r0 = i % row_tiles(t) * tile_rows(t), tile = i / row_tiles(t);
         const fli_gemm g = logits_of(t, r0, tile * FLI_CE_TILE, z);
         fli_gemm_one(t->e, &g, 0, g.m, 0, g.n, rest);
         t->ops->tile(&t->h, z, r0, g.m, tile);
@@ -199,21 +202,20 @@ static void logits(const head *t, int64_t begin, int64_t end, void *scratch) {
 
 /* ---- spans ---- */
 
-static fli_gemm dx_of(const head *t, int64_t v0, int64_t v1) {
-    const int64_t span = v0 / t->span;
-    const size_t es = fl_dtype_bytes(t->e->dtype);
+/* dz is the larger operand by far: tiles as wide as dx read it once. */
+static fli_gemm dx_of(const head *t) {
+    const fl_tensor *dx = &t->call->out[0];
     fli_gemm g = {.m = t->rows,
                   .n = t->c,
-                  .k = round_up(v1 - v0, t->e->kr),
-                  .c_dtype = FL_F32,
+                  .k = round_up(t->v, t->e->kr),
+                  .a = {t->h.e, t->e->dtype, t->h.lde, 1},
+                  .panels = t->w,
+                  .c = past(dx->data, (size_t)(t->r0 * t->c) * fl_dtype_bytes(dx->dtype)),
+                  .c_dtype = dx->dtype,
                   .ldc = t->c,
                   .alpha = 1.0f,
-                  .panels = past(t->w, (size_t)(v0 * t->e->nr) * es),
-                  .panel_k = t->v};
-    g.a = (fli_mat){past(t->h.e, (size_t)v0 * es), t->e->dtype, t->h.lde, 1};
-    g.c = past(t->partial, (size_t)(span * t->group * t->c) * sizeof(float));
-    g.mc = round_up(imin(t->e->mc, t->rows), t->e->mr);
-    g.nc = round_up(t->c, t->e->nr);
+                  .nc = 4 * t->e->nc};
+    fli_gemm_tile(t->e, &g);
     return g;
 }
 
@@ -251,22 +253,19 @@ static void spans(const head *t, int64_t begin, int64_t end, void *scratch) {
     for (int64_t i = begin; i < end; i++) {
         const int64_t v0 = i * t->span, v1 = imin(v0 + t->span, t->v);
         span_gradient(t, v0, v1);
-        const fli_gemm dx = dx_of(t, v0, v1), dw = dw_of(t, v0, v1);
-        if (wanted(t->call, 0)) fli_gemm_run(t->e, &dx, 0, fli_gemm_tiles(&dx), scratch);
+        const fli_gemm dw = dw_of(t, v0, v1);
         if (wanted(t->call, 1)) fli_gemm_run(t->e, &dw, 0, fli_gemm_tiles(&dw), scratch);
     }
 }
 
-static void add(const head *t, int64_t begin, int64_t end) {
-    const fl_tensor *dx = &t->call->out[0];
-    const int64_t r0 = begin * ADD, r1 = imin(end * ADD, t->rows), c = t->c;
-    char *to = (char *)dx->data + (size_t)((t->r0 + r0) * c) * fl_dtype_bytes(dx->dtype);
-    t->ops->add(to, dx->dtype, t->partial + r0 * c, t->group * c, (int)t->n_spans, (r1 - r0) * c);
+static void input_gradient(const head *t, int64_t begin, int64_t end, void *scratch) {
+    const fli_gemm dx = dx_of(t);
+    fli_gemm_run(t->e, &dx, begin, end, scratch);
 }
 
 static void losses(const head *t, int64_t begin, int64_t end) {
     float *nll = t->call->out[0].data;
-    for (int64_t r = begin * ADD; r < imin(end * ADD, t->rows); r++) {
+    for (int64_t r = begin * LOSSES; r < imin(end * LOSSES, t->rows); r++) {
         nll[r] = t->h.target[r] < 0 ? 0.0f : t->ops->lse(&t->h, r) - t->h.at_target[r];
     }
 }
@@ -293,7 +292,7 @@ static size_t scratch_of(const fli_gemm_row *row, const fl_call *c, bool grad) {
     const fli_gemm z = logits_of(&t, 0, 0, NULL);
     const size_t tile = (size_t)(ROWS * FLI_CE_TILE) * sizeof(float) + fli_gemm_scratch(t.e, &z);
     if (!grad) return tile;
-    const fli_gemm dx = dx_of(&t, 0, imin(t.span, t.v)), dw = dw_of(&t, 0, imin(t.span, t.v));
+    const fli_gemm dx = dx_of(&t), dw = dw_of(&t, 0, imin(t.span, t.v));
     const size_t a = fli_gemm_scratch(t.e, &dx), b = fli_gemm_scratch(t.e, &dw);
     return tile > a && tile > b ? tile : a > b ? a : b;
 }
@@ -307,10 +306,13 @@ static int64_t tasks_of(const fli_gemm_row *row, const fl_call *c, bool grad, in
     const head t = open_head(row, c, grad);
     switch (phase) {
     case 0: return prepare_tasks(&t);
-    case 1: return row_blocks(&t) * t.h.n_tiles;
-    case 2: return grad ? t.n_spans : ceil_div(t.rows, ADD);
-    default: return wanted(c, 0) ? ceil_div(t.rows, ADD) : 0;
+    case 1: return row_tiles(&t) * t.h.n_tiles;
+    case 2: return grad ? t.n_spans : ceil_div(t.rows, LOSSES);
+    default: break;
     }
+    if (!wanted(c, 0)) return 0;
+    const fli_gemm dx = dx_of(&t);
+    return fli_gemm_tiles(&dx);
 }
 
 static void run(const fli_gemm_row *row, const fl_call *c, bool grad, int phase, int64_t begin,
@@ -320,7 +322,7 @@ static void run(const fli_gemm_row *row, const fl_call *c, bool grad, int phase,
     case 0: prepare(&t, begin, end); break;
     case 1: logits(&t, begin, end, scratch); break;
     case 2: grad ? spans(&t, begin, end, scratch) : losses(&t, begin, end); break;
-    default: add(&t, begin, end); break;
+    default: input_gradient(&t, begin, end, scratch); break;
     }
 }
 

@@ -30,9 +30,6 @@ typedef struct fli_ce_rows {
     float (*lse)(const fli_ce *h, int64_t row);
     /* e of columns [v0, v1) of a row becomes g (softmax - onehot), through the cap's slope. */
     void (*gradient)(const fli_ce *h, int64_t row, int64_t v0, int64_t v1, float lse, float g);
-    /* to[0..n) = the sum of n_parts arrays `stride` apart, in order, rounded to dtype. */
-    void (*add)(void *to, fl_dtype dtype, const float *parts, int64_t stride, int n_parts,
-                int64_t n);
 } fli_ce_rows;
 
 extern const fli_ce_rows fli_ce_rows_portable, fli_ce_rows_avx2, fli_ce_rows_avx512;

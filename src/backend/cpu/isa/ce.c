@@ -100,21 +100,4 @@ static void gradient(const fli_ce *h, int64_t row, int64_t v0, int64_t v1, float
     else ((uint16_t *)(void *)e)[target] = fl_f32_to_bf16(own);
 }
 
-static void add(void *to, fl_dtype dtype, const float *parts, int64_t stride, int n_parts,
-                int64_t n) {
-    const int64_t whole = n - n % FL_LANES;
-    for (int64_t j = 0; j < whole; j += FL_LANES) {
-        vf sum = v_load(parts + j);
-        for (int p = 1; p < n_parts; p++) sum += v_load(parts + p * stride + j);
-        if (dtype == FL_F32) v_store((float *)to + j, sum);
-        else v_store_bf16((uint16_t *)to + j, sum);
-    }
-    for (int64_t j = whole; j < n; j++) {
-        float sum = parts[j];
-        for (int p = 1; p < n_parts; p++) sum += parts[p * stride + j];
-        if (dtype == FL_F32) ((float *)to)[j] = sum;
-        else ((uint16_t *)to)[j] = fl_f32_to_bf16(sum);
-    }
-}
-
-const fli_ce_rows FL_ISA_NAME(fli_ce_rows) = {tile, lse, gradient, add};
+const fli_ce_rows FL_ISA_NAME(fli_ce_rows) = {tile, lse, gradient};
