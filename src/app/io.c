@@ -57,14 +57,8 @@ fl_status app_print_json(json_t *v, fl_err *err) {
 }
 
 json_t *app_json_text(const void *bytes, size_t n) {
-    const uint8_t *s = bytes;
     fl_text out = {0};
-    for (size_t i = 0; i < n;) {
-        int len;
-        if (fl_utf8_decode(s + i, n - i, &len) < 0) fl_text_puts(&out, "\xEF\xBF\xBD");
-        else fl_text_append(&out, s + i, (size_t)len);
-        i += (size_t)len;
-    }
+    fl_text_append_utf8(&out, bytes, n);
     json_t *v = out.failed ? NULL : json_stringn(fl_text_str(&out), out.n);
     fl_text_clear(&out);
     return v;

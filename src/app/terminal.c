@@ -59,6 +59,37 @@ void app_complain(const char *text) {
     print_marked("\033[31m", "fledge: ", text);
 }
 
+/* Control characters, C1 included, but newline and tab. */
+static bool commands_terminal(int32_t c) {
+    return (c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7F && c < 0xA0);
+}
+
+/* A terminal is shown the characters of a text and not commanded by them. */
+static void print_text(FILE *out, const char *s, size_t n) {
+    int len;
+    if (!isatty(fileno(out))) {
+        fwrite(s, 1, n, out);
+        return;
+    }
+    for (size_t i = 0; i < n; i += (size_t)len) {
+        int32_t c = fl_utf8_decode((const uint8_t *)s + i, n - i, &len);  // -1: malformed
+        if (commands_terminal(c)) fputs("\xEF\xBF\xBD", out);
+        else fwrite(s + i, 1, (size_t)len, out);
+    }
+}
+
+void app_show_text(const char *s, size_t n) {
+    print_text(stdout, s, n);
+}
+
+void app_aside(const char *text) {
+    if (term.talk == TALK_QUIET) return;
+    wipe_bar();
+    if (term.colour) fputs("\033[2m", stderr);
+    print_text(stderr, text, strlen(text));
+    fputs(term.colour ? "\033[0m\n" : "\n", stderr);
+}
+
 /* ---- progress ---- */
 
 static int columns(void) {

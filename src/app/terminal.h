@@ -2,6 +2,8 @@
 #ifndef FL_APP_TERMINAL_H
 #define FL_APP_TERMINAL_H
 
+#include <stddef.h>
+
 #include "base/progress.h"
 
 typedef enum { TALK_QUIET, TALK_NORMAL, TALK_VERBOSE } app_talk;
@@ -15,5 +17,13 @@ fl_progress app_progress(void);
 
 /* "fledge: TEXT" in red where colours are welcome (NO_COLOR, TERM=dumb and pipes are respected). */
 void app_complain(const char *text);
+
+/* Something beside the result, on standard error, dim where colours are welcome; nothing when
+ * quiet. */
+void app_aside(const char *text);
+
+/* Text that somebody else wrote, to standard output. A terminal is shown its characters and not
+ * commanded by them; app_aside does the same. */
+void app_show_text(const char *s, size_t n);
 
 #endif

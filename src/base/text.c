@@ -116,6 +116,15 @@ int32_t fl_utf8_decode(const uint8_t *s, size_t n, int *len) {
     return cp;
 }
 
+void fl_text_append_utf8(fl_text *t, const void *bytes, size_t n) {
+    const uint8_t *s = bytes;
+    int len;
+    for (size_t i = 0; i < n; i += (size_t)len) {
+        if (fl_utf8_decode(s + i, n - i, &len) < 0) fl_text_puts(t, "\xEF\xBF\xBD");
+        else fl_text_append(t, s + i, (size_t)len);
+    }
+}
+
 int fl_utf8_encode(int32_t cp, char out[4]) {
     FL_ASSERT(cp >= 0 && cp <= UTF8_LAST && !is_surrogate(cp));
     int k = 4;

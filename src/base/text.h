@@ -35,6 +35,7 @@ char *fl_strdup(const char *s);  // fl_dealloc frees it; NULL when memory is exh
  * are malformed. */
 int32_t fl_utf8_decode(const uint8_t *s, size_t n, int *len);
 int fl_utf8_encode(int32_t cp, char out[4]);          // bytes written
+void fl_text_append_utf8(fl_text *t, const void *bytes, size_t n);  // malformed: U+FFFD
 size_t fl_utf8_complete(const uint8_t *s, size_t n);  // longest prefix of whole characters
 
 /* "1.2M", "3.4 GiB", "2m 05s": for people. Return `out`. */

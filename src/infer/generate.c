@@ -125,6 +125,8 @@ static fl_status token_read(run *r, int32_t id, fl_err *err) {
 
 static bool is_end(const run *r, int32_t id) {
     const fl_model *m = fl_session_model(r->session);
+    for (int i = 0; i < r->o->n_end; i++)
+        if (r->o->end[i] == id) return true;
     return !r->o->ignore_eos &&
            (id == m->config.eos_token_id || id == fl_tokenizer_eos(m->tokenizer)) && id >= 0;
 }

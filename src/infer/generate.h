@@ -34,6 +34,8 @@ typedef struct {
     fl_sampler_opts sampler;
     const char *const *stop;  // the text ends before the first of these
     int n_stop;
+    const int32_t *end;  // tokens that end it besides those the model names; not shown
+    int n_end;
     int64_t logprobs;  // alternatives to give for each token; 0 with want_logprobs unset: none
     bool want_logprobs;
     bool ignore_eos;

@@ -1,0 +1,299 @@
+/* check_chat - a conversation with a model whose answers are known (tests/peers/chat_model.py): the
+ * last character of the question decides.
+ *
+ * Caught by it (each tried): an answer that does not end where the template ends a message; a turn
+ * that reads the whole conversation again; a failed question that stays; a second answer that is
+ * always the first; turns left out without a word; a system prompt that is left out with them. */
+#include <string.h>
+
+#include "base/text.h"
+#include "check.h"
+#include "folder.h"
+#include "infer/chat.h"
+#include "token/tokenizer.h"
+
+static fl_model *model;
+
+static fl_session *session(int64_t context) {
+    fl_session *s = NULL;
+    CHECK(fl_session_new(&s, model,
+                         &(fl_session_opts){.context = context, .compute = FL_COMPUTE_F32},
+                         NULL) == FL_OK);
+    return s;
+}
+
+static fl_chat *chat(fl_session *s, fl_chat_opts o) {
+    fl_chat *c = NULL;
+    fl_err err = {0};
+    CHECKF(fl_chat_new(&c, s, &o, &err) == FL_OK, "%s", err.msg);
+    return c;
+}
+
+static const char *message(const fl_chat *c, size_t i, const char *key) {
+    const json_t *m = json_array_get(fl_chat_messages(c), i);
+    return m ? json_string_value(json_object_get(m, key)) : "none";
+}
+
+static size_t count(const fl_chat *c) {
+    return json_array_size(fl_chat_messages(c));
+}
+
+static const char *last(const fl_chat *c) {
+    return message(c, count(c) - 1, "content");
+}
+
+static fl_chat_answer say(fl_chat *c, const char *text) {
+    fl_chat_answer a = {0};
+    fl_err err = {0};
+    CHECKF(fl_chat_say(c, text, &(fl_generate_opts){0}, &a, &err) == FL_OK, "%s", err.msg);
+    return a;
+}
+
+static void check_turns(void) {
+    fl_session *s = session(0);
+    fl_chat *c = chat(s, (fl_chat_opts){.system = "Count."});
+    fl_chat_answer first = say(c, "A");
+    CHECK(strcmp(last(c), "BCDEFGHIJKLMNOPQRSTUVWXYZ") == 0);
+    CHECK(first.generated.finish == FL_FINISH_EOS && first.generated.n_reused == 0);
+    fl_chat_answer second = say(c, "M");
+    CHECK(strcmp(last(c), "NOPQRSTUVWXYZ") == 0);
+    // All of the first turn is known, its answer too; the token that ended it is not.
+    CHECK(second.generated.n_reused == first.generated.n_prompt + first.generated.n_generated - 1);
+    CHECK(count(c) == 5 && strcmp(message(c, 0, "role"), "system") == 0 &&
+          strcmp(message(c, 3, "role"), "user") == 0 &&
+          strcmp(message(c, 4, "role"), "assistant") == 0);
+    say(c, "x");
+    CHECK(strcmp(last(c), "") == 0);
+    fl_chat_reset(c);
+    CHECK(count(c) == 1 && strcmp(last(c), "Count.") == 0);
+    CHECK(fl_chat_set_system(c, "", NULL) == FL_OK && count(c) == 0);
+    CHECK(fl_chat_set_system(c, "New.", NULL) == FL_OK && strcmp(last(c), "New.") == 0);
+    fl_chat_free(c);
+    fl_session_free(s);
+}
+
+/* What the model reads, in full. */
+static void check_prompt(void) {
+    fl_session *s = session(0);
+    fl_chat *c = chat(s, (fl_chat_opts){.system = "S"});
+    fl_text text = {0};
+    say(c, "Z");
+    CHECK(fl_chat_prompt(c, &text, NULL) == FL_OK);
+    CHECKF(strcmp(fl_text_str(&text),
+                  "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nZ<|im_end|>\n"
+                  "<|im_start|>assistant\n<|im_end|>\n<|im_start|>assistant\n") == 0,
+           "%s", fl_text_str(&text));
+    fl_text_clear(&text);
+    fl_chat_free(c);
+    fl_session_free(s);
+}
+
+typedef struct {
+    int n, stop_after;
+    fl_text text;
+} ear;
+
+static bool hear(void *ctx, const fl_generated *g) {
+    ear *e = ctx;
+    fl_text_append(&e->text, g->text, g->n);
+    return ++e->n != e->stop_after;
+}
+
+/* Streaming, stopping, bytes that are no text, limits and stop strings of the caller. */
+static void check_answers(void) {
+    fl_session *s = session(0);
+    fl_chat *c = chat(s, (fl_chat_opts){0});
+    ear e = {.stop_after = 4};
+    fl_chat_answer a;
+    CHECK(fl_chat_say(c, "0", &(fl_generate_opts){.emit = hear, .ctx = &e}, &a, NULL) == FL_OK);
+    CHECK(a.generated.finish == FL_FINISH_CANCELLED && strcmp(last(c), "1234") == 0 &&
+          strcmp(fl_text_str(&e.text), "1234") == 0);
+    fl_text_clear(&e.text);
+    CHECK(fl_chat_say(c, "0", &(fl_generate_opts){.max_tokens = 3}, &a, NULL) == FL_OK);
+    CHECK(a.generated.finish == FL_FINISH_LENGTH && strcmp(last(c), "123") == 0);
+    const char *stop = "56";
+    CHECK(fl_chat_say(c, "0", &(fl_generate_opts){.stop = &stop, .n_stop = 1}, &a, NULL) == FL_OK);
+    CHECK(a.generated.finish == FL_FINISH_STOP && strcmp(last(c), "1234") == 0);
+    say(c, "!");
+    CHECK(strcmp(last(c), "\xC3\xA9") == 0);
+    say(c, "?");
+    CHECK(strcmp(last(c), "\xEF\xBF\xBD") == 0);
+    CHECK(fl_chat_say(c, "\xFF", &(fl_generate_opts){0}, &a, NULL) == FL_ERR_ARG && count(c) == 10);
+    fl_chat_free(c);
+    fl_session_free(s);
+}
+
+/* Another answer: a draw of its own, in place of the old one. */
+static void check_again(void) {
+    fl_session *s = session(0);
+    fl_chat *c = chat(s, (fl_chat_opts){0});
+    fl_generate_opts o = {.sampler = {.temperature = 1, .seed = 1}};
+    fl_chat_answer a;
+    CHECK(fl_chat_again(c, &o, &a, NULL) == FL_ERR_ARG);
+    CHECK(fl_chat_say(c, "$", &o, &a, NULL) == FL_OK);
+    int percents = 0;
+    for (int i = 0; i < 40; i++) {
+        CHECK(fl_chat_again(c, &o, &a, NULL) == FL_OK && count(c) == 2);
+        CHECK(strcmp(last(c), "%") == 0 || strcmp(last(c), "&") == 0);
+        percents += *last(c) == '%';
+        CHECK(a.generated.n_reused == a.generated.n_prompt - 1);
+    }
+    CHECKF(percents > 8 && percents < 32, "%d of 40", percents);
+    fl_chat_free(c);
+    fl_session_free(s);
+}
+
+/* A context that fills: refused, or the oldest turns left out and the system prompt kept. */
+static void check_overflow(void) {
+    static const char shown[] = "a question that is not short at all, for what it asks 0";
+    fl_session *s = session(256);
+    fl_chat *c = chat(s, (fl_chat_opts){.system = "Count."});
+    fl_generate_opts o = {.max_tokens = 10};
+    fl_chat_answer a;
+    fl_err err = {0};
+    fl_status st = FL_OK;
+    size_t before = 0;
+    for (int i = 0; i < 10 && st == FL_OK; i++) {
+        before = count(c);
+        st = fl_chat_say(c, shown, &o, &a, &err);
+    }
+    CHECK(st == FL_ERR_ARG && strstr(err.msg, "the context holds 256"));
+    CHECK(count(c) == before && before > 3);
+    fl_chat_free(c);
+
+    c = chat(s, (fl_chat_opts){.system = "Count.", .slide = true});
+    int64_t left_out = 0;
+    for (int i = 0; i < 20; i++) {
+        CHECK(fl_chat_say(c, shown, &o, &a, NULL) == FL_OK && strcmp(last(c), "1234567890") == 0);
+        CHECK(a.generated.n_prompt <= 256 * 3 / 4 && a.generated.n_slides == 0);
+        CHECK(a.n_left_out >= left_out && a.n_left_out % 2 == 0);
+        left_out = a.n_left_out;
+    }
+    CHECK(count(c) == 41 && left_out >= 30);
+    // What the session read begins with the system prompt.
+    char *text;
+    size_t n;
+    CHECK(fl_decode(model->tokenizer, fl_session_tokens(s), 14, true, &text, &n, NULL) == FL_OK);
+    CHECKF(strncmp(text, "<|im_start|>system\nCount.", n) == 0, "%s", text);
+    fl_dealloc(text);
+    char huge[600];
+    memset(huge, 'x', sizeof huge - 1);
+    huge[sizeof huge - 1] = '\0';
+    CHECK(fl_chat_say(c, huge, &o, &a, NULL) == FL_ERR_ARG && count(c) == 41);
+    fl_chat_free(c);
+    fl_session_free(s);
+}
+
+static void check_files(void) {
+    fl_session *s = session(0);
+    fl_chat *c = chat(s, (fl_chat_opts){.system = "S"}), *d = chat(s, (fl_chat_opts){0});
+    const char *path = folder_file("saved.json");
+    say(c, "A \"quoted\" A");
+    CHECK(fl_chat_save(c, path, NULL) == FL_OK && fl_chat_load(d, path, NULL) == FL_OK);
+    CHECK(json_equal((json_t *)(size_t)fl_chat_messages(c), (json_t *)(size_t)fl_chat_messages(d)));
+    say(d, "Y");
+    CHECK(count(d) == 5 && strcmp(last(d), "Z") == 0);
+    static const char *const bad[] = {"",
+                                      "{}",
+                                      "[]",
+                                      "{\"messages\": 3}",
+                                      "{\"messages\": [3]}",
+                                      "{\"messages\": [{\"role\": \"user\"}]}",
+                                      "{\"messages\": [{\"content\": \"x\"}]}",
+                                      "{\"messages\": [{\"role\": 1, \"content\": \"x\"}]}",
+                                      "{\"messages\": [{\"role\": \"user\", \"content\": 1}]}"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECKF(fl_chat_load(d, folder_puts("bad.json", bad[i]), NULL) != FL_OK && count(d) == 5,
+               "%s", bad[i]);
+    CHECK(fl_chat_load(d, folder_file("none.json"), NULL) == FL_ERR_IO && count(d) == 5);
+    fl_chat_free(c);
+    fl_chat_free(d);
+    fl_session_free(s);
+}
+
+/* Named templates: each makes a prompt, shows the message, and ends with what begins an answer. */
+static void check_named(void) {
+    static const struct {
+        const char *name, *want;
+    } rows[] = {
+        {"plain", "S\n\nUser: Q\nAssistant: A\nUser: R\nAssistant:"},
+        {"chatml",
+         "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>"
+         "assistant\nA<|im_end|>\n<|im_start|>user\nR<|im_end|>\n<|im_start|>assistant\n"},
+        {"llama3",
+         "<|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user"
+         "<|end_header_id|>\n\nQ<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nA"
+         "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nR<|eot_id|><|start_header_id|>"
+         "assistant<|end_header_id|>\n\n"},
+        {"gemma",
+         "<start_of_turn>user\nS\n\nQ<end_of_turn>\n<start_of_turn>model\nA<end_of_turn>\n"
+         "<start_of_turn>user\nR<end_of_turn>\n<start_of_turn>model\n"},
+        {"zephyr",
+         "<|system|>\nS<|endoftext|>\n<|user|>\nQ<|endoftext|>\n<|assistant|>\nA"
+         "<|endoftext|>\n<|user|>\nR<|endoftext|>\n<|assistant|>\n"},
+        {"vicuna", "S USER: Q ASSISTANT: A<|endoftext|>USER: R ASSISTANT:"},
+        {"alpaca",
+         "S\n\n### Instruction:\nQ\n\n### Response:\nA\n\n### Instruction:\nR\n\n"
+         "### Response:\n"},
+    };
+    const char *path = folder_puts(
+        "talk.json",
+        "{\"messages\": [{\"role\": \"system\", \"content\": \"S\"}, {\"role\": \"user\", "
+        "\"content\": \"Q\"}, {\"role\": \"assistant\", \"content\": \"A\"}, {\"role\": \"user\", "
+        "\"content\": \"R\"}]}");
+    fl_session *s = session(0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        fl_chat *c = chat(s, (fl_chat_opts){.template_name = rows[i].name});
+        fl_text text = {0};
+        CHECK(fl_chat_load(c, path, NULL) == FL_OK && fl_chat_prompt(c, &text, NULL) == FL_OK);
+        CHECKF(strcmp(fl_text_str(&text), rows[i].want) == 0, "%s:\n%s", rows[i].name,
+               fl_text_str(&text));
+        CHECK(strstr(fl_chat_template_names(), rows[i].name) != NULL);
+        fl_text_clear(&text);
+        fl_chat_free(c);
+    }
+    fl_session_free(s);
+}
+
+static void check_refusals(void) {
+    fl_session *s = session(0);
+    fl_chat *c = NULL;
+    fl_err err;
+    char *template = model->chat_template;
+    CHECK(fl_chat_new(&c, s, &(fl_chat_opts){.template_name = "x"}, &err) == FL_ERR_ARG &&
+          strstr(err.msg, "no chat template is called x; there are: plain, chatml"));
+    model->chat_template = NULL;
+    CHECK(fl_chat_new(&c, s, &(fl_chat_opts){0}, &err) == FL_ERR_ARG &&
+          strstr(err.msg, "no chat template; name the layout"));
+    model->chat_template = (char *)(size_t) "{% for %}";
+    CHECK(fl_chat_new(&c, s, &(fl_chat_opts){0}, &err) == FL_ERR_FORMAT);
+    model->chat_template = (char *)(size_t) "{{ raise_exception('no systems') }}";
+    CHECK(fl_chat_new(&c, s, &(fl_chat_opts){0}, &err) == FL_OK);
+    fl_chat_answer a;
+    CHECK(fl_chat_say(c, "A", &(fl_generate_opts){0}, &a, &err) != FL_OK &&
+          strstr(err.msg, "no systems") && count(c) == 0);
+    fl_chat_free(c);
+    model->chat_template = template;
+    fl_session_free(s);
+}
+
+int main(void) {
+    fl_err err = {0};
+    folder_make();
+    if (fl_model_load(&model, FL_TEST_DATA "/chat", &(fl_model_opts){.as_stored = true}, &err) !=
+        FL_OK) {
+        printf("%s\n", err.msg);
+        return EXIT_FAILURE;
+    }
+    check_turns();
+    check_prompt();
+    check_answers();
+    check_again();
+    check_overflow();
+    check_files();
+    check_named();
+    check_refusals();
+    fl_model_free(model);
+    folder_remove();
+    return check_report();
+}
