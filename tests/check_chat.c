@@ -6,6 +6,7 @@
  * always the first; turns left out without a word; a system prompt that is left out with them. */
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/text.h"
 #include "check.h"
 #include "folder.h"
@@ -55,10 +56,8 @@ static void check_turns(void) {
     fl_chat_answer first = say(c, "A");
     CHECK(strcmp(last(c), "BCDEFGHIJKLMNOPQRSTUVWXYZ") == 0);
     CHECK(first.generated.finish == FL_FINISH_EOS && first.generated.n_reused == 0);
-    fl_chat_answer second = say(c, "M");
+    say(c, "M");
     CHECK(strcmp(last(c), "NOPQRSTUVWXYZ") == 0);
-    // All of the first turn is known, its answer too; the token that ended it is not.
-    CHECK(second.generated.n_reused == first.generated.n_prompt + first.generated.n_generated - 1);
     CHECK(count(c) == 5 && strcmp(message(c, 0, "role"), "system") == 0 &&
           strcmp(message(c, 3, "role"), "user") == 0 &&
           strcmp(message(c, 4, "role"), "assistant") == 0);
@@ -68,6 +67,17 @@ static void check_turns(void) {
     CHECK(count(c) == 1 && strcmp(last(c), "Count.") == 0);
     CHECK(fl_chat_set_system(c, "", NULL) == FL_OK && count(c) == 0);
     CHECK(fl_chat_set_system(c, "New.", NULL) == FL_OK && strcmp(last(c), "New.") == 0);
+    fl_chat_free(c);
+    fl_session_free(s);
+}
+
+/* All of a turn is known in the next one, the answer too; but for the token that ended it. */
+static void check_reuse(void) {
+    fl_session *s = session(0);
+    fl_chat *c = chat(s, (fl_chat_opts){.template_name = "chatml"});
+    fl_chat_answer first = say(c, "one"), second = say(c, "two");
+    CHECK(strcmp(last(c), "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 0);
+    CHECK(second.generated.n_reused == first.generated.n_prompt + first.generated.n_generated - 1);
     fl_chat_free(c);
     fl_session_free(s);
 }
@@ -286,6 +296,7 @@ int main(void) {
         return EXIT_FAILURE;
     }
     check_turns();
+    check_reuse();
     check_prompt();
     check_answers();
     check_again();
