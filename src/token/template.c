@@ -157,16 +157,18 @@ static size_t find_last_mark(const fl_text *t) {
     return t->n;
 }
 
-static void cut_at_mark(fli_run *r, fl_text *t) {
+/* End the text there, and what the assistant says too. */
+static void cut_at_mark(fli_run *r, fl_text *t, fl_span *span, size_t n_spans) {
     const size_t at = find_last_mark(t), n = sizeof mark - 1;
     if (at == t->n) {
-        fli_fail(r,
-                 "the template leaves out the last message, or its end: it cannot be gone on with");
+        fli_fail(r, "the template leaves out the last message's end: no going on with it");
         return;
     }
     const bool kept = at + n <= t->n && memcmp(t->data + at, mark, n) == 0;
     t->n = kept ? at : fli_rstrip(t->data, at);
     t->data[t->n] = 0;
+    for (size_t i = 0; i < n_spans; i++)
+        if (span[i].end > t->n) span[i].end = t->n;
 }
 
 /* ---- rendering ---- */
@@ -214,7 +216,10 @@ fl_status fl_template_render(const fl_template *t, const fl_conversation *c, fl_
         r.variables = all.as.dict;
         fli_exec(&r, t->statements);
     }
-    if (r.status == FL_OK && c->continue_final_message) cut_at_mark(&r, &text);
+    fl_span *assistant = (fl_span *)(void *)spans.data;
+    const size_t n_assistant = spans.n / sizeof *assistant;
+    if (r.status == FL_OK && c->continue_final_message)
+        cut_at_mark(&r, &text, assistant, n_assistant);
     fl_arena_free(&r.arena);
     if (r.status != FL_OK) {
         fl_text_clear(&text);

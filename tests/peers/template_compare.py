@@ -42,6 +42,8 @@ def main():
     program, failed, total = sys.argv[1], 0, 0
     for name, source in templates(sys.argv[2:]):
         rows = [case(source, c, source=source, conversation=key) for key, c in CONVERSATIONS.items()]
+        # Ours lets a template change its own lists, which transformers' sandbox does not.
+        rows = [row for row in rows if "SecurityError" not in row.get("error", "")]
         with tempfile.NamedTemporaryFile("w", suffix=".json") as f:
             json.dump({"conversations": CONVERSATIONS, "cases": rows}, f, ensure_ascii=False)
             f.flush()

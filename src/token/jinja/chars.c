@@ -109,10 +109,11 @@ static int32_t case_of(int32_t c, fli_case how, bool first) {
     }
 }
 
-static void put_cased(fli_run *r, fl_text *t, int32_t from, int32_t to, bool ends_word) {
+static void put_cased(fli_run *r, fl_text *t, int32_t from, int32_t to, bool title,
+                      bool ends_word) {
     char bytes[4];
     if (from == SHARP_S && to != SHARP_S) {
-        fli_append(r, t, "SS", 2);
+        fli_append(r, t, title ? "Ss" : "SS", 2);
         return;
     }
     if (from == SIGMA && to != SIGMA && ends_word) to = FINAL_SIGMA;
@@ -129,7 +130,8 @@ fli_val fli_cased(fli_run *r, fli_val s, fli_case how) {
         const size_t next = i + (size_t)len;
         const bool ends = in_word &&
                           (next == s.n || !is_cased(decode(s.as.s + next, s.n - next, &next_len)));
-        put_cased(r, &t, c, case_of(c, how, first), ends);
+        put_cased(r, &t, c, case_of(c, how, first), how >= FLI_TITLE && how <= FLI_CAPITALIZE,
+                  ends);
         in_word = is_cased(c);
     }
     return fli_text_end(r, &t);

@@ -98,22 +98,31 @@ static fli_val fold(fli_run *r, fli_val v, bool case_sensitive) {
     return v.kind == FLI_STR && !case_sensitive ? fli_cased(r, v, FLI_LOWER) : v;
 }
 
-/* The keys by which items are compared. "a,b" names several attributes. */
 static fli_val key_of(fli_run *r, fli_val item, bool given, fli_val path, bool case_sensitive) {
-    const bool several = given && path.kind == FLI_STR && memchr(path.as.s, ',', path.n);
-    if (!several) return fold(r, attribute_of(r, item, given, path), case_sensitive);
-    fli_val keys = fli_list_new(r, FLI_TUPLE);
-    for (size_t i = 0, n; i <= path.n && r->status == FL_OK; i += n + 1) {
-        n = fli_find(path.as.s + i, path.n - i, ",", 1);
-        fli_push(r, keys, fold(r, fli_path(r, item, fli_view(path.as.s + i, n)), case_sensitive));
-    }
-    return keys;
+    return fold(r, attribute_of(r, item, given, path), case_sensitive);
 }
 
+/* The keys by which items are compared. */
 static fli_val keys_of(fli_run *r, const fli_list *l, bool given, fli_val path, bool sensitive) {
     fli_val keys = fli_list_new(r, FLI_LIST);
     for (size_t i = 0; i < l->n && r->status == FL_OK; i++)
         fli_push(r, keys, key_of(r, l->item[i], given, path, sensitive));
+    return keys;
+}
+
+/* The same where "a,b" names several attributes: tuples, which are equal where both lack one. */
+static fli_val tuples_of(fli_run *r, const fli_list *l, fli_val path, bool sensitive) {
+    fli_val keys = fli_list_new(r, FLI_LIST);
+    if (path.kind != FLI_STR) return keys_of(r, l, true, path, sensitive);
+    for (size_t k = 0; k < l->n && r->status == FL_OK; k++) {
+        fli_val tuple = fli_list_new(r, FLI_TUPLE);
+        for (size_t i = 0, n; i <= path.n && r->status == FL_OK; i += n + 1) {
+            n = fli_find(path.as.s + i, path.n - i, ",", 1);
+            const fli_val part = fli_view(path.as.s + i, n);
+            fli_push(r, tuple, key_of(r, l->item[k], true, part, sensitive));
+        }
+        fli_push(r, keys, tuple);
+    }
     return keys;
 }
 
@@ -159,7 +168,9 @@ fli_val fli_filter_sort(fli_run *r, fli_args *a) {
     const bool reverse = fli_given(a, 0) && fli_true(a->v[0]);
     const bool sensitive = fli_given(a, 1) && fli_true(a->v[1]);
     const fli_list *l = fli_items(r, a->self);
-    const fli_val keys = keys_of(r, l, fli_given(a, 2), a->v[2], sensitive);
+    const bool several = fli_given(a, 2) && a->v[2].kind != FLI_NONE;
+    const fli_val keys = several ? tuples_of(r, l, a->v[2], sensitive)
+                                 : keys_of(r, l, false, fli_none(), sensitive);
     return r->status == FL_OK ? sorted(r, l, keys.as.list, reverse) : fli_none();
 }
 

@@ -1,4 +1,5 @@
 /* filters_text.c - filters over strings and numbers. */
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,6 +154,7 @@ fli_val fli_filter_indent(fli_run *r, fli_args *a) {
     const fli_val by = indent_text(r, fli_given(a, 0) ? a->v[0] : fli_int(4));
     const bool first = fli_given(a, 1) && fli_true(a->v[1]);
     const bool blank = fli_given(a, 2) && fli_true(a->v[2]);
+    if (!fli_want_str(r, a->self, "what is indented")) return fli_none();
     const fli_val s = fli_arithmetic(r, '+', fli_to_str(r, a->self), fli_view("\n", 1));
     if (r->status != FL_OK) return fli_none();
     const fli_val lines = fli_lines(r, s, false);
@@ -166,49 +168,62 @@ fli_val fli_filter_indent(fli_run *r, fli_args *a) {
     return fli_text_end(r, &t);
 }
 
+/* Runs of letters, digits and underscores. */
 fli_val fli_filter_wordcount(fli_run *r, fli_args *a) {
-    const fli_val words = by_method(r, a, "split");
-    return r->status == FL_OK ? fli_int((int64_t)words.as.list->n) : fli_none();
+    const fli_val s = fli_to_str(r, a->self);
+    int64_t words = 0;
+    bool inside = false;
+    int len;
+    for (size_t i = 0; r->status == FL_OK && i < s.n && fli_work(r, 1); i += (size_t)len) {
+        const int32_t c = fl_utf8_decode((const uint8_t *)s.as.s + i, s.n - i, &len);
+        const bool word = c == '_' || fli_char_is(c, FLI_ALPHA) || fli_char_is(c, FLI_DIGIT);
+        words += word && !inside;
+        inside = word;
+    }
+    return fli_int(words);
 }
 
 /* ---- numbers ---- */
 
-/* The number that text begins and ends with, spaces around allowed; NAN if it is none. */
-static double read_number(fli_val s, bool *integer, int64_t *i, int base) {
+/* Text that holds a number and spaces around it: an integer, a real one, or none. */
+static fli_val read_number(fli_run *r, fli_val s, int base) {
     char text[64], *end;
     const size_t skip = fli_spaces(s.as.s, s.n), n = fli_rstrip(s.as.s, s.n);
-    if (n <= skip || n - skip >= sizeof text) return NAN;
+    if (n <= skip || n - skip >= sizeof text) return fli_none();
     memcpy(text, s.as.s + skip, n - skip);
     text[n - skip] = 0;
-    *i = strtoll(text, &end, base);
-    *integer = !*end;
-    if (*integer) return (double)*i;
+    errno = 0;
+    const long long i = strtoll(text, &end, base);
+    if (!*end && errno) return fli_fail(r, "%s is an integer beyond 64 bits", text);
+    if (!*end) return fli_int(i);
     const double v = strtod(text, &end);
-    return *end || strpbrk(text, "xX") ? NAN : v;
+    return *end || strpbrk(text, "xX") ? fli_none() : fli_real(v);
+}
+
+/* What is to become a number; none where it cannot. */
+static fli_val number_of(fli_run *r, fli_val v, int base) {
+    int64_t unused;
+    if (v.kind == FLI_UNDEFINED && !fli_want_int(r, v, "", &unused)) return fli_none();
+    if (v.kind == FLI_STR) return read_number(r, v, base);
+    return fli_is_number(v) ? v : fli_none();
 }
 
 fli_val fli_filter_int(fli_run *r, fli_args *a) {
-    const fli_val v = a->self, fallback = fli_given(a, 0) ? a->v[0] : fli_int(0);
-    int64_t base = 10, i = 0;
-    bool integer = false;
+    const fli_val fallback = fli_given(a, 0) ? a->v[0] : fli_int(0);
+    int64_t base = 10;
     if (fli_given(a, 1) && !fli_want_int(r, a->v[1], "a base", &base)) return fli_none();
     if (base < 2 || base > 36) return fallback;
-    if (v.kind == FLI_UNDEFINED) return fli_want_int(r, v, "", &i) ? v : fli_none();
+    const fli_val v = number_of(r, a->self, (int)base);
     if (v.kind == FLI_INT) return v;
-    if (v.kind != FLI_STR && !fli_is_number(v)) return fallback;
-    const double x = v.kind == FLI_STR ? read_number(v, &integer, &i, (int)base) : fli_number(v);
-    if (integer) return fli_int(i);
-    return fabs(x) < 0x1p63 ? fli_int((int64_t)x) : fallback;
+    if (v.kind == FLI_NONE || isnan(fli_number(v))) return fallback;
+    if (!(fabs(fli_number(v)) < 0x1p63)) return fli_fail(r, "an integer beyond 64 bits");
+    return fli_int((int64_t)fli_number(v));
 }
 
 fli_val fli_filter_float(fli_run *r, fli_args *a) {
-    const fli_val v = a->self, fallback = fli_given(a, 0) ? a->v[0] : fli_real(0);
-    int64_t i;
-    bool integer;
-    if (v.kind == FLI_UNDEFINED) return fli_want_int(r, v, "", &i) ? v : fli_none();
-    if (v.kind != FLI_STR && !fli_is_number(v)) return fallback;
-    const double x = v.kind == FLI_STR ? read_number(v, &integer, &i, 10) : fli_number(v);
-    return isnan(x) ? fallback : fli_real(x);
+    const fli_val v = number_of(r, a->self, 10);
+    if (v.kind != FLI_NONE) return fli_real(fli_number(v));
+    return fli_given(a, 0) ? a->v[0] : fli_real(0);
 }
 
 fli_val fli_filter_abs(fli_run *r, fli_args *a) {

@@ -334,6 +334,7 @@ int fli_order(fli_run *r, fli_val a, fli_val b);  // < 0, 0, > 0; fails where th
 bool fli_contains(fli_run *r, fli_val container, fli_val item);
 const char *fli_kind_name(fli_val v);  // for messages: "string"
 bool fli_want_str(fli_run *r, fli_val v, const char *what);
+bool fli_want_key(fli_run *r, fli_val key);
 bool fli_want_int(fli_run *r, fli_val v, const char *what, int64_t *out);
 int64_t fli_length(fli_run *r, fli_val v);  // -1 and failed where it has none
 /* The items to loop over as a list of its own: characters, keys, elements; an ITER is used up. */

@@ -124,6 +124,7 @@ static fli_val fallback(const fli_args *a) {
 }
 
 static fli_val d_get(fli_run *r, fli_args *a) {
+    if (!fli_want_key(r, a->v[0])) return fli_none();
     const fli_val *v = fli_get(r, a->self.as.dict, a->v[0]);
     return v ? *v : fallback(a);
 }

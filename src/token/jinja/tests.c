@@ -22,7 +22,7 @@ TEST(mapping, v.kind == FLI_DICT)
 TEST(iterable, v.kind == FLI_UNDEFINED || (v.kind >= FLI_STR && v.kind <= FLI_DICT))
 TEST(sequence, v.kind == FLI_UNDEFINED || v.kind == FLI_STR || v.kind == FLI_LIST ||
                    v.kind == FLI_TUPLE || v.kind == FLI_DICT)
-TEST(callable, v.kind >= FLI_FUNCTION)
+TEST(callable, v.kind >= FLI_LOOP || v.kind == FLI_UNDEFINED)
 TEST(sameas, v.kind == a->v[0].kind && fli_equal(r, v, a->v[0]))
 TEST(eq, fli_equal(r, v, a->v[0]))
 TEST(ne, !fli_equal(r, v, a->v[0]))

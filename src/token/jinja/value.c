@@ -152,12 +152,14 @@ fli_val *fli_get(fli_run *r, const fli_dict *d, fli_val key) {
     return NULL;
 }
 
-void fli_put(fli_run *r, fli_val dict, fli_val key, fli_val value) {
-    if (r->status != FL_OK) return;
-    if (key.kind > FLI_STR && key.kind != FLI_TUPLE) {
+bool fli_want_key(fli_run *r, fli_val key) {
+    if (key.kind > FLI_STR && key.kind != FLI_TUPLE)
         fli_fail(r, "a %s cannot be a key", fli_kind_name(key));
-        return;
-    }
+    return r->status == FL_OK;
+}
+
+void fli_put(fli_run *r, fli_val dict, fli_val key, fli_val value) {
+    if (!fli_want_key(r, key)) return;
     fli_dict *d = dict.as.dict;
     fli_val *there = fli_get(r, d, key);
     if (there) {
@@ -367,7 +369,8 @@ bool fli_contains(fli_run *r, fli_val container, fli_val item) {
         return fli_work(r, container.n / 16) &&
                (!item.n || fli_find(container.as.s, container.n, item.as.s, item.n) < container.n);
     }
-    if (container.kind == FLI_DICT) return fli_get(r, container.as.dict, item) != NULL;
+    if (container.kind == FLI_DICT)
+        return fli_want_key(r, item) && fli_get(r, container.as.dict, item) != NULL;
     if (container.kind == FLI_NONE) {
         fli_fail(r, "nothing is in none: `in` wants a string, a list or a dict");
         return false;
@@ -417,6 +420,18 @@ static fli_val int_arithmetic(fli_run *r, uint16_t op, int64_t a, int64_t b) {
     return over ? fli_fail(r, "an integer beyond 64 bits") : fli_int(v);
 }
 
+/* Quotient and remainder as Python's: the remainder has the divisor's sign, and the quotient is
+ * what is left when it is taken away. */
+static fli_val real_division(uint16_t op, double a, double b) {
+    double m = fmod(a, b);
+    if (m != 0 && (m < 0) != (b < 0)) m += b;
+    if (m == 0) m = copysign(0, b);
+    if (op == '%') return fli_real(m);
+    const double q = (a - m) / b;
+    const double whole = floor(q);
+    return fli_real(q == 0 ? copysign(0, a / b) : q - whole > 0.5 ? whole + 1 : whole);
+}
+
 static fli_val real_arithmetic(fli_run *r, uint16_t op, double a, double b) {
     if ((op == '/' || op == FLI_FLOOR || op == '%') && b == 0)
         return fli_fail(r, "division by zero");
@@ -425,11 +440,8 @@ static fli_val real_arithmetic(fli_run *r, uint16_t op, double a, double b) {
     case '-': return fli_real(a - b);
     case '*': return fli_real(a * b);
     case '/': return fli_real(a / b);
-    case FLI_FLOOR: return fli_real(floor(a / b));
-    case '%': {
-        const double m = fmod(a, b);
-        return fli_real(m != 0 && (m < 0) != (b < 0) ? m + b : m);
-    }
+    case FLI_FLOOR:
+    case '%': return real_division(op, a, b);
     default: return fli_real(pow(a, b));
     }
 }
