@@ -8,7 +8,7 @@ set(PUBLIC_HEADERS
     base/text.h base/thread.h
     hub/hub.h
     tensor/tensor.h tensor/quant.h graph/ops.def graph/op.h graph/graph.h backend/backend.h backend/program.h
-    token/tokenizer.h token/vocab.h model/model.h model/transform.h model/inspect.h
+    token/tokenizer.h token/template.h token/vocab.h model/model.h model/transform.h model/inspect.h
     data/batch.h data/corpus.h data/dataset.h data/pairs.h
     train/objective.h train/settings.def train/recipe.h train/schedule.h train/optimizer.h train/stepper.h train/trainer.h
     train/run.h

@@ -167,8 +167,10 @@ static void cut_at_mark(fli_run *r, fl_text *t, fl_span *span, size_t n_spans) {
     const bool kept = at + n <= t->n && memcmp(t->data + at, mark, n) == 0;
     t->n = kept ? at : fli_rstrip(t->data, at);
     t->data[t->n] = 0;
-    for (size_t i = 0; i < n_spans; i++)
+    for (size_t i = 0; i < n_spans; i++) {
+        if (span[i].begin > t->n) span[i].begin = t->n;
         if (span[i].end > t->n) span[i].end = t->n;
+    }
 }
 
 /* ---- rendering ---- */

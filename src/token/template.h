@@ -28,6 +28,7 @@
 
 #include "base/err.h"
 #include "base/text.h"
+#include "token/tokenizer.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -77,6 +78,28 @@ typedef struct {
 FL_MUST_USE fl_status fl_template_render(const fl_template *t, const fl_conversation *c,
                                          fl_rendered *out, fl_err *err);
 void fl_rendered_clear(fl_rendered *r);
+
+/* Templates for models that come without one: layouts that many models were tuned on. */
+typedef struct {
+    const char *name;    // "chatml"
+    const char *source;  // Jinja
+    const char *stop;    // an answer ends before this text; NULL: by the model's end token
+    const char *marker;  // a token that vocabularies made for it have; NULL: nothing tells
+} fl_named_template;
+const fl_named_template *fl_template_named(const char *name);  // NULL: there is none
+const char *fl_template_names(void);                           // "plain, chatml, .."
+/* The one that the vocabulary was made for, NULL: it does not tell. */
+const fl_named_template *fl_template_suggest(const fl_tokenizer *t);
+
+/* The template to use: the named one (NULL: none is asked for), else the model's own (NULL: it has
+ * none). With neither, and for an unknown name, an error that lists the names and, where the
+ * vocabulary (may be NULL) tells, the right one. *source is borrowed. */
+FL_MUST_USE fl_status fl_template_choose(const char **source, const char *own, const char *name,
+                                         const fl_tokenizer *t, fl_err *err);
+
+/* {"bos_token": .., "eos_token": ..} and the other special tokens there are, for
+ * fl_conversation.variables. The caller owns it; NULL when memory is exhausted. */
+json_t *fl_template_variables(const fl_tokenizer *t);
 
 #ifdef __cplusplus
 }

@@ -25,10 +25,7 @@ static fli_val part_of_group(fli_val of, fli_val name) {
 
 fli_val fli_attribute(fli_run *r, fli_val of, fli_val name) {
     if (!fli_work(r, 1)) return fli_none();
-    if (of.kind == FLI_UNDEFINED) {
-        fli_want_str(r, of, "");
-        return fli_none();
-    }
+    if (of.kind == FLI_UNDEFINED) return fli_cannot(r, of, "have attributes");
     fli_val v = method_of(r, of, name);
     if (v.kind != FLI_UNDEFINED) return v;
     if (of.kind == FLI_LOOP) return fli_loop_attribute(r, of.as.loop, name);
@@ -114,7 +111,7 @@ fli_val fli_slice(fli_run *r, fli_val of, fli_val from, fli_val to, fli_val step
     int64_t step = 1;
     if (r->status != FL_OK) return fli_none();
     if (of.kind != FLI_STR && of.kind != FLI_LIST && of.kind != FLI_TUPLE)
-        return fli_item(r, of, fli_literal("slice"));
+        return fli_cannot(r, of, "be sliced");
     if (step_value.kind != FLI_NONE && !fli_want_int(r, step_value, "a slice's step", &step))
         return fli_none();
     const int64_t n = fli_length(r, of);

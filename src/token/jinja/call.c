@@ -207,8 +207,7 @@ fli_val fli_call_value(fli_run *r, fli_val f, fli_args *a) {
     case FLI_FUNCTION: return fli_call_native(r, f.as.function, a);
     case FLI_METHOD: return call_method(r, f.as.method, a);
     case FLI_MACRO: return call_macro(r, f.as.macro, a);
-    case FLI_UNDEFINED: fli_want_str(r, f, ""); return fli_none();
-    default: return fli_fail(r, "a %s cannot be called", fli_kind_name(f));
+    default: return fli_cannot(r, f, "be called");
     }
 }
 

@@ -202,8 +202,7 @@ static fli_val read_number(fli_run *r, fli_val s, int base) {
 
 /* What is to become a number; none where it cannot. */
 static fli_val number_of(fli_run *r, fli_val v, int base) {
-    int64_t unused;
-    if (v.kind == FLI_UNDEFINED && !fli_want_int(r, v, "", &unused)) return fli_none();
+    if (v.kind == FLI_UNDEFINED) return fli_cannot(r, v, "be a number");
     if (v.kind == FLI_STR) return read_number(r, v, base);
     return fli_is_number(v) ? v : fli_none();
 }
@@ -227,7 +226,7 @@ fli_val fli_filter_float(fli_run *r, fli_args *a) {
 }
 
 fli_val fli_filter_abs(fli_run *r, fli_args *a) {
-    if (!fli_is_number(a->self)) return fli_fail(r, "abs of a %s", fli_kind_name(a->self));
+    if (!fli_is_number(a->self)) return fli_cannot(r, a->self, "have an absolute value");
     if (a->self.kind == FLI_REAL) return fli_real(fabs(a->self.as.r));
     return fli_number(a->self) < 0 ? fli_negative(r, a->self)
                                    : fli_arithmetic(r, '+', a->self, fli_int(0));
@@ -247,7 +246,7 @@ static double round_common(double v, int64_t digits) {
 fli_val fli_filter_round(fli_run *r, fli_args *a) {
     int64_t digits = 0;
     const fli_val v = a->self, method = fli_given(a, 1) ? a->v[1] : fli_view("common", 6);
-    if (!fli_is_number(v)) return fli_fail(r, "round of a %s", fli_kind_name(v));
+    if (!fli_is_number(v)) return fli_cannot(r, v, "be rounded");
     if (fli_given(a, 0) && !fli_want_int(r, a->v[0], "the number of decimals", &digits))
         return fli_none();
     const double scale = pow(10, (double)digits);

@@ -332,7 +332,8 @@ double fli_number(fli_val v);
 bool fli_equal(fli_run *r, fli_val a, fli_val b);
 int fli_order(fli_run *r, fli_val a, fli_val b);  // < 0, 0, > 0; fails where there is none
 bool fli_contains(fli_run *r, fli_val container, fli_val item);
-const char *fli_kind_name(fli_val v);  // for messages: "string"
+const char *fli_kind_name(fli_val v);                         // for messages: "string"
+fli_val fli_cannot(fli_run *r, fli_val v, const char *what);  // fails: "a list cannot .."
 bool fli_want_str(fli_run *r, fli_val v, const char *what);
 bool fli_want_key(fli_run *r, fli_val key);
 bool fli_want_int(fli_run *r, fli_val v, const char *what, int64_t *out);

@@ -204,6 +204,11 @@ static void fail_undefined(fli_run *r, fli_val v) {
     else fli_fail(r, "a %s has no '%.*s'", fli_kind_name((fli_val){.kind = v.of}), n, v.as.s);
 }
 
+fli_val fli_cannot(fli_run *r, fli_val v, const char *what) {
+    if (v.kind == FLI_UNDEFINED) fail_undefined(r, v);
+    return fli_fail(r, "a %s cannot %s", fli_kind_name(v), what);
+}
+
 bool fli_want_str(fli_run *r, fli_val v, const char *what) {
     if (v.kind == FLI_STR) return r->status == FL_OK;
     if (v.kind == FLI_UNDEFINED) fail_undefined(r, v);
@@ -527,5 +532,5 @@ fli_val fli_arithmetic(fli_run *r, uint16_t op, fli_val a, fli_val b) {
 fli_val fli_negative(fli_run *r, fli_val v) {
     if (v.kind == FLI_REAL) return fli_real(-v.as.r);
     if (is_integer(v)) return int_arithmetic(r, '-', 0, integer(v));
-    return fli_fail(r, "a %s has no negative", fli_kind_name(v));
+    return fli_cannot(r, v, "be negated");
 }
