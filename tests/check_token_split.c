@@ -69,10 +69,12 @@ static void make_text(fl_rng *r, fl_text *out) {
 
 static void check_text(fli_walk walk[2], const fl_text *text, const char *name) {
     size_t end[2];
+    bool dropped;
     fl_err err = {0};
     for (int k = 0; k < 2; k++) fli_walk_begin(walk + k, (const uint8_t *)text->data, text->n);
     for (size_t i = 0; i < text->n; i = end[0]) {
-        for (int k = 0; k < 2; k++) CHECK(fli_walk_next(walk + k, i, end + k, &err) == FL_OK);
+        for (int k = 0; k < 2; k++)
+            CHECK(fli_walk_next(walk + k, i, end + k, &dropped, &err) == FL_OK && !dropped);
         CHECKF(end[0] == end[1], "%s: \"%s\" from byte %zu: %zu, PCRE2 %zu", name, text->data, i,
                end[0], end[1]);
         if (end[0] != end[1] || end[0] <= i) return;

@@ -60,23 +60,51 @@ size_t fli_trie_next(const fli_trie *t, const uint8_t *s, size_t i, size_t n) {
     return i;
 }
 
-fl_status fli_tokenizer_add(fl_tokenizer *t, const char *text, size_t n, int32_t id, bool special,
-                            bool normalized, fl_err *err) {
-    if (n == 0) return FL_OK;  // Hugging Face ignores empty ones too
-    if (id < t->n && t->token[id].kind) {
-        if (t->token[id].n != n || memcmp(t->token[id].bytes, text, n) != 0)
+/* What a normalised added token looks like in the text it is looked for in. */
+static fl_status insert(fl_tokenizer *t, int32_t id, const char *text, size_t n, bool normalized,
+                        fl_err *err) {
+    fl_text a = {0}, b = {0};
+    const uint8_t *s = (const uint8_t *)text;
+    if (normalized && t->always_added) s = fl_token_bytes(t, id, &n);
+    else if (normalized) fli_normalize(t->step, t->n_steps, s, n, &a, &b, &s, &n);
+    bool ok = !a.failed && !b.failed &&
+              (n == 0 || trie_insert(&t->trie[normalized], s, n, t->n_added));
+    fl_text_clear(&a);
+    fl_text_clear(&b);
+    return ok ? FL_OK : fl_fail(err, FL_ERR_NOMEM, "%d added tokens", t->n_added + 1);
+}
+
+/* The token itself: one of the vocabulary, which must be written so, or a new one. A special token
+ * stands for its text as it is; so does any where texts are bytes otherwise. */
+static fl_status make_added(fl_tokenizer *t, int32_t id, const char *text, size_t n, bool special,
+                            fl_err *err) {
+    if (id < 0 || id >= t->n || !t->token[id].kind) {
+        FL_TRY(fli_tokenizer_put_text(t, id, text, n, err));
+    } else {
+        fl_text have = {0};
+        fl_token_text(t, id, &have);
+        bool same = have.n == n && memcmp(fl_text_str(&have), text, n) == 0;
+        fl_text_clear(&have);
+        if (!same)
             return fl_fail(err, FL_ERR_FORMAT, "added token \"%.40s\": id %d is another token's",
                            text, id);
-    } else {
-        FL_TRY(fli_tokenizer_put(t, id, text, n, err));
     }
+    t->token[id].kind = special ? FL_TOKEN_CONTROL : FL_TOKEN_USER;
+    if (!special && !t->kind->bytes) return FL_OK;
+    t->token[id].bytes = (const uint8_t *)fli_keep(t, text, n);
+    t->token[id].n = (uint32_t)n;
+    return t->token[id].bytes ? FL_OK : fl_fail(err, FL_ERR_NOMEM, "token %d", id);
+}
+
+fl_status fli_tokenizer_add(fl_tokenizer *t, const char *text, size_t n, fli_added as,
+                            fl_err *err) {
+    if (n == 0) return FL_OK;  // Hugging Face ignores empty ones too
+    FL_TRY(make_added(t, as.id, text, n, as.special, err));
     size_t cap = (size_t)t->cap_added;
     if (!fli_grow((void **)&t->added, &cap, (size_t)t->n_added + 1, sizeof *t->added))
         return fl_fail(err, FL_ERR_NOMEM, "%d added tokens", t->n_added + 1);
     t->cap_added = (int32_t)cap;
-    if (!trie_insert(&t->trie[normalized], (const uint8_t *)text, n, t->n_added))
-        return fl_fail(err, FL_ERR_NOMEM, "%d added tokens", t->n_added + 1);
-    t->added[t->n_added++] = (fli_added){id, special, normalized};
-    t->token[id].kind = special ? FL_TOKEN_CONTROL : FL_TOKEN_USER;
+    FL_TRY(insert(t, as.id, text, n, as.normalized, err));
+    t->added[t->n_added++] = as;
     return FL_OK;
 }

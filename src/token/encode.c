@@ -1,14 +1,15 @@
 /* encode.c - text to ids.
  *
  * Added tokens are cut out first, the text between them is normalised where asked, split into
- * pieces, and each piece is merged. Words repeat (Zipf), so an encoder remembers the ids of short
- * pieces: a set-associative cache, two entries of 32 bytes in a line, keyed by the bytes themselves
- * and their length. Almost every piece of ordinary text is one load and one compare. The cache
- * never changes a result. */
+ * pieces, and each piece becomes ids by the kind of model (piece.h). Words repeat (Zipf), so an
+ * encoder remembers the ids of short pieces: a set-associative cache, two entries of 32 bytes in a
+ * line, keyed by the bytes themselves and their length. Almost every piece of ordinary text is one
+ * load and one compare. The cache never changes a result. */
 #include <string.h>
 
 #include "base/alloc.h"
 #include "token/internal.h"
+#include "token/unicode.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "encode.c packs bytes into words in little-endian order"
@@ -39,17 +40,19 @@ typedef struct {
 
 struct fl_encoder {
     const fl_tokenizer *t;
-    const fli_pattern *known;  // of the only stage; NULL: walk
+    const fli_pattern *known;  // of the only stage, if it drops nothing; NULL: look further
     line *cache;               // NULL: remembers nothing
     int32_t *pool;
     size_t n_pool;
     fli_walk walk;
-    fli_merge_scratch scratch;
-    fl_text normal;
+    fli_scratch scratch;
+    fl_text normal[2];  // what normalisation made
+    fl_text spaced;     // and what was done about spaces then
 };
 
 static fl_status encoder_init(fl_encoder *e, const fl_tokenizer *t, bool remember, fl_err *err) {
-    *e = (fl_encoder){.t = t, .known = t->split.n == 1 ? t->split.stage[0].known : NULL};
+    const fli_pattern *only = t->split.n == 1 ? t->split.stage[0].known : NULL;
+    *e = (fl_encoder){.t = t, .known = only && !only->drops_space ? only : NULL};
     FL_TRY(fli_walk_init(&e->walk, &t->split, err));
     if (!remember) return FL_OK;
     size_t bytes = sizeof(line) << CACHE_BITS;
@@ -65,7 +68,9 @@ static void encoder_clear(fl_encoder *e) {
     fl_dealloc(e->cache);
     fl_dealloc(e->pool);
     fl_dealloc(e->scratch.data);
-    fl_text_clear(&e->normal);
+    fl_text_clear(e->normal);
+    fl_text_clear(e->normal + 1);
+    fl_text_clear(&e->spaced);
 }
 
 fl_status fl_encoder_new(fl_encoder **out, const fl_tokenizer *t, fl_err *err) {
@@ -106,29 +111,14 @@ static fl_status push(fl_ids *out, const int32_t *id, size_t n, fl_err *err) {
 
 /* ---- one piece ---- */
 
-/* Merge s[0..n) onto the end of `out`, which has room. */
-static fl_status merge_piece(fl_encoder *e, const uint8_t *s, size_t n, fl_ids *out, fl_err *err) {
-    const fl_tokenizer *t = e->t;
-    if (t->ignore_merges) {
-        int32_t whole = fli_tokenizer_find(t, s, n);
-        if (whole >= 0) {
-            out->id[out->n++] = whole;
-            return FL_OK;
-        }
-    }
+/* The ids of s[0..n) onto the end of `out`, which has room. */
+static fl_status encode_piece(fl_encoder *e, const uint8_t *s, size_t n, fl_ids *out, fl_err *err) {
+    size_t n_ids;
     if (n > FLI_PIECE_MAX)
         return fl_fail(err, FL_ERR_UNSUPPORTED,
                        "%zu bytes of text without a word boundary, at most %d", n, FLI_PIECE_MAX);
-    int32_t *id = out->id + out->n;
-    for (size_t i = 0; i < n; i++) {
-        id[i] = t->byte_id[s[i]];
-        if (id[i] < 0)
-            return fl_fail(err, FL_ERR_UNSUPPORTED, "the vocabulary has no token for byte 0x%02x",
-                           s[i]);
-    }
-    size_t left = fli_merges_apply(&t->merges, id, n, &e->scratch);
-    if (left == 0) return fl_fail(err, FL_ERR_NOMEM, "merging a piece of %zu bytes", n);
-    out->n += left;
+    FL_TRY(e->t->kind->encode(e->t, s, n, &e->scratch, out->id + out->n, &n_ids, err));
+    out->n += n_ids;
     return FL_OK;
 }
 
@@ -194,19 +184,39 @@ typedef struct {
 static fl_status encode_waiting(fl_encoder *e, const uint8_t *s, const waiting *w, fl_ids *out,
                                 fl_err *err) {
     FL_TRY(reserve(out, w->n < KEY_BYTES ? KEY_BYTES : w->n, err));
-    if (!w->at) return merge_piece(e, s + w->begin, w->n, out, err);
+    if (!w->at) return encode_piece(e, s + w->begin, w->n, out, err);
     bool first = holds(w->at->way, w->key), second = holds(w->at->way + 1, w->key);
     if (first | second) {  // which of the two is not worth a guess: select, don't branch
         recall(e, w->at->way + second, out);
         return FL_OK;
     }
     size_t begin = out->n;
-    FL_TRY(merge_piece(e, s + w->begin, w->n, out, err));
+    FL_TRY(encode_piece(e, s + w->begin, w->n, out, err));
     remember(e, w->at, w->key, out->id + begin, out->n - begin);
     return FL_OK;
 }
 
 /* ---- a text ---- */
+
+/* The end of the piece at s[i] where only spaces cut, and only those that no token has inside. */
+static inline size_t soft_cut(const fl_tokenizer *t, const uint8_t *s, size_t i, size_t n) {
+    for (size_t k = i + 1; k < n; k++) {
+        const uint8_t *at = memchr(s + k, ' ', n - k);
+        if (!at) break;
+        k = (size_t)(at - s);
+        uint8_t before = s[k - 1];
+        if (before != ' ' && !t->joins[before < FLI_NON_ASCII ? before : FLI_NON_ASCII]) return k;
+    }
+    return n;
+}
+
+/* The end of the piece at s[i], where it is not as simple as one scanner. */
+static fl_status next_cut(fl_encoder *e, const uint8_t *s, size_t i, size_t n, size_t *end,
+                          bool *dropped, fl_err *err) {
+    if (!e->t->cuts_softly) return fli_walk_next(&e->walk, i, end, dropped, err);
+    *end = soft_cut(e->t, s, i, n);
+    return FL_OK;
+}
 
 /* Cut the next pieces from *pos on and fetch their cache lines. Cutting mispredicts at every other
  * word; doing many cuts first lets the memory work meanwhile. */
@@ -214,9 +224,10 @@ static fl_status cut_pieces(fl_encoder *e, const uint8_t *s, size_t n, size_t *p
                             int *n_waiting, fl_err *err) {
     size_t i = *pos;
     int k = 0;
-    for (size_t end; i < n && k < AHEAD; i = end, k++) {
+    bool dropped = false;
+    for (size_t end; i < n && k < AHEAD; i = end, k += !dropped) {
         if (e->known) end = fli_scan(e->known, s, i, n);
-        else FL_TRY(fli_walk_next(&e->walk, i, &end, err));
+        else FL_TRY(next_cut(e, s, i, n, &end, &dropped, err));
         w[k].begin = i;
         w[k].n = end - i;
         w[k].at = NULL;
@@ -242,40 +253,122 @@ static fl_status encode_pieces(fl_encoder *e, const uint8_t *s, size_t n, fl_ids
     return FL_OK;
 }
 
-static fl_status encode_between(fl_encoder *e, bool normalized, const uint8_t *s, size_t n,
-                                bool plain, fl_ids *out, fl_err *err);
+/* ---- what is done about spaces ---- */
+
+/* Each word with a space before it, and nothing between. A word that begins with U+2581 has its. */
+static void space_words(fl_text *out, const uint8_t *s, size_t n) {
+    for (size_t i = 0, end; i < n; i = end) {
+        end = fli_scan(&fli_space_words, s, i, n);
+        if (fli_scan_drops(&fli_space_words, s, i, n)) continue;
+        if (!fli_begins_escaped(s + i, end - i)) fl_text_append(out, " ", 1);
+        fli_unescape_spaces(out, s + i, end - i);
+    }
+}
+
+/* The text as it is cut: s itself, or what is made of it. `first`: it begins the whole text. */
+static fl_status prepare_spaces(fl_encoder *e, bool first, const uint8_t **s, size_t *n,
+                                fl_err *err) {
+    const fl_tokenizer *t = e->t;
+    bool escaped = t->spaces != FLI_SPACES_PLAIN;
+    bool begins = **s == ' ' || (escaped && fli_begins_escaped(*s, *n));
+    bool prefix = !begins &&
+                  (t->prefix == FLI_PREFIX_ALWAYS || (t->prefix == FLI_PREFIX_FIRST && first));
+    e->spaced.n = 0;
+    if (t->spaces == FLI_SPACES_WORDS) {
+        space_words(&e->spaced, *s, *n);
+    } else if (prefix || (escaped && !fli_no_escaped_space(*s, *n))) {
+        if (prefix) fl_text_append(&e->spaced, " ", 1);
+        if (escaped) fli_unescape_spaces(&e->spaced, *s, *n);
+        else fl_text_append(&e->spaced, *s, *n);
+    } else {
+        return FL_OK;
+    }
+    *s = (const uint8_t *)fl_text_str(&e->spaced);
+    *n = e->spaced.n;
+    return fl_text_ok(&e->spaced, err);
+}
+
+/* ---- added tokens ---- */
+
+/* A text on its way: all of it, or what is between added tokens. */
+typedef struct {
+    const uint8_t *s;
+    size_t n;
+    bool first;  // it begins the whole text
+    bool plain;
+} passage;
+
+static fl_status encode_between(fl_encoder *e, bool normalized, passage p, fl_ids *out,
+                                fl_err *err);
 
 /* Text without added tokens of this kind: on to normalisation and the next kind, or to the
  * pieces. */
-static fl_status encode_stretch(fl_encoder *e, bool normalized, const uint8_t *s, size_t n,
-                                bool plain, fl_ids *out, fl_err *err) {
-    if (n == 0) return FL_OK;
-    if (normalized) return encode_pieces(e, s, n, out, err);
-    if (!e->t->nfc || fli_is_nfc_already(s, n))
-        return encode_between(e, true, s, n, plain, out, err);
-    e->normal.n = 0;
-    fli_nfc(&e->normal, s, n);
-    FL_TRY(fl_text_ok(&e->normal, err));
-    return encode_between(e, true, (const uint8_t *)e->normal.data, e->normal.n, plain, out, err);
+static fl_status encode_stretch(fl_encoder *e, bool normalized, passage p, fl_ids *out,
+                                fl_err *err) {
+    if (p.n == 0) return FL_OK;
+    if (normalized) {
+        FL_TRY(prepare_spaces(e, p.first, &p.s, &p.n, err));
+        return encode_pieces(e, p.s, p.n, out, err);
+    }
+    fli_normalize(e->t->step, e->t->n_steps, p.s, p.n, e->normal, e->normal + 1, &p.s, &p.n);
+    FL_TRY(fl_text_ok(e->normal, err));
+    FL_TRY(fl_text_ok(e->normal + 1, err));
+    return encode_between(e, true, p, out, err);
+}
+
+static bool ends_with_space(const uint8_t *s, size_t n, size_t *begin) {
+    size_t last = n - 1, len;
+    while (last > 0 && (s[last] & 0xC0) == 0x80) last--;
+    *begin = last;
+    return (fli_class_at(s, last, n, &len) & FLI_SPACE) && last + len == n;
+}
+
+static bool is_word_char(const uint8_t *s, size_t i, size_t n) {
+    size_t len;
+    return s[i] == '_' || (fli_class_at(s, i, n, &len) & (FLI_LETTER | FLI_NUMBER | FLI_MARK));
+}
+
+/* The bounds of a match with what the token takes besides; false if it does not count. */
+static bool widen(const fli_added *a, const uint8_t *s, size_t from, size_t *begin, size_t *end,
+                  size_t n) {
+    size_t before = *begin, len;
+    if (a->single_word) {
+        while (before > 0 && (s[--before] & 0xC0) == 0x80) {}
+        if ((*begin > 0 && is_word_char(s, before, n)) || (*end < n && is_word_char(s, *end, n)))
+            return false;
+    }
+    if (a->lstrip)
+        while (*begin > from && ends_with_space(s, *begin, &before) && before >= from)
+            *begin = before;
+    if (a->rstrip)
+        while (*end < n && (fli_class_at(s, *end, n, &len) & FLI_SPACE)) *end += len;
+    return true;
 }
 
 /* Cut out the added tokens that are looked for before (or after) normalisation. */
-static fl_status encode_between(fl_encoder *e, bool normalized, const uint8_t *s, size_t n,
-                                bool plain, fl_ids *out, fl_err *err) {
+static fl_status encode_between(fl_encoder *e, bool normalized, passage p, fl_ids *out,
+                                fl_err *err) {
     const fli_trie *trie = &e->t->trie[normalized];
+    bool ignored = p.plain && !(normalized && e->t->always_added);
     size_t from = 0, len = 1;
-    for (size_t i = plain ? n : fli_trie_next(trie, s, 0, n); i < n;
-         i = fli_trie_next(trie, s, i + len, n)) {
-        int32_t found = fli_trie_match(trie, s, i, n, &len);
+    for (size_t i = ignored ? p.n : fli_trie_next(trie, p.s, 0, p.n); i < p.n;
+         i = fli_trie_next(trie, p.s, i + len, p.n)) {
+        int32_t found = fli_trie_match(trie, p.s, i, p.n, &len);
         if (found < 0) {
             len = 1;
             continue;
         }
-        FL_TRY(encode_stretch(e, normalized, s + from, i - from, plain, out, err));
-        FL_TRY(push(out, &e->t->added[found].id, 1, err));
-        from = i + len;
+        const fli_added *a = e->t->added + found;
+        size_t begin = i, end = i + len;
+        if (!widen(a, p.s, from, &begin, &end, p.n)) continue;
+        passage before = {p.s + from, begin - from, p.first && from == 0, p.plain};
+        FL_TRY(encode_stretch(e, normalized, before, out, err));
+        FL_TRY(push(out, &a->id, 1, err));
+        len = end - i;
+        from = end;
     }
-    return encode_stretch(e, normalized, s + from, n - from, plain, out, err);
+    passage rest = {p.s + from, p.n - from, p.first && from == 0, p.plain};
+    return encode_stretch(e, normalized, rest, out, err);
 }
 
 fl_status fl_encoder_encode(fl_encoder *e, const char *text, size_t n, const fl_encode_opts *o,
@@ -286,7 +379,8 @@ fl_status fl_encoder_encode(fl_encoder *e, const char *text, size_t n, const fl_
     size_t before = out->n;
     fl_status st = FL_OK;
     if (o->add_special) st = push(out, t->before, (size_t)t->n_before, err);
-    if (st == FL_OK) st = encode_between(e, false, (const uint8_t *)text, n, o->plain, out, err);
+    passage all = {(const uint8_t *)text, n, true, o->plain};
+    if (st == FL_OK) st = encode_between(e, false, all, out, err);
     if (st == FL_OK && o->add_special) st = push(out, t->after, (size_t)t->n_after, err);
     if (st != FL_OK) out->n = before;
     return st;

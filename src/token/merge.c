@@ -137,15 +137,10 @@ static void offer(const fli_merges *m, heap *h, const int32_t *id, int32_t i, in
     if (s->rank != FLI_NO_RANK) heap_push(h, (uint64_t)(uint32_t)s->rank << 32 | (uint32_t)i);
 }
 
-static size_t apply_long(const fli_merges *m, int32_t *id, size_t n, fli_merge_scratch *scratch) {
+static size_t apply_long(const fli_merges *m, int32_t *id, size_t n, fli_scratch *scratch) {
     // Each merge removes one pair and offers two: 3 n entries at most.
     size_t need = n * sizeof(link) + 3 * n * sizeof(uint64_t);
-    if (scratch->bytes < need) {
-        fl_dealloc(scratch->data);
-        scratch->data = fl_alloc(need);
-        scratch->bytes = scratch->data ? need : 0;
-        if (!scratch->data) return 0;
-    }
+    if (!fli_scratch_need(scratch, need)) return 0;
     heap h = {.entry = scratch->data};
     link *at = (link *)(h.entry + 3 * n);
     int32_t end = (int32_t)n;
@@ -171,6 +166,6 @@ static size_t apply_long(const fli_merges *m, int32_t *id, size_t n, fli_merge_s
     return left;
 }
 
-size_t fli_merges_apply(const fli_merges *m, int32_t *id, size_t n, fli_merge_scratch *scratch) {
+size_t fli_merges_apply(const fli_merges *m, int32_t *id, size_t n, fli_scratch *scratch) {
     return n <= SHORT_PIECE ? apply_short(m, id, n) : apply_long(m, id, n, scratch);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "token/piece.h"
 
 typedef struct {
     int32_t left, right, id;  // left + right -> id
@@ -35,13 +36,7 @@ void fli_merges_clear(fli_merges *m);
 /* The longest piece that is merged: beyond it a text without any boundary would take all memory. */
 enum { FLI_PIECE_MAX = 64 << 20 };
 
-/* Working memory for pieces too long for the stack, kept between calls. */
-typedef struct {
-    void *data;
-    size_t bytes;
-} fli_merge_scratch;
-
 /* Merge id[0..n) in place; returns how many are left, 0 when memory is exhausted. n > 0. */
-size_t fli_merges_apply(const fli_merges *m, int32_t *id, size_t n, fli_merge_scratch *scratch);
+size_t fli_merges_apply(const fli_merges *m, int32_t *id, size_t n, fli_scratch *scratch);
 
 #endif

@@ -9,42 +9,30 @@
 enum { TOKEN_MAX = 64 << 10, MERGES_MAX_BYTES = 1 << 28 };
 
 fl_status fli_put_vocab(fl_tokenizer *t, const json_t *vocab, const char *where, fl_err *err) {
-    uint8_t bytes[TOKEN_MAX];
     const char *text;
     json_t *id;
     json_object_foreach((json_t *)vocab, text, id) {
-        size_t n = strlen(text);
-        if (n > TOKEN_MAX)
-            return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: a token of %zu bytes, at most %d", where,
-                           n, TOKEN_MAX);
         if (!json_is_integer(id) || json_integer_value(id) < 0 ||
             json_integer_value(id) > INT32_MAX)
             return fl_fail(err, FL_ERR_FORMAT, "%s: \"%.40s\": expected a token id", where, text);
-        fl_status st = fli_tokenizer_put(t, (int32_t)json_integer_value(id), bytes,
-                                         fli_unprintable(text, n, bytes), err);
+        fl_status st = fli_tokenizer_put_text(t, (int32_t)json_integer_value(id), text,
+                                              strlen(text), err);
         if (st != FL_OK) return fl_context(err, st, "%s", where);
     }
     return FL_OK;
 }
 
-/* The token written text[0..n), its bytes appended at bytes[*at]. */
-static int32_t lookup(const fl_tokenizer *t, const char *text, size_t n, uint8_t *bytes,
-                      size_t *at) {
-    size_t len = fli_unprintable(text, n, bytes + *at), from = *at;
-    *at += len;
-    return fli_tokenizer_find(t, bytes + from, len);
-}
-
 fl_status fli_push_merge(fl_tokenizer *t, const char *left, size_t n_left, const char *right,
                          size_t n_right, const char *where, fl_err *err) {
     uint8_t bytes[2 * TOKEN_MAX];
-    size_t n = 0;
     if (n_left == 0 || n_right == 0 || n_left > TOKEN_MAX || n_right > TOKEN_MAX)
         return fl_fail(err, FL_ERR_FORMAT, "%s: merge %zu: expected two tokens", where,
                        t->merges.n);
-    fli_merge m = {.left = lookup(t, left, n_left, bytes, &n)};
-    m.right = lookup(t, right, n_right, bytes, &n);
-    m.id = fli_tokenizer_find(t, bytes, n);
+    size_t at = fli_text_bytes(t, left, n_left, bytes);
+    size_t n = at + fli_text_bytes(t, right, n_right, bytes + at);
+    fli_merge m = {.left = fli_tokenizer_find(t, bytes, at),
+                   .right = fli_tokenizer_find(t, bytes + at, n - at),
+                   .id = fli_tokenizer_find(t, bytes, n)};
     if (m.left < 0 || m.right < 0 || m.id < 0)
         return fl_fail(err, FL_ERR_FORMAT, "%s: merge %zu: \"%.*s\" is not in the vocabulary",
                        where, t->merges.n, m.left < 0 ? (int)n_left : (int)n_right,
@@ -87,7 +75,8 @@ static fl_status build(fl_tokenizer *t, const json_t *vocab, const char *vocab_p
     FL_TRY(read_merges(t, merges_path, text, n, err));
     FL_TRY(fli_splitter_add(&t->split, "gpt2", err));
     int32_t id = fli_tokenizer_find(t, end, strlen(end));
-    if (id >= 0) FL_TRY(fli_tokenizer_add(t, end, strlen(end), id, true, false, err));
+    if (id >= 0)
+        FL_TRY(fli_tokenizer_add(t, end, strlen(end), (fli_added){.id = id, .special = true}, err));
     fli_guess_ends(t);
     return fli_tokenizer_finish(t, err);
 }

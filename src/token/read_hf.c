@@ -1,153 +1,17 @@
-/* read_hf.c - tokenizer.json and tokenizer_config.json of Hugging Face.
- *
- * Each part of the pipeline (normalizer, pre-tokenizer, post-processor, decoder) is an object with
- * a "type", or a Sequence of them: a table per part maps the type to what to do. A part that would
- * change the ids and that we do not know is an error that names it. */
+/* read_hf.c - tokenizer.json and tokenizer_config.json of Hugging Face: the model and the added
+ * tokens. What happens to a text before and after is in read_hf_parts.c. */
+#include "token/read_hf.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
 #include "token/internal.h"
 
-/* One type of one part. NULL accept: known, and changes nothing. */
-typedef struct {
-    const char *type;
-    fl_status (*accept)(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err);
-} part_type;
-
-/* The part `o` (null, one, or a Sequence whose members are under `members`) by the rows of
- * `types`. */
-static fl_status read_part(fl_tokenizer *t, const json_t *o, const part_type *types,
-                           const char *members, const char *where, fl_err *err) {
-    if (!o || json_is_null(o)) return FL_OK;
-    const char *type;
-    FL_TRY(fl_json_str(o, "type", &type, where, err));
-    if (strcmp(type, "Sequence") == 0) {
-        const json_t *list = json_object_get(o, members);
-        if (!json_is_array(list))
-            return fl_fail(err, FL_ERR_FORMAT, "%s.%s: expected a list", where, members);
-        for (size_t i = 0; i < json_array_size(list); i++) {
-            const json_t *one = json_array_get(list, i);
-            const char *inner = json_string_value(json_object_get(one, "type"));
-            if (inner && strcmp(inner, "Sequence") == 0)
-                return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: a Sequence in a Sequence", where);
-            FL_TRY(read_part(t, one, types, members, where, err));
-        }
-        return FL_OK;
-    }
-    for (const part_type *k = types; k->type; k++)
-        if (strcmp(type, k->type) == 0) return k->accept ? k->accept(t, o, where, err) : FL_OK;
-    return fl_fail(err, FL_ERR_UNSUPPORTED, "%s.type: \"%s\" is not supported, only byte-level BPE",
-                   where, type);
-}
-
-/* The field must be absent, null or `want`. */
-static fl_status want_bool(const json_t *o, const char *key, bool absent, bool want,
-                           const char *where, fl_err *err) {
-    bool v;
-    FL_TRY(fl_json_bool_or(o, key, absent, &v, where, err));
-    if (v == want) return FL_OK;
-    return fl_fail(err, FL_ERR_UNSUPPORTED, "%s.%s: %s is not supported", where, key,
-                   v ? "true" : "false");
-}
-
-static fl_status want_empty(const json_t *o, const char *key, const char *where, fl_err *err) {
-    const char *v;
-    FL_TRY(fl_json_str_or(o, key, "", &v, where, err));
-    if (!*v) return FL_OK;
-    return fl_fail(err, FL_ERR_UNSUPPORTED, "%s.%s: \"%s\" is not supported", where, key, v);
-}
-
-/* ---- normalizer, pre-tokenizer, decoder ---- */
-
-static fl_status accept_nfc(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err) {
-    (void)o, (void)where, (void)err;
-    t->nfc = true;
-    return FL_OK;
-}
-
-static fl_status accept_alphabet(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err) {
-    (void)o, (void)where, (void)err;
-    t->byte_level = true;
-    return FL_OK;
-}
-
-static fl_status accept_byte_level(fl_tokenizer *t, const json_t *o, const char *where,
-                                   fl_err *err) {
-    bool regex;
-    t->byte_level = true;
-    FL_TRY(want_bool(o, "add_prefix_space", true, false, where, err));
-    FL_TRY(fl_json_bool_or(o, "use_regex", true, &regex, where, err));
-    return regex ? fli_splitter_add(&t->split, "gpt2", err) : FL_OK;
-}
-
-static fl_status accept_split(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err) {
-    const char *behavior, *regex;
-    FL_TRY(fl_json_str(o, "behavior", &behavior, where, err));
-    FL_TRY(want_bool(o, "invert", false, false, where, err));
-    if (strcmp(behavior, "Isolated") != 0)
-        return fl_fail(err, FL_ERR_UNSUPPORTED,
-                       "%s.behavior: \"%s\" is not supported, only Isolated", where, behavior);
-    const json_t *pattern = json_object_get(o, "pattern");
-    if (!json_is_object(pattern) || !json_object_get(pattern, "Regex"))
-        return fl_fail(err, FL_ERR_UNSUPPORTED, "%s.pattern: only {\"Regex\": ..} is supported",
-                       where);
-    FL_TRY(fl_json_str(pattern, "Regex", &regex, where, err));
-    return fli_splitter_add(&t->split, regex, err);
-}
-
-static fl_status accept_digits(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err) {
-    bool single;
-    FL_TRY(fl_json_bool_or(o, "individual_digits", false, &single, where, err));
-    return fli_splitter_add(&t->split, single ? "\\p{N}" : "\\p{N}+", err);
-}
-
-static const part_type normalizers[] = {{"NFC", accept_nfc}, {NULL, NULL}};
-static const part_type pre_tokenizers[] = {{"ByteLevel", accept_byte_level},
-                                           {"Split", accept_split},
-                                           {"Digits", accept_digits},
-                                           {NULL, NULL}};
-static const part_type decoders[] = {{"ByteLevel", accept_alphabet}, {NULL, NULL}};
-
-/* ---- post-processor ---- */
-
-static fl_status template_ids(fl_tokenizer *t, const json_t *o, const json_t *item, int32_t *list,
-                              int *n, const char *where, fl_err *err) {
-    const char *name;
-    FL_TRY(fl_json_str(json_object_get(item, "SpecialToken"), "id", &name, where, err));
-    const json_t *ids = json_object_get(json_object_get(json_object_get(o, "special_tokens"), name),
-                                        "ids");
-    for (size_t i = 0; i < json_array_size(ids); i++) {
-        json_int_t id = json_integer_value(json_array_get(ids, i));
-        if (id < 0 || id >= t->n || !t->token[id].kind || *n == FLI_TEMPLATE_MAX)
-            return fl_fail(err, FL_ERR_FORMAT, "%s.special_tokens.%s: no such token, or too many",
-                           where, name);
-        list[(*n)++] = (int32_t)id;
-    }
-    return FL_OK;
-}
-
-static fl_status accept_template(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err) {
-    const json_t *single = json_object_get(o, "single");
-    bool text_seen = false;
-    for (size_t i = 0; i < json_array_size(single); i++) {
-        const json_t *item = json_array_get(single, i);
-        if (json_object_get(item, "Sequence")) {
-            text_seen = true;
-            continue;
-        }
-        int32_t *list = text_seen ? t->after : t->before;
-        FL_TRY(template_ids(t, o, item, list, text_seen ? &t->n_after : &t->n_before, where, err));
-    }
-    if (text_seen) return FL_OK;
-    return fl_fail(err, FL_ERR_FORMAT, "%s.single: the text is not in it", where);
-}
-
-static const part_type post_processors[] = {{"ByteLevel", NULL},
-                                            {"TemplateProcessing", accept_template},
-                                            {NULL, NULL}};
-
-/* ---- model and added tokens ---- */
+/* ---- models ---- */
 
 static fl_status read_merge(fl_tokenizer *t, const json_t *merge, const char *where, fl_err *err) {
     const json_t *a = json_array_get(merge, 0), *b = json_array_get(merge, 1);
@@ -160,44 +24,154 @@ static fl_status read_merge(fl_tokenizer *t, const json_t *merge, const char *wh
                           where, err);
 }
 
-static fl_status read_model(fl_tokenizer *t, const json_t *m, const char *where, fl_err *err) {
-    const char *type;
-    double dropout;
-    FL_TRY(fl_json_str_or(m, "type", json_object_get(m, "merges") ? "BPE" : "unknown", &type, where,
-                          err));
-    if (strcmp(type, "BPE") != 0)
-        return fl_fail(err, FL_ERR_UNSUPPORTED, "%s.type: \"%s\" is not supported, only BPE", where,
-                       type);
-    FL_TRY(fl_json_real_or(m, "dropout", 0, &dropout, where, err));
-    if (dropout != 0) return fl_fail(err, FL_ERR_UNSUPPORTED, "%s.dropout is not supported", where);
-    FL_TRY(want_bool(m, "byte_fallback", false, false, where, err));
-    FL_TRY(want_empty(m, "continuing_subword_prefix", where, err));
-    FL_TRY(want_empty(m, "end_of_word_suffix", where, err));
-    FL_TRY(fl_json_bool_or(m, "ignore_merges", false, &t->ignore_merges, where, err));
-    const json_t *vocab = json_object_get(m, "vocab"), *merges = json_object_get(m, "merges");
-    if (!json_is_object(vocab) || !json_is_array(merges))
-        return fl_fail(err, FL_ERR_FORMAT, "%s: expected an object vocab and a list merges", where);
-    FL_TRY(fli_put_vocab(t, vocab, where, err));
-    FL_TRY(fli_tokenizer_index(t, 0, err));
+static fl_status read_merges(fl_tokenizer *t, const json_t *merges, const char *where,
+                             fl_err *err) {
     for (size_t i = 0; i < json_array_size(merges); i++)
         FL_TRY(read_merge(t, json_array_get(merges, i), where, err));
     return FL_OK;
 }
 
+/* The id of the text under `key`, which may be absent. */
+static fl_status read_unknown(fl_tokenizer *t, const json_t *m, const char *where, fl_err *err) {
+    const char *text;
+    FL_TRY(fl_json_str_or(m, "unk_token", "", &text, where, err));
+    if (!*text) return FL_OK;
+    t->unk = fli_find_text(t, text, strlen(text));
+    if (t->unk >= 0) return FL_OK;
+    return fl_fail(err, FL_ERR_FORMAT, "%s.unk_token: \"%.40s\" is not in the vocabulary", where,
+                   text);
+}
+
+static fl_status read_bpe(fl_tokenizer *t, const json_t *m, const char *where, fl_err *err) {
+    double dropout;
+    const json_t *vocab = json_object_get(m, "vocab"), *merges = json_object_get(m, "merges");
+    t->kind = t->byte_level ? &fli_byte_bpe : &fli_char_bpe;
+    FL_TRY(fl_json_real_or(m, "dropout", 0, &dropout, where, err));
+    if (dropout != 0) return fl_fail(err, FL_ERR_UNSUPPORTED, "%s.dropout is not supported", where);
+    FL_TRY(fli_want_empty(m, "continuing_subword_prefix", where, err));
+    FL_TRY(fli_want_empty(m, "end_of_word_suffix", where, err));
+    FL_TRY(fl_json_bool_or(m, "ignore_merges", false, &t->ignore_merges, where, err));
+    FL_TRY(fl_json_bool_or(m, "fuse_unk", false, &t->fuse_unk, where, err));
+    FL_TRY(fl_json_bool_or(m, "byte_fallback", false, &t->byte_fallback, where, err));
+    if (t->byte_level) FL_TRY(fli_want_bool(m, "byte_fallback", false, false, where, err));
+    if (!json_is_object(vocab) || !json_is_array(merges))
+        return fl_fail(err, FL_ERR_FORMAT, "%s: expected an object vocab and a list merges", where);
+    FL_TRY(fli_put_vocab(t, vocab, where, err));
+    FL_TRY(fli_tokenizer_index(t, 0, err));
+    if (!t->byte_level) FL_TRY(read_unknown(t, m, where, err));
+    return read_merges(t, merges, where, err);
+}
+
+static fl_status read_wordpiece(fl_tokenizer *t, const json_t *m, const char *where, fl_err *err) {
+    enum { USUAL_CHARS = 100 };
+    int64_t max_chars;
+    const char *continuing;
+    const json_t *vocab = json_object_get(m, "vocab");
+    t->kind = &fli_wordpiece;
+    FL_TRY(fl_json_int_or(m, "max_input_chars_per_word", USUAL_CHARS, &max_chars, where, err));
+    FL_TRY(fl_json_str_or(m, "continuing_subword_prefix", "##", &continuing, where, err));
+    if (max_chars < 0 || !*continuing || !json_is_object(vocab) || t->escape || t->byte_level)
+        return fl_fail(err, FL_ERR_UNSUPPORTED,
+                       "%s: expected an object vocab, and words without Metaspace or ByteLevel",
+                       where);
+    t->max_chars = (size_t)max_chars;
+    t->continuing = fli_keep(t, continuing, strlen(continuing));
+    if (!t->continuing) return fl_fail(err, FL_ERR_NOMEM, "a tokenizer");
+    FL_TRY(fli_put_vocab(t, vocab, where, err));
+    FL_TRY(fli_tokenizer_index(t, 0, err));
+    return read_unknown(t, m, where, err);
+}
+
+/* A score as Hugging Face's JSON reader has it: the digits as an integer, rounded, over a power of
+ * ten, rounded again. Where two cuts of a text weigh the same, the last bit decides. */
+static double twice_rounded(double v) {
+    char text[40];
+    for (int digits = 14; digits < 17; digits++) {
+        snprintf(text, sizeof text, "%.*e", digits, fabs(v));
+        if (strtod(text, NULL) == fabs(v)) break;
+    }
+    uint64_t significand = 0;
+    int zeros = 0, tens = (int)strtol(strchr(text, 'e') + 1, NULL, 10);
+    for (const char *s = text; *s != 'e'; s++) {
+        if (*s == '.') continue;
+        significand = significand * 10 + (uint64_t)(*s - '0');
+        zeros = *s == '0' ? zeros + 1 : 0;
+        tens -= s > text;
+    }
+    for (; zeros > 0 && significand; zeros--, tens++) significand /= 10;
+    double power = pow(10, abs(tens));
+    return copysign(tens < 0 ? (double)significand / power : (double)significand * power, v);
+}
+
+static fl_status read_unigram(fl_tokenizer *t, const json_t *m, const char *where, fl_err *err) {
+    const json_t *vocab = json_object_get(m, "vocab");
+    size_t n = json_array_size(vocab);
+    int64_t unk;
+    t->kind = &fli_unigram;
+    if (n == 0 || t->byte_level)
+        return fl_fail(err, FL_ERR_FORMAT, "%s.vocab: expected a list of texts with scores", where);
+    FL_TRY(fl_json_int_or(m, "unk_id", -1, &unk, where, err));
+    FL_TRY(fl_json_bool_or(m, "byte_fallback", false, &t->byte_fallback, where, err));
+    if (unk < -1 || unk >= (int64_t)n)
+        return fl_fail(err, FL_ERR_FORMAT, "%s.unk_id: no token has the id %lld", where,
+                       (long long)unk);
+    t->score = fl_alloc(n * sizeof *t->score);
+    t->weight = fl_alloc(n * sizeof *t->weight);
+    if (!t->score || !t->weight) return fl_fail(err, FL_ERR_NOMEM, "%zu scores", n);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *pair = json_array_get(vocab, i), *text = json_array_get(pair, 0);
+        if (!json_is_string(text) || !json_is_number(json_array_get(pair, 1)))
+            return fl_fail(err, FL_ERR_FORMAT, "%s.vocab[%zu]: expected a text and a score", where,
+                           i);
+        t->score[i] = json_number_value(json_array_get(pair, 1));
+        FL_TRY(fli_tokenizer_put_text(t, (int32_t)i, json_string_value(text),
+                                      json_string_length(text), err));
+        t->weight[i] = twice_rounded(t->score[i]);
+        if (i == 0 || t->weight[i] < t->min_weight) t->min_weight = t->weight[i];
+    }
+    t->n_scores = (int32_t)n;
+    t->unk = (int32_t)unk;
+    return fli_tokenizer_index(t, 0, err);
+}
+
+/* Files written before the models had a type are told by what they have. */
+static const char *guess_type(const json_t *m) {
+    return json_object_get(m, "merges")                      ? "BPE"
+           : json_is_array(json_object_get(m, "vocab"))      ? "Unigram"
+           : json_object_get(m, "continuing_subword_prefix") ? "WordPiece"
+                                                             : "unknown";
+}
+
+static fl_status read_model(fl_tokenizer *t, const json_t *m, const char *where, fl_err *err) {
+    static const struct {
+        const char *type;
+        fl_status (*read)(fl_tokenizer *t, const json_t *m, const char *where, fl_err *err);
+    } models[] = {{"BPE", read_bpe}, {"Unigram", read_unigram}, {"WordPiece", read_wordpiece}};
+    const char *type;
+    FL_TRY(fl_json_str_or(m, "type", guess_type(m), &type, where, err));
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++)
+        if (strcmp(models[i].type, type) == 0) return models[i].read(t, m, where, err);
+    return fl_fail(err, FL_ERR_UNSUPPORTED, "%s.type: \"%s\" is not supported", where, type);
+}
+
+/* ---- added tokens ---- */
+
 static fl_status read_added(fl_tokenizer *t, const json_t *list, const char *where, fl_err *err) {
-    static const char *const not_ours[] = {"lstrip", "rstrip", "single_word"};
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *o = json_array_get(list, i), *content = json_object_get(o, "content");
         int64_t id;
-        bool special, normalized;
+        fli_added a;
         FL_TRY(fl_json_int(o, "id", &id, where, err));
-        FL_TRY(fl_json_bool_or(o, "special", false, &special, where, err));
-        FL_TRY(fl_json_bool_or(o, "normalized", !special, &normalized, where, err));
-        for (int k = 0; k < 3; k++) FL_TRY(want_bool(o, not_ours[k], false, false, where, err));
+        FL_TRY(fl_json_bool_or(o, "special", false, &a.special, where, err));
+        FL_TRY(fl_json_bool_or(o, "normalized", !a.special, &a.normalized, where, err));
+        FL_TRY(fl_json_bool_or(o, "lstrip", false, &a.lstrip, where, err));
+        FL_TRY(fl_json_bool_or(o, "rstrip", false, &a.rstrip, where, err));
+        FL_TRY(fl_json_bool_or(o, "single_word", false, &a.single_word, where, err));
         if (!json_is_string(content) || id < 0 || id > INT32_MAX)
             return fl_fail(err, FL_ERR_FORMAT, "%s[%zu]: expected an id and a content", where, i);
+        a.id = (int32_t)id;
         fl_status st = fli_tokenizer_add(t, json_string_value(content), json_string_length(content),
-                                         (int32_t)id, special, normalized, err);
+                                         a, err);
         if (st != FL_OK) return fl_context(err, st, "%s[%zu]", where, i);
     }
     return FL_OK;
@@ -205,19 +179,10 @@ static fl_status read_added(fl_tokenizer *t, const json_t *list, const char *whe
 
 static fl_status build(fl_tokenizer *t, const json_t *root, fl_err *err) {
     if (!json_is_object(root)) return fl_fail(err, FL_ERR_FORMAT, "expected an object");
+    FL_TRY(fli_read_pipeline(t, root, err));
     FL_TRY(read_model(t, json_object_get(root, "model"), "model", err));
-    FL_TRY(read_part(t, json_object_get(root, "normalizer"), normalizers, "normalizers",
-                     "normalizer", err));
-    FL_TRY(read_part(t, json_object_get(root, "pre_tokenizer"), pre_tokenizers, "pretokenizers",
-                     "pre_tokenizer", err));
-    FL_TRY(read_part(t, json_object_get(root, "decoder"), decoders, "decoders", "decoder", err));
     FL_TRY(read_added(t, json_object_get(root, "added_tokens"), "added_tokens", err));
-    FL_TRY(read_part(t, json_object_get(root, "post_processor"), post_processors, "processors",
-                     "post_processor", err));
-    if (!t->byte_level)
-        return fl_fail(err, FL_ERR_UNSUPPORTED,
-                       "pre_tokenizer: no ByteLevel in it: only byte-level "
-                       "vocabularies are supported");
+    FL_TRY(fli_read_template(t, root, err));
     return fli_tokenizer_finish(t, err);
 }
 
@@ -241,7 +206,7 @@ static const char *config_template(const json_t *config) {
     return json_string_value(v);
 }
 
-static fl_status read_config(fl_tokenizer *t, const char *path, fl_err *err) {
+fl_status fli_read_config(fl_tokenizer *t, const char *path, fl_err *err) {
     enum { CONFIG_MAX_BYTES = 16 << 20 };
     size_t n;
     json_t *config;
@@ -279,7 +244,7 @@ fl_status fli_read_hf(fl_tokenizer **out, const char *path, const char *config, 
     fl_status st = fli_make_hf(&t, root, err);
     json_decref(root);
     if (st != FL_OK) return fl_context(err, st, "%s", path);
-    st = read_config(t, config, err);
+    st = fli_read_config(t, config, err);
     if (st != FL_OK) {
         fl_tokenizer_free(t);
         return st;

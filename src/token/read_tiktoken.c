@@ -1,8 +1,7 @@
 /* read_tiktoken.c - .tiktoken files: one token a line, its bytes in base64, a space, its rank.
  *
- * There a pair may be merged when the two together are a token, and the rank is that token's. So
- * every way to cut a token into two tokens is a merge, and all the ways to cut one token have one
- * rank. */
+ * There a pair may be merged when the two together are a token, and the rank is that token's
+ * (merge_cuts.c). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,8 +67,7 @@ static int base64_value(char c) {
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-/* Bytes written to `out`, 0 if s[0..n) is not base64 (with its padding). */
-static size_t base64_decode(const char *s, size_t n, uint8_t *out) {
+size_t fli_base64_decode(const char *s, size_t n, uint8_t *out) {
     if (n == 0 || n % 4) return 0;
     size_t pad = s[n - 1] != '=' ? 0 : s[n - 2] != '=' ? 1 : 2, k = 0;
     for (size_t i = 0; i < n; i += 4) {
@@ -88,7 +86,7 @@ static fl_status put_line(fl_tokenizer *t, const char *s, size_t n, int line, fl
     uint8_t bytes[TOKEN_MAX];
     const char *gap = memchr(s, ' ', n);
     size_t n_text = gap ? (size_t)(gap - s) : 0;
-    size_t len = n_text / 4 * 3 <= TOKEN_MAX ? base64_decode(s, n_text, bytes) : 0;
+    size_t len = n_text / 4 * 3 <= TOKEN_MAX ? fli_base64_decode(s, n_text, bytes) : 0;
     if (len == 0)
         return fl_fail(err, FL_ERR_FORMAT, "line %d: expected base64, a space, a rank", line);
     int64_t rank = 0;
@@ -115,45 +113,20 @@ static fl_status put_lines(fl_tokenizer *t, const char *text, size_t n, int32_t 
     return FL_OK;
 }
 
-static int by_left(const void *a, const void *b) {
-    const fli_merge *x = a, *y = b;
-    if (x->left != y->left) return x->left < y->left ? -1 : 1;
-    return (x->right > y->right) - (x->right < y->right);
-}
-
-static fl_status push_cuts(fl_tokenizer *t, int32_t id, fl_err *err) {
-    const fli_token *k = t->token + id;
-    size_t first = t->merges.n;
-    for (size_t cut = 1; cut < k->n; cut++) {
-        fli_merge m = {.left = fli_tokenizer_find(t, k->bytes, cut), .id = id};
-        if (m.left < 0) continue;
-        m.right = fli_tokenizer_find(t, k->bytes + cut, k->n - cut);
-        if (m.right >= 0) FL_TRY(fli_merges_push(&t->merges, m, err));
-    }
-    if (t->merges.n - first > 1)
-        qsort(t->merges.list + first, t->merges.n - first, sizeof(fli_merge), by_left);
-    return FL_OK;
-}
-
 static fl_status make_merges(fl_tokenizer *t, fl_err *err) {
     FL_TRY(fli_tokenizer_index(t, 0, err));
-    for (int32_t id = 0; id < t->n; id++)
-        if (t->token[id].kind) FL_TRY(push_cuts(t, id, err));
-    fli_merges *m = &t->merges;
-    m->rank = fl_alloc((m->n + 1) * sizeof *m->rank);
-    if (!m->rank) return fl_fail(err, FL_ERR_NOMEM, "%zu merges", m->n);
-    for (size_t i = 0; i < m->n; i++) m->rank[i] = m->list[i].id;
     t->ignore_merges = true;  // tiktoken looks for the whole piece first
-    return FL_OK;
+    return fli_merge_cuts(t, NULL, err);
 }
 
 static fl_status add_published(fl_tokenizer *t, int row, fl_err *err) {
     for (int i = 0; i < MORE_MAX && published[row].special[i].text; i++) {
         const char *text = published[row].special[i].text;
-        FL_TRY(fli_tokenizer_add(t, text, strlen(text), published[row].special[i].id, true, false,
+        FL_TRY(fli_tokenizer_add(t, text, strlen(text),
+                                 (fli_added){.id = published[row].special[i].id, .special = true},
                                  err));
     }
-    t->nfc = published[row].nfc;
+    if (published[row].nfc) FL_TRY(fli_add_step(t, fli_nfc_step, err));
     t->eos = fl_tokenizer_id(t, published[row].eos);
     if (published[row].bos)
         t->bos = t->before[t->n_before++] = fl_tokenizer_id(t, published[row].bos);

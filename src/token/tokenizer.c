@@ -10,6 +10,8 @@
 #include "base/hash.h"
 #include "token/internal.h"
 #include "token/pre.h"
+#include "token/read_vocab.h"
+#include "token/unicode.h"
 
 enum { ID_MAX = 1 << 24, ARENA_BLOCK = 256 << 10 };
 
@@ -32,7 +34,8 @@ bool fli_grow(void **p, size_t *cap, size_t need, size_t size) {
 fl_status fli_tokenizer_new(fl_tokenizer **out, fl_err *err) {
     fl_tokenizer *t = fl_alloc(sizeof *t);
     if (!t) return fl_fail(err, FL_ERR_NOMEM, "a tokenizer");
-    *t = (fl_tokenizer){.bos = -1, .eos = -1};
+    *t = (fl_tokenizer){.kind = &fli_byte_bpe, .bos = -1, .eos = -1, .unk = -1};
+    memset(t->byte_id, 0xff, sizeof t->byte_id);
     fl_arena_init(&t->arena, ARENA_BLOCK);
     *out = t;
     return FL_OK;
@@ -41,7 +44,13 @@ fl_status fli_tokenizer_new(fl_tokenizer **out, fl_err *err) {
 void fl_tokenizer_free(fl_tokenizer *t) {
     if (!t) return;
     fli_merges_clear(&t->merges);
+    fli_dict_clear(&t->dict);
+    fli_dict_clear(&t->kept);
     fli_splitter_clear(&t->split);
+    for (int i = 0; i < t->n_steps; i++) fli_regex_free(t->step[i].regex);
+    for (int i = 0; i < FLI_N_PARTS; i++) fl_dealloc(t->part[i]);
+    fl_dealloc(t->score);
+    fl_dealloc(t->weight);
     fl_dealloc(t->trie[0].node);
     fl_dealloc(t->trie[1].node);
     fl_dealloc(t->added);
@@ -65,9 +74,86 @@ fl_status fli_tokenizer_put(fl_tokenizer *t, int32_t id, const void *bytes, size
     t->cap = (int32_t)cap;
     memcpy(copy, bytes, n);
     for (; t->n <= id; t->n++) t->token[t->n] = (fli_token){0};
-    t->token[id] = (fli_token){copy, (uint32_t)n, FL_TOKEN_NORMAL};
+    t->token[id] = (fli_token){.bytes = copy, .n = (uint32_t)n, .kind = FL_TOKEN_NORMAL};
     return FL_OK;
 }
+
+char *fli_keep(fl_tokenizer *t, const void *s, size_t n) {
+    char *copy = fl_arena_alloc(&t->arena, n + 1, 1, 1);
+    if (copy) memcpy(copy, s, n);
+    return copy;
+}
+
+fl_status fli_add_step(fl_tokenizer *t, fli_step step, fl_err *err) {
+    if (t->n_steps == FLI_STEPS)
+        return fl_fail(err, FL_ERR_UNSUPPORTED, "more than %d steps of normalisation", FLI_STEPS);
+    if (step.from) step.from = fli_keep(t, step.from, step.n_from);
+    if (step.to) step.to = fli_keep(t, step.to, step.n_to);
+    if ((step.n_from && !step.from) || (step.n_to && !step.to))
+        return fl_fail(err, FL_ERR_NOMEM, "a step of normalisation");
+    fli_unicode_init();
+    t->step[t->n_steps++] = step;
+    return FL_OK;
+}
+
+fl_status fli_escape_spaces(fl_tokenizer *t, fl_err *err) {
+    static const char space[] = "\xE2\x96\x81";
+    t->escape = true;
+    fli_step step = {.apply = fli_step_replace,
+                     .idle = fli_no_escaped_space,
+                     .from = space,
+                     .n_from = strlen(space),
+                     .to = " ",
+                     .n_to = 1};
+    return fli_add_step(t, step, err);
+}
+
+/* ---- tokens as vocabularies write them ---- */
+
+static int hex_digit(char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* The byte that "<0x4A>" stands for, -1 if it is no such text. */
+static int escaped_byte(const char *s, size_t n) {
+    enum { LENGTH = 6 };
+    if (n != LENGTH || memcmp(s, "<0x", 3) != 0 || s[LENGTH - 1] != '>') return -1;
+    int high = hex_digit(s[3]), low = hex_digit(s[4]);
+    return high < 0 || low < 0 ? -1 : high << 4 | low;
+}
+
+size_t fli_text_bytes(const fl_tokenizer *t, const char *text, size_t n, uint8_t *out) {
+    size_t k = 0, n_prefix = t->continuing ? strlen(t->continuing) : 0;
+    if (t->kind->bytes) return fli_unprintable(text, n, out);
+    bool goes_on = n_prefix && n > n_prefix && memcmp(text, t->continuing, n_prefix) == 0;
+    if (n_prefix && !goes_on) out[k++] = ' ';
+    for (size_t i = goes_on ? n_prefix : 0, len; i < n; i += len) {
+        bool space = t->escape && fli_begins_escaped((const uint8_t *)text + i, n - i);
+        len = space ? 3 : 1;
+        out[k++] = space ? ' ' : (uint8_t)text[i];
+    }
+    return k;
+}
+
+fl_status fli_tokenizer_put_text(fl_tokenizer *t, int32_t id, const char *text, size_t n,
+                                 fl_err *err) {
+    uint8_t small[256], *bytes = small;
+    int byte = t->byte_fallback ? escaped_byte(text, n) : -1;
+    if (byte >= 0) {
+        FL_TRY(fli_tokenizer_put(t, id, &(uint8_t){(uint8_t)byte}, 1, err));
+        t->token[id].kind = FL_TOKEN_BYTE;
+        t->byte_id[byte] = id;
+        return FL_OK;
+    }
+    if (n + 1 > sizeof small) bytes = fl_alloc(n + 1);
+    if (!bytes) return fl_fail(err, FL_ERR_NOMEM, "a token of %zu bytes", n);
+    fl_status st = fli_tokenizer_put(t, id, bytes, fli_text_bytes(t, text, n, bytes), err);
+    if (st == FL_OK) t->token[id].hidden = t->escape && memchr(text, ' ', n);
+    if (bytes != small) fl_dealloc(bytes);
+    return st;
+}
+
+/* ---- finding tokens by their bytes ---- */
 
 fl_status fli_tokenizer_index(fl_tokenizer *t, int32_t more, fl_err *err) {
     size_t n_slots = 16;
@@ -77,15 +163,20 @@ fl_status fli_tokenizer_index(fl_tokenizer *t, int32_t more, fl_err *err) {
     t->by_bytes_mask = n_slots - 1;
     memset(t->by_bytes, 0xff, n_slots * sizeof *t->by_bytes);
     for (int32_t id = 0; id < t->n; id++) fli_tokenizer_index_add(t, id);
-    for (int b = 0; b < 256; b++) t->byte_id[b] = fli_tokenizer_find(t, &(uint8_t){(uint8_t)b}, 1);
+    for (int b = 0; b < 256 && t->kind->bytes; b++)
+        t->byte_id[b] = fli_tokenizer_find(t, &(uint8_t){(uint8_t)b}, 1);
+    for (int b = 0; b < 128; b++) t->ascii_id[b] = fli_tokenizer_find(t, &(uint8_t){(uint8_t)b}, 1);
     return FL_OK;
+}
+
+/* Whether the model makes this token from text. */
+static bool can_be_made(const fli_token *k) {
+    return (k->kind == FL_TOKEN_NORMAL || k->kind == FL_TOKEN_USER) && !k->hidden && k->n;
 }
 
 void fli_tokenizer_index_add(fl_tokenizer *t, int32_t id) {
     const fli_token *k = t->token + id;
-    if (!k->kind || k->kind == FL_TOKEN_UNUSED || k->n == 0 ||
-        fli_tokenizer_find(t, k->bytes, k->n) >= 0)
-        return;
+    if (!can_be_made(k) || fli_tokenizer_find(t, k->bytes, k->n) >= 0) return;
     size_t slot = fl_hash64(k->bytes, k->n) & t->by_bytes_mask;
     while (t->by_bytes[slot] >= 0) slot = (slot + 1) & t->by_bytes_mask;
     t->by_bytes[slot] = id;
@@ -98,7 +189,39 @@ int32_t fli_tokenizer_find(const fl_tokenizer *t, const void *bytes, size_t n) {
     return -1;
 }
 
+/* By prefix, for the kinds that look so. The score of a symbol that users defined outweighs any
+ * other way to cut its text. */
+static fl_status make_dict(fl_tokenizer *t, fl_err *err) {
+    size_t bytes = 0;
+    for (int32_t id = 0; id < t->n; id++) bytes += t->token[id].n;
+    FL_TRY(fli_dict_init(&t->dict, bytes, err));
+    for (int32_t id = 0; id < t->n; id++)
+        if (can_be_made(t->token + id))
+            fli_dict_put(&t->dict, t->token[id].bytes, t->token[id].n, id);
+    return FL_OK;
+}
+
+/* After which bytes some token goes on with a space: elsewhere no token crosses from a word to the
+ * space before the next one, so that a text may be cut there and the ids stay the same. */
+static void find_joins(fl_tokenizer *t) {
+    t->cuts_softly = t->ascii_id[' '] >= 0;
+    for (int32_t id = 0; id < t->n; id++) {
+        const fli_token *k = t->token + id;
+        for (uint32_t i = 1; can_be_made(k) && i < k->n; i++)
+            if (k->bytes[i] == ' ')
+                t->joins[k->bytes[i - 1] < FLI_NON_ASCII ? k->bytes[i - 1] : FLI_NON_ASCII] = true;
+    }
+}
+
+int32_t fli_find_text(const fl_tokenizer *t, const char *text, size_t n) {
+    uint8_t bytes[FLI_FIND_MAX + 1];
+    return n > FLI_FIND_MAX ? -1 : fli_tokenizer_find(t, bytes, fli_text_bytes(t, text, n, bytes));
+}
+
 fl_status fli_tokenizer_finish(fl_tokenizer *t, fl_err *err) {
+    if (t->kind->by_dict) FL_TRY(make_dict(t, err));
+    if (!t->kind->bytes && t->split.n == 0) find_joins(t);
+    if (t->unk >= 0 && t->unk < t->n) t->token[t->unk].kind = FL_TOKEN_UNKNOWN;
     for (size_t i = 0; i < t->merges.n; i++) {
         fli_merge m = t->merges.list[i];
         FL_ASSERT(m.left >= 0 && m.left < t->n && m.right >= 0 && m.right < t->n && m.id < t->n);
@@ -136,7 +259,8 @@ fl_token_kind fl_tokenizer_kind(const fl_tokenizer *t, int32_t id) {
 }
 
 bool fl_tokenizer_is_special(const fl_tokenizer *t, int32_t id) {
-    return fl_tokenizer_kind(t, id) == FL_TOKEN_CONTROL;
+    fl_token_kind kind = fl_tokenizer_kind(t, id);
+    return kind == FL_TOKEN_CONTROL || kind == FL_TOKEN_UNKNOWN;
 }
 
 const uint8_t *fl_token_bytes(const fl_tokenizer *t, int32_t id, size_t *n) {
@@ -145,17 +269,36 @@ const uint8_t *fl_token_bytes(const fl_tokenizer *t, int32_t id, size_t *n) {
     return used ? t->token[id].bytes : NULL;
 }
 
-void fl_token_text(const fl_tokenizer *t, int32_t id, fl_text *out) {
-    size_t n;
-    const uint8_t *bytes = fl_token_bytes(t, id, &n);
-    if (!bytes) return;
-    if (t->token[id].kind != FL_TOKEN_NORMAL) {
-        fl_text_append(out, bytes, n);
-        return;
-    }
+static void append_escaped(fl_text *out, const uint8_t *s, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (s[i] == ' ') fl_text_puts(out, "\xE2\x96\x81");
+        else fl_text_append(out, s + i, 1);
+}
+
+static void append_printable(fl_text *out, const uint8_t *s, size_t n) {
     for (size_t i = 0; i < n; i++) {
         char utf8[4];
-        fl_text_append(out, utf8, (size_t)fl_utf8_encode(fli_byte_char(bytes[i]), utf8));
+        fl_text_append(out, utf8, (size_t)fl_utf8_encode(fli_byte_char(s[i]), utf8));
+    }
+}
+
+void fl_token_text(const fl_tokenizer *t, int32_t id, fl_text *out) {
+    size_t n;
+    const uint8_t *s = fl_token_bytes(t, id, &n);
+    if (!s) return;
+    uint8_t kind = t->token[id].kind;
+    bool made = kind == FL_TOKEN_NORMAL || kind == FL_TOKEN_USER, begins = made && n && s[0] == ' ';
+    if (kind == FL_TOKEN_BYTE) {
+        fl_text_printf(out, "<0x%02X>", s[0]);
+    } else if (t->kind->bytes && kind == FL_TOKEN_NORMAL) {
+        append_printable(out, s, n);
+    } else if (t->continuing && made) {
+        if (!begins) fl_text_puts(out, t->continuing);
+        fl_text_append(out, s + begins, n - begins);
+    } else if (t->escape && made && !t->token[id].hidden) {
+        append_escaped(out, s, n);
+    } else {
+        fl_text_append(out, s, n);
     }
 }
 
@@ -193,6 +336,21 @@ const char *fl_tokenizer_chat_template(const fl_tokenizer *t) {
     return t->chat_template;
 }
 
+static void hash_rules(const fl_tokenizer *t, fl_hash *h) {
+    uint8_t flags[] = {t->ignore_merges,   t->fuse_unk,        t->byte_fallback,      t->escape,
+                       (uint8_t)t->spaces, (uint8_t)t->prefix, (uint8_t)t->join.strip};
+    fl_hash_update(h, t->kind->gguf, strlen(t->kind->gguf));
+    fl_hash_update(h, flags, sizeof flags);
+    if (t->score) fl_hash_update(h, t->score, (size_t)t->n_scores * sizeof *t->score);
+    for (int i = 0; i < t->n_steps; i++) {
+        const fli_step *step = t->step + i;
+        fl_hash_update(h, &step->flags, sizeof step->flags);
+        fl_hash_update(h, step->from ? step->from : "", step->n_from);
+        fl_hash_update(h, step->to ? step->to : "", step->n_to);
+        if (step->map.n_units) fl_hash_update(h, step->map.units, 4 * step->map.n_units);
+    }
+}
+
 /* Everything that decides ids or bytes. */
 void fl_tokenizer_hash(const fl_tokenizer *t, char out[33]) {
     fl_hash *h = fl_hash_new();
@@ -212,8 +370,7 @@ void fl_tokenizer_hash(const fl_tokenizer *t, char out[33]) {
     }
     for (int k = 0; k < t->split.n; k++)
         fl_hash_update(h, t->split.stage[k].regex, strlen(t->split.stage[k].regex) + 1);
-    uint8_t flags[2] = {t->nfc, t->ignore_merges};
-    fl_hash_update(h, flags, sizeof flags);
+    hash_rules(t, h);
     fl_hash_update(h, t->before, (size_t)t->n_before * sizeof *t->before);
     fl_hash_update(h, t->after, (size_t)t->n_after * sizeof *t->after);
     fl_hash_text(h, out);
@@ -228,6 +385,7 @@ static const struct {
     fl_status (*read)(fl_tokenizer **out, const char *first, const char *second, fl_err *err);
 } folder_forms[] = {
     {"tokenizer.json", "tokenizer_config.json", fli_read_hf},
+    {"tokenizer.model", "tokenizer_config.json", fli_read_spm},
     {"vocab.json", "merges.txt", fli_read_gpt2},
     {"encoder.json", "vocab.bpe", fli_read_gpt2},
 };
@@ -240,7 +398,9 @@ static fl_status load_folder(fl_tokenizer **out, const char *dir, fl_err *err) {
         FL_TRY(fl_path_join(second, dir, folder_forms[i].second, err));
         if (fl_path_exists(first)) return folder_forms[i].read(out, first, second, err);
     }
-    return fl_fail(err, FL_ERR_IO, "%s: no tokenizer.json, and no vocab.json with merges.txt", dir);
+    return fl_fail(err, FL_ERR_IO,
+                   "%s: no tokenizer.json, no tokenizer.model, and no vocab.json with merges.txt",
+                   dir);
 }
 
 /* A file of a pair stands for both: its neighbour is beside it. */
@@ -249,13 +409,14 @@ static fl_status load_file(fl_tokenizer **out, const char *path, fl_err *err) {
     size_t n = (size_t)(fl_path_base(path) - path);
     if (n >= sizeof dir) return fl_fail(err, FL_ERR_ARG, "path of %zu bytes", strlen(path));
     snprintf(dir, sizeof dir, "%.*s", (int)n, path);
-    for (int i = 1; i < N_FORMS; i++) {
+    for (int i = 0; i < N_FORMS; i++) {
         if (strcmp(fl_path_base(path), folder_forms[i].first) != 0) continue;
         FL_TRY(fl_path_join(second, n ? dir : ".", folder_forms[i].second, err));
         return folder_forms[i].read(out, path, second, err);
     }
     if (fl_path_has_suffix(path, ".tiktoken")) return fli_read_tiktoken(out, path, NULL, err);
     FL_TRY(fl_path_join(second, n ? dir : ".", "tokenizer_config.json", err));
+    if (fl_path_has_suffix(path, ".model")) return fli_read_spm(out, path, second, err);
     return fli_read_hf(out, path, second, err);
 }
 

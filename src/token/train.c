@@ -131,15 +131,14 @@ void fl_bpe_trainer_free(fl_bpe_trainer *t) {
 /* ---- counting ---- */
 
 static fl_status count_stretch(const fl_bpe_trainer *t, counter *c, stretch x, fl_err *err) {
-    if (t->opts.nfc && !fli_is_nfc_already(x.s, x.n)) {
-        c->normal.n = 0;
-        fli_nfc(&c->normal, x.s, x.n);
+    if (t->opts.nfc) {
+        fli_normalize(&fli_nfc_step, 1, x.s, x.n, &c->normal, &c->normal, &x.s, &x.n);
         FL_TRY(fl_text_ok(&c->normal, err));
-        x = (stretch){(const uint8_t *)c->normal.data, c->normal.n};
     }
     fli_walk_begin(&c->walk, x.s, x.n);
+    bool dropped;  // no pattern that is trained with drops anything
     for (size_t i = 0, end; i < x.n; i = end) {
-        FL_TRY(fli_walk_next(&c->walk, i, &end, err));
+        FL_TRY(fli_walk_next(&c->walk, i, &end, &dropped, err));
         if (end - i > FLI_PIECE_MAX)
             return fl_fail(err, FL_ERR_UNSUPPORTED,
                            "%zu bytes of text without a word boundary, at most %d", end - i,
@@ -247,8 +246,9 @@ static fl_status build(fl_bpe_trainer *t, fl_tokenizer *k, fl_progress *progress
                        "this text has merges for a vocabulary of %d, %d were asked for",
                        k->n + o->n_special, o->vocab_size);
     for (int i = 0; i < o->n_special; i++)
-        FL_TRY(fli_tokenizer_add(k, o->special[i], strlen(o->special[i]), k->n, true, false, err));
-    k->nfc = o->nfc;
+        FL_TRY(fli_tokenizer_add(k, o->special[i], strlen(o->special[i]),
+                                 (fli_added){.id = k->n, .special = true}, err));
+    if (o->nfc) FL_TRY(fli_add_step(k, fli_nfc_step, err));
     k->eos = o->eos ? fl_tokenizer_id(k, o->eos) : -1;
     k->bos = o->bos ? fl_tokenizer_id(k, o->bos) : -1;
     FL_TRY(fli_splitter_add(&k->split, t->split.stage[0].regex, err));

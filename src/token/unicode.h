@@ -27,6 +27,19 @@ extern uint8_t fli_class_of[FLI_N_CHARS];  // by code point, after fli_unicode_i
 
 void fli_unicode_init(void);  // any number of times, from any thread
 
+/* The classes of BERT's tokenizer, of an older Unicode: those of the library that Hugging Face's has
+ * them from. */
+enum {
+    FLI_BERT_DROPPED = 1,  // by clean_text
+    FLI_BERT_PUNCT = 2,    // ASCII symbols too
+    FLI_BERT_ACCENT = 4,   // Mn
+};
+extern uint8_t fli_bert_class[FLI_N_CHARS];
+void fli_bert_unicode_init(void);
+static inline unsigned fli_bert_class_of(int32_t c) {
+    return fli_bert_class[c];
+}
+
 /* The class of the character at s[i], i < n, and its length. */
 static inline unsigned fli_class_at(const uint8_t *s, size_t i, size_t n, size_t *len) {
     if (s[i] < 0x80) {

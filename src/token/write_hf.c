@@ -1,5 +1,7 @@
-/* write_hf.c - tokenizer.json and tokenizer_config.json, as Hugging Face writes them for byte-level
- * BPE. */
+/* write_hf.c - tokenizer.json and tokenizer_config.json, as Hugging Face writes them.
+ *
+ * The parts around the model are written as they were read; for a tokenizer that came from another
+ * format, as Hugging Face's converters write that format. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -41,27 +43,53 @@ static bool added_follow_vocab(const fl_tokenizer *t) {
     return true;
 }
 
+/* An id that is no token's gets a name nobody writes. */
+static void name_token(const fl_tokenizer *t, int32_t id, fl_text *out) {
+    out->n = 0;
+    fl_token_text(t, id, out);
+    if (!out->n) fl_text_printf(out, "[unused%d]", id);
+}
+
 static json_t *vocab_object(writer *w, const fl_tokenizer *t, fl_text *scratch) {
     json_t *vocab = keep(w, json_object());
-    bool only_normal = added_follow_vocab(t);
+    bool only_normal = t->kind->bytes && added_follow_vocab(t);
     for (int32_t id = 0; id < t->n; id++) {
         if (!t->token[id].kind || (only_normal && t->token[id].kind != FL_TOKEN_NORMAL)) continue;
-        scratch->n = 0;
-        fl_token_text(t, id, scratch);
+        name_token(t, id, scratch);
         set(w, vocab, fl_text_str(scratch), json_integer(id));
     }
     return vocab;
 }
 
+static json_t *vocab_scores(writer *w, const fl_tokenizer *t, fl_text *scratch) {
+    json_t *list = keep(w, json_array());
+    for (int32_t id = 0; id < t->n_scores; id++) {
+        name_token(t, id, scratch);
+        json_t *pair = keep(w, json_array());
+        append(w, pair, json_stringn(fl_text_str(scratch), scratch->n));
+        append(w, pair, json_real(t->score[id]));
+        append(w, list, pair);
+    }
+    return list;
+}
+
+/* "left right", or a pair where a token may hold a space. */
+static json_t *merge_text(writer *w, const fl_tokenizer *t, fli_merge m, fl_text *scratch) {
+    if (!t->kind->bytes && !t->escape) {
+        json_t *left = token_text(w, t, m.left, scratch);
+        return json_pack("[o,o]", left, token_text(w, t, m.right, scratch));
+    }
+    scratch->n = 0;
+    fl_token_text(t, m.left, scratch);
+    fl_text_puts(scratch, " ");
+    fl_token_text(t, m.right, scratch);
+    return json_stringn(fl_text_str(scratch), scratch->n);
+}
+
 static json_t *merge_list(writer *w, const fl_tokenizer *t, fl_text *scratch) {
     json_t *list = keep(w, json_array());
-    for (size_t i = 0; i < t->merges.n; i++) {
-        scratch->n = 0;
-        fl_token_text(t, t->merges.list[i].left, scratch);
-        fl_text_puts(scratch, " ");
-        fl_token_text(t, t->merges.list[i].right, scratch);
-        append(w, list, json_stringn(fl_text_str(scratch), scratch->n));
-    }
+    for (size_t i = 0; i < t->merges.n; i++)
+        append(w, list, merge_text(w, t, t->merges.list[i], scratch));
     return list;
 }
 
@@ -69,10 +97,12 @@ static json_t *added_list(writer *w, const fl_tokenizer *t, fl_text *scratch) {
     json_t *list = keep(w, json_array());
     for (int32_t i = 0; i < t->n_added; i++) {
         const fli_added *a = t->added + i;
+        bool normalized = a->normalized && !t->always_added;
         append(w, list,
                json_pack("{s:i,s:o,s:b,s:b,s:b,s:b,s:b}", "id", a->id, "content",
-                         token_text(w, t, a->id, scratch), "single_word", 0, "lstrip", 0, "rstrip",
-                         0, "normalized", a->normalized, "special", a->special));
+                         token_text(w, t, a->id, scratch), "single_word", a->single_word, "lstrip",
+                         a->lstrip, "rstrip", a->rstrip, "normalized", normalized, "special",
+                         a->special));
     }
     return list;
 }
@@ -82,7 +112,72 @@ static json_t *byte_level(bool use_regex) {
                      "trim_offsets", 1, "use_regex", use_regex);
 }
 
-static json_t *pre_tokenizer(writer *w, const fl_tokenizer *t) {
+/* ---- the parts around the model, for a tokenizer that was not read from tokenizer.json ---- */
+
+static json_t *charsmap_text(writer *w, const fli_charsmap *m) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const uint8_t *s = m->units - 4;
+    size_t n = 4 + 4 * m->n_units + m->n_results;
+    fl_text out = {0};
+    for (size_t i = 0; i < n; i += 3) {
+        uint32_t bits = 0;
+        for (size_t k = 0; k < 3; k++) bits = bits << 8 | (i + k < n ? s[i + k] : 0);
+        char four[4];
+        for (size_t k = 0; k < 4; k++) four[k] = digits[bits >> (18 - 6 * k) & 63];
+        for (size_t k = n - i + 1; k < 4; k++) four[k] = '=';
+        fl_text_append(&out, four, 4);
+    }
+    json_t *v = out.failed ? NULL : json_stringn(fl_text_str(&out), out.n);
+    fl_text_clear(&out);
+    return keep(w, v);
+}
+
+static json_t *replace(const char *kind, const char *from, const char *to) {
+    return json_pack("{s:s,s:{s:s},s:s}", "type", "Replace", "pattern", kind, from, "content", to);
+}
+
+/* SentencePiece's normalisation, by the parts that make it up. */
+static void spm_parts(writer *w, json_t *list, const fli_step *step) {
+    if (step->map.n_units)
+        append(w, list,
+               json_pack("{s:s,s:o}", "type", "Precompiled", "precompiled_charsmap",
+                         charsmap_text(w, &step->map)));
+    if (step->flags & FLI_SPM_SQUEEZE) {
+        append(w, list,
+               json_pack("{s:s,s:b,s:b}", "type", "Strip", "strip_left", 1, "strip_right", 1));
+        append(w, list, replace("Regex", " {2,}", " "));
+    }
+    if (step->flags & FLI_SPM_PREFIX)
+        append(w, list, json_pack("{s:s,s:s}", "type", "Prepend", "prepend", "\xE2\x96\x81"));
+}
+
+static void step_parts(writer *w, json_t *list, const fli_step *step) {
+    if (step->apply == fli_step_form) append(w, list, json_pack("{s:s}", "type", "NFC"));
+    if (step->apply == fli_step_spm) spm_parts(w, list, step);
+    if (step->apply == fli_step_prepend)
+        append(w, list, json_pack("{s:s,s:s}", "type", "Prepend", "prepend", step->to));
+    if (step->apply == fli_step_replace) append(w, list, replace("String", " ", "\xE2\x96\x81"));
+    if (step->apply == fli_step_bert)
+        append(w, list,
+               json_pack("{s:s,s:b,s:b,s:b,s:b}", "type", "BertNormalizer", "clean_text", 1,
+                         "handle_chinese_chars", 1, "strip_accents", 1, "lowercase", 1));
+}
+
+static json_t *make_normalizer(writer *w, const fl_tokenizer *t) {
+    if (t->n_steps == 0) return json_null();
+    json_t *list = keep(w, json_array());
+    for (int i = 0; i < t->n_steps; i++) step_parts(w, list, t->step + i);
+    if (json_array_size(list) != 1)
+        return json_pack("{s:s,s:o}", "type", "Sequence", "normalizers", list);
+    json_t *only = json_incref(json_array_get(list, 0));
+    json_decref(list);
+    return only;
+}
+
+static json_t *make_pre_tokenizer(writer *w, const fl_tokenizer *t) {
+    if (t->split.n && t->split.stage[0].known == &fli_bert_words)
+        return json_pack("{s:s}", "type", "BertPreTokenizer");
+    if (!t->kind->bytes) return json_null();
     if (t->split.n == 0) return byte_level(false);
     if (t->split.n == 1 && t->split.stage[0].known == fli_pattern_find("gpt2"))
         return byte_level(true);
@@ -93,6 +188,33 @@ static json_t *pre_tokenizer(writer *w, const fl_tokenizer *t) {
                          t->split.stage[k].regex, "behavior", "Isolated", "invert", 0));
     append(w, list, byte_level(false));
     return json_pack("{s:s,s:o}", "type", "Sequence", "pretokenizers", list);
+}
+
+static json_t *make_decoder(writer *w, const fl_tokenizer *t) {
+    if (t->kind->bytes) return byte_level(true);
+    if (t->continuing)
+        return json_pack("{s:s,s:s,s:b}", "type", "WordPiece", "prefix", t->continuing, "cleanup",
+                         t->join.clean);
+    json_t *list = keep(w, json_array());
+    append(w, list, replace("String", "\xE2\x96\x81", " "));
+    append(w, list, json_pack("{s:s}", "type", "ByteFallback"));
+    append(w, list, json_pack("{s:s}", "type", "Fuse"));
+    if (t->join.strip)
+        append(w, list,
+               json_pack("{s:s,s:s,s:i,s:i}", "type", "Strip", "content", " ", "start", 1, "stop",
+                         0));
+    return json_pack("{s:s,s:o}", "type", "Sequence", "decoders", list);
+}
+
+/* As it was read, or made. */
+static json_t *part(writer *w, const fl_tokenizer *t, fli_part which) {
+    static json_t *(*const make[FLI_N_PARTS])(writer *, const fl_tokenizer *) = {
+        [FLI_NORMALIZER] = make_normalizer,
+        [FLI_PRE_TOKENIZER] = make_pre_tokenizer,
+        [FLI_DECODER] = make_decoder,
+    };
+    if (!t->part[which]) return make[which](w, t);
+    return keep(w, json_loads(t->part[which], JSON_DECODE_ANY, NULL));
 }
 
 /* The template's ids on both sides of the text; `pair` is the same twice. */
@@ -122,19 +244,49 @@ static json_t *post_processor(writer *w, const fl_tokenizer *t, fl_text *scratch
                      form[1], "special_tokens", table);
 }
 
+/* ---- the model ---- */
+
+static json_t *unknown(writer *w, const fl_tokenizer *t, fl_text *scratch) {
+    return t->unk < 0 ? json_null() : token_text(w, t, t->unk, scratch);
+}
+
+static json_t *unigram(writer *w, const fl_tokenizer *t, fl_text *scratch) {
+    json_t *unk = t->unk < 0 ? json_null() : json_integer(t->unk);
+    return json_pack("{s:s,s:o,s:b,s:o}", "type", "Unigram", "unk_id", unk, "byte_fallback",
+                     t->byte_fallback, "vocab", vocab_scores(w, t, scratch));
+}
+
+static json_t *wordpiece(writer *w, const fl_tokenizer *t, fl_text *scratch) {
+    json_int_t max = t->max_chars > INT32_MAX ? INT32_MAX : (json_int_t)t->max_chars;
+    return json_pack("{s:s,s:o,s:s,s:I,s:o}", "type", "WordPiece", "unk_token",
+                     unknown(w, t, scratch), "continuing_subword_prefix", t->continuing,
+                     "max_input_chars_per_word", max, "vocab", vocab_object(w, t, scratch));
+}
+
+static json_t *bpe(writer *w, const fl_tokenizer *t, fl_text *scratch) {
+    json_t *m = json_pack("{s:s,s:n,s:o,s:n,s:n,s:b,s:b,s:b}", "type", "BPE", "dropout",
+                          "unk_token", unknown(w, t, scratch), "continuing_subword_prefix",
+                          "end_of_word_suffix", "fuse_unk", t->fuse_unk, "byte_fallback",
+                          t->byte_fallback, "ignore_merges", t->ignore_merges);
+    set(w, m, "vocab", vocab_object(w, t, scratch));
+    set(w, m, "merges", merge_list(w, t, scratch));
+    return m;
+}
+
+static json_t *model(writer *w, const fl_tokenizer *t, fl_text *scratch) {
+    return t->kind == &fli_unigram     ? unigram(w, t, scratch)
+           : t->kind == &fli_wordpiece ? wordpiece(w, t, scratch)
+                                       : bpe(w, t, scratch);
+}
+
 static json_t *tokenizer_json(writer *w, const fl_tokenizer *t, fl_text *scratch) {
     json_t *root = keep(w, json_pack("{s:s,s:n,s:n}", "version", "1.0", "truncation", "padding"));
     set(w, root, "added_tokens", added_list(w, t, scratch));
-    set(w, root, "normalizer", t->nfc ? json_pack("{s:s}", "type", "NFC") : json_null());
-    set(w, root, "pre_tokenizer", pre_tokenizer(w, t));
+    set(w, root, "normalizer", part(w, t, FLI_NORMALIZER));
+    set(w, root, "pre_tokenizer", part(w, t, FLI_PRE_TOKENIZER));
     set(w, root, "post_processor", post_processor(w, t, scratch));
-    set(w, root, "decoder", byte_level(true));
-    json_t *model = json_pack("{s:s,s:n,s:n,s:n,s:n,s:b,s:b,s:b}", "type", "BPE", "dropout",
-                              "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
-                              "fuse_unk", 0, "byte_fallback", 0, "ignore_merges", t->ignore_merges);
-    set(w, model, "vocab", vocab_object(w, t, scratch));
-    set(w, model, "merges", merge_list(w, t, scratch));
-    set(w, root, "model", model);
+    set(w, root, "decoder", part(w, t, FLI_DECODER));
+    set(w, root, "model", model(w, t, scratch));
     return root;
 }
 

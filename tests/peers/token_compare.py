@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Compare token ids with Hugging Face tokenizers and tiktoken, vocabulary by vocabulary, on mixed real text.
+"""Compare token ids with Hugging Face tokenizers, tiktoken and SentencePiece, vocabulary by vocabulary, on mixed text.
 
     python3 tests/peers/token_compare.py BENCH_TOKEN TOK_DIR [--text FILE.jsonl ...] [--files DIR ...] [--mb 20]
-BENCH_TOKEN is the program of bench/; TOK_DIR holds tiktoken/, tokenizer_json/, llama.cpp/ and blns/. Text comes
+BENCH_TOKEN is the program of bench/; TOK_DIR holds tiktoken/, tokenizer_json/, sentencepiece/, llama.cpp/ and blns/. Text comes
 from JSONL files (field text), from the C sources and headers and the message catalogues under --files, from the
 naughty strings, and from made-up strings over all of Unicode. Prints a line per vocabulary; exit status 1 on
 any difference.
 """
-import argparse, gettext, json, pathlib, random, struct, subprocess, sys, tempfile, unicodedata
-import tiktoken, tokenizers
+import argparse, gettext, json, pathlib, random, re, struct, subprocess, sys, tempfile, unicodedata
+import sentencepiece, tiktoken, tokenizers
 from tiktoken.load import data_gym_to_mergeable_bpe_ranks, load_tiktoken_bpe
 from tiktoken_ext import openai_public
 
@@ -119,7 +119,7 @@ def published(name, tok):
     return tiktoken.Encoding(**getattr(openai_public, name)())
 
 
-def peers(tok):
+def peers(tok, sp_models):
     """(name, our path, function from a list of texts to a list of id lists)"""
     for name in ("gpt2", "r50k_base", "p50k_base", "cl100k_base", "o200k_base"):
         encoding = published(name, tok)
@@ -128,10 +128,13 @@ def peers(tok):
     gpt2 = tokenizers.ByteLevelBPETokenizer(str(tok / "tiktoken/encoder.json"), str(tok / "tiktoken/vocab.bpe"))
     gpt2.add_special_tokens(["<|endoftext|>"])
     yield "HF gpt2", tok / "tiktoken/encoder.json", lambda docs: [e.ids for e in gpt2.encode_batch(docs)]
-    for name in ("llama3", "qwen", "deepseek"):
+    for name in ("llama3", "qwen", "deepseek", "llama2", "mistral", "t5", "bert"):
         t = tokenizers.Tokenizer.from_file(str(tok / "tokenizer_json" / name / "tokenizer.json"))
         yield f"HF {name}", tok / "tokenizer_json" / name, lambda docs, t=t: [
             e.ids for e in t.encode_batch(docs, add_special_tokens=False)]
+    for path in sorted((tok / "sentencepiece").rglob("*.model")) + sp_models:
+        sp = sentencepiece.SentencePieceProcessor(model_file=str(path))
+        yield f"sentencepiece {path.name}", path, lambda docs, sp=sp: sp.encode(docs)
 
 
 def newer(name, doc):
@@ -176,14 +179,15 @@ def main():
     p.add_argument("--text", nargs="+", default=[])
     p.add_argument("--files", nargs="+", default=["/usr/include", "/usr/lib/python3", "/usr/share/locale"])
     p.add_argument("--mb", type=float, default=20)
-    p.add_argument("--only", default="")
+    p.add_argument("--only", default="", help="the peers whose names match this regular expression")
+    p.add_argument("--sentencepiece", nargs="+", type=pathlib.Path, default=[], help="more .model files")
     args = p.parse_args()
     docs, wrong, tok = corpus(args), 0, pathlib.Path(args.tok)
     with tempfile.TemporaryDirectory() as d:
         scratch = pathlib.Path(d)
         pack([t.encode() for t in docs], scratch / "docs")
-        for name, path, encode in peers(tok):
-            if args.only in name:
+        for name, path, encode in peers(tok, args.sentencepiece):
+            if re.search(args.only, name):
                 wrong += report(name, docs, encode(docs), ours(args.program, path, scratch / "docs", scratch))
         wrong += vectors(args.program, tok, scratch)
     sys.exit(wrong != 0)
