@@ -263,7 +263,7 @@ static void print_longest(const fl_tokenizer *t, int wanted) {
 }
 
 typedef struct {
-    int32_t of_kind[FL_TOKEN_UNUSED + 1];
+    int32_t of_kind[FL_TOKEN_BYTE + 1];
     double bytes, tokens;  // of the text of --file
 } facts;
 
@@ -317,9 +317,10 @@ static void print_facts(const fl_tokenizer *t, const facts *f) {
     char hash[33];
     const char *pattern = fl_tokenizer_pattern(t), *pre = fl_tokenizer_llama_cpp_pre(t);
     fl_tokenizer_hash(t, hash);
-    printf("vocabulary  %d ids: %d learned, %d special, %d added, %d unused\n",
-           fl_tokenizer_size(t), f->of_kind[FL_TOKEN_NORMAL], f->of_kind[FL_TOKEN_CONTROL],
-           f->of_kind[FL_TOKEN_USER], f->of_kind[FL_TOKEN_UNUSED]);
+    printf("vocabulary  %d ids: %d learned, %d bytes, %d special, %d added, %d unused\n",
+           fl_tokenizer_size(t), f->of_kind[FL_TOKEN_NORMAL], f->of_kind[FL_TOKEN_BYTE],
+           f->of_kind[FL_TOKEN_CONTROL] + f->of_kind[FL_TOKEN_UNKNOWN], f->of_kind[FL_TOKEN_USER],
+           f->of_kind[FL_TOKEN_UNUSED]);
     printf("merges      %zu\n", fl_tokenizer_n_merges(t));
     printf("pattern     %s\n", pattern ? pattern : "several stages, or none");
     printf("llama.cpp   %s\n", pre ? pre : "has no name for this pattern");

@@ -4,7 +4,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
-#include "token/dict.h"
+#include "token/lexicon.h"
 #include "token/merge.h"
 #include "token/normalize.h"
 #include "token/piece.h"
@@ -48,7 +48,7 @@ typedef enum {
     FLI_SPACES_PLAIN,    // nothing
     FLI_SPACES_ESCAPED,  // U+2581 is a space
     FLI_SPACES_WORDS     // the same; and white space is gone, each word has a space before it
-} fli_spaces;
+} fli_spacing;
 
 /* Whether a text (or what is between added tokens) gets a space before it, unless it has one. */
 typedef enum { FLI_PREFIX_NEVER, FLI_PREFIX_FIRST, FLI_PREFIX_ALWAYS } fli_prefix;
@@ -68,7 +68,7 @@ enum { FLI_TEMPLATE_MAX = 16, FLI_NON_ASCII = 128 };
 
 struct fl_tokenizer {
     fl_arena arena;  // bytes of the tokens, the tables below
-    const fli_kind *kind;
+    const fli_model_kind *kind;
     fli_token *token;
     int32_t n, cap;
     int32_t byte_id[256];   // -1: the vocabulary lacks this byte
@@ -78,11 +78,11 @@ struct fl_tokenizer {
     size_t by_bytes_mask;
 
     fli_merges merges;
-    bool ignore_merges;  // a piece that is a token is that token, whatever the merges say
-    fli_dict dict;       // tokens by prefix, where the kind finds them so
-    double *score;           // (n_scores) by id, as written; NULL: the kind has none
-    double *weight;          // (n_scores) as computed with
-    double min_weight;       // of those that can be made
+    bool ignore_merges;   // a piece that is a token is that token, whatever the merges say
+    fli_lexicon lexicon;  // tokens by prefix, where the kind finds them so
+    double *score;        // (n_scores) by id, as written; NULL: the kind has none
+    double *weight;       // (n_scores) as computed with
+    double min_weight;    // of those that can be made
     int32_t n_scores;
     int32_t unk;             // -1: none
     bool fuse_unk;           // unknown characters beside each other are one
@@ -92,8 +92,8 @@ struct fl_tokenizer {
 
     fli_step step[FLI_STEPS];
     int n_steps;
-    fli_dict kept;  // symbols that normalisation leaves alone
-    fli_spaces spaces;
+    fli_lexicon kept;  // symbols that normalisation leaves alone
+    fli_spacing spaces;
     fli_prefix prefix;
     fli_splitter split;
     bool escape;                    // the vocabulary writes a space as U+2581

@@ -9,7 +9,7 @@
 
 #include "base/text.h"
 #include "token/charsmap.h"
-#include "token/dict.h"
+#include "token/lexicon.h"
 
 enum { FLI_STEPS = 16 };
 
@@ -24,7 +24,7 @@ struct fli_step {
     void *regex;  // Replace: pcre2_code instead of `from`
     unsigned flags;
     fli_charsmap map;
-    const fli_dict *keep;  // SentencePiece: symbols that are left as they are; NULL: none
+    const fli_lexicon *keep;  // SentencePiece: symbols that are left as they are; NULL: none
 };
 
 /* flags of the Unicode forms */

@@ -8,11 +8,11 @@
 /* ---- SentencePiece ---- */
 
 /* The longest symbol that begins s[0..n) and is kept as it is, 0 if none does. */
-static size_t kept(const fli_dict *d, const uint8_t *s, size_t n) {
+static size_t kept(const fli_lexicon *d, const uint8_t *s, size_t n) {
     size_t len = 0;
-    uint32_t node = FLI_DICT_ROOT;
-    for (size_t k = 0; d && k < n && (node = fli_dict_next(d, node, s[k])); k++)
-        if (fli_dict_id(d, node) >= 0) len = k + 1;
+    uint32_t node = FLI_LEXICON_ROOT;
+    for (size_t k = 0; d && k < n && (node = fli_lexicon_next(d, node, s[k])); k++)
+        if (fli_lexicon_id(d, node) >= 0) len = k + 1;
     return len;
 }
 

@@ -22,14 +22,14 @@ typedef struct {
     const char *hf;    // model.type of tokenizer.json
     const char *gguf;  // tokenizer.ggml.model
     fli_piece_fn *encode;
-    bool bytes;    // the text of a token is bytes in GPT-2's printable alphabet
-    bool by_dict;  // tokens are found by prefix (t->dict)
-} fli_kind;
+    bool bytes;      // the text of a token is bytes in GPT-2's printable alphabet
+    bool by_prefix;  // tokens are found by prefix (t->lexicon)
+} fli_model_kind;
 
-extern const fli_kind fli_byte_bpe;   // merges of bytes
-extern const fli_kind fli_char_bpe;   // merges of characters, bytes for those it has not
-extern const fli_kind fli_unigram;    // the most probable cut (Kudo 2018)
-extern const fli_kind fli_wordpiece;  // longest token first (Schuster and Nakajima 2012)
+extern const fli_model_kind fli_byte_bpe;   // merges of bytes
+extern const fli_model_kind fli_char_bpe;   // merges of characters, bytes for those it has not
+extern const fli_model_kind fli_unigram;    // the most probable cut (Kudo 2018)
+extern const fli_model_kind fli_wordpiece;  // longest token first (Schuster and Nakajima 2012)
 
 /* What stands for s[0..n), which is in no token: its bytes if all are tokens, else unknown. */
 FL_MUST_USE fl_status fli_fall_back(const fl_tokenizer *t, const uint8_t *s, size_t n, int32_t *id,

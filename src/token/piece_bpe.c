@@ -71,5 +71,8 @@ static fl_status chars_encode(const fl_tokenizer *t, const uint8_t *s, size_t n,
     return merge(t, n, k, scratch, id, n_ids, err);
 }
 
-const fli_kind fli_byte_bpe = {.hf = "BPE", .gguf = "gpt2", .encode = bytes_encode, .bytes = true};
-const fli_kind fli_char_bpe = {.hf = "BPE", .gguf = "llama", .encode = chars_encode};
+const fli_model_kind fli_byte_bpe = {.hf = "BPE",
+                                     .gguf = "gpt2",
+                                     .encode = bytes_encode,
+                                     .bytes = true};
+const fli_model_kind fli_char_bpe = {.hf = "BPE", .gguf = "llama", .encode = chars_encode};

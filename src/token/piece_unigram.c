@@ -28,9 +28,9 @@ static void walk(const fl_tokenizer *t, const uint8_t *s, size_t n, step *best) 
     for (size_t i = 0; i < n; i += (size_t)len) {
         (void)fl_utf8_decode(s + i, n - i, &len);
         bool alone = false;  // some token is just this character
-        uint32_t node = FLI_DICT_ROOT;
-        for (size_t k = i; k < n && (node = fli_dict_next(&t->dict, node, s[k])); k++) {
-            int32_t id = fli_dict_id(&t->dict, node);
+        uint32_t node = FLI_LEXICON_ROOT;
+        for (size_t k = i; k < n && (node = fli_lexicon_next(&t->lexicon, node, s[k])); k++) {
+            int32_t id = fli_lexicon_id(&t->lexicon, node);
             if (id < 0) continue;
             offer(best + k + 1, best[i].score + t->weight[id], id, i);
             alone |= k + 1 == i + (size_t)len;
@@ -78,7 +78,7 @@ static fl_status unigram_encode(const fl_tokenizer *t, const uint8_t *s, size_t 
     return trace(t, s, n, best, id, n_ids, err);
 }
 
-const fli_kind fli_unigram = {.hf = "Unigram",
-                              .gguf = "t5",
-                              .encode = unigram_encode,
-                              .by_dict = true};
+const fli_model_kind fli_unigram = {.hf = "Unigram",
+                                    .gguf = "t5",
+                                    .encode = unigram_encode,
+                                    .by_prefix = true};

@@ -6,7 +6,7 @@
  *
  * Spaces: a normalizer that replaces a space by U+2581, or Metaspace, say that the vocabulary is
  * written so. In here the spaces stay (piece.h); what such a part does besides is kept as
- * fli_spaces, fli_prefix and the stage that cuts at spaces. */
+ * fli_spacing, fli_prefix and the stage that cuts at spaces. */
 #include <string.h>
 
 #include "token/internal.h"

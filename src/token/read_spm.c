@@ -132,12 +132,12 @@ static fl_status add_symbols(fl_tokenizer *t, const model_file *m, fl_err *err) 
     t->always_added = true;
     for (int32_t id = 0; id < t->n; id++)
         if (m->kind[id] == FL_TOKEN_USER) bytes += m->token[id].n;
-    if (bytes) FL_TRY(fli_dict_init(&t->kept, bytes, err));
+    if (bytes) FL_TRY(fli_lexicon_init(&t->kept, bytes, err));
     for (int32_t id = 0; id < t->n; id++) {
         const fl_vocab_text *k = m->token + id;
         bool user = m->kind[id] == FL_TOKEN_USER;
         fli_added as = {.id = id, .special = !user, .normalized = user};
-        if (user) fli_dict_put(&t->kept, (const uint8_t *)k->text, k->n, id);
+        if (user) fli_lexicon_put(&t->kept, (const uint8_t *)k->text, k->n, id);
         if (user || m->kind[id] == FL_TOKEN_CONTROL)
             FL_TRY(fli_tokenizer_add(t, k->text, k->n, as, err));
     }

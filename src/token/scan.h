@@ -11,8 +11,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "token/unicode.h"
-
 typedef struct fli_pattern fli_pattern;
 struct fli_pattern {
     const char *name;
@@ -39,9 +37,6 @@ static inline size_t fli_scan(const fli_pattern *p, const uint8_t *s, size_t i, 
 }
 
 /* Whether the piece at s[i] is dropped. */
-static inline bool fli_scan_drops(const fli_pattern *p, const uint8_t *s, size_t i, size_t n) {
-    size_t len;
-    return p->drops_space && (fli_class_at(s, i, n, &len) & FLI_SPACE);
-}
+bool fli_scan_drops(const fli_pattern *p, const uint8_t *s, size_t i, size_t n);
 
 #endif

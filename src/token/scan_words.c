@@ -2,6 +2,12 @@
 #include <string.h>
 
 #include "token/scan.h"
+#include "token/unicode.h"
+
+bool fli_scan_drops(const fli_pattern *p, const uint8_t *s, size_t i, size_t n) {
+    size_t len;
+    return p->drops_space && (fli_class_at(s, i, n, &len) & FLI_SPACE);
+}
 
 static size_t space_end(const uint8_t *s, size_t i, size_t n) {
     for (size_t len; i < n && (fli_class_at(s, i, n, &len) & FLI_SPACE); i += len) {}

@@ -44,8 +44,8 @@ fl_status fli_tokenizer_new(fl_tokenizer **out, fl_err *err) {
 void fl_tokenizer_free(fl_tokenizer *t) {
     if (!t) return;
     fli_merges_clear(&t->merges);
-    fli_dict_clear(&t->dict);
-    fli_dict_clear(&t->kept);
+    fli_lexicon_clear(&t->lexicon);
+    fli_lexicon_clear(&t->kept);
     fli_splitter_clear(&t->split);
     for (int i = 0; i < t->n_steps; i++) fli_regex_free(t->step[i].regex);
     for (int i = 0; i < FLI_N_PARTS; i++) fl_dealloc(t->part[i]);
@@ -191,13 +191,13 @@ int32_t fli_tokenizer_find(const fl_tokenizer *t, const void *bytes, size_t n) {
 
 /* By prefix, for the kinds that look so. The score of a symbol that users defined outweighs any
  * other way to cut its text. */
-static fl_status make_dict(fl_tokenizer *t, fl_err *err) {
+static fl_status make_lexicon(fl_tokenizer *t, fl_err *err) {
     size_t bytes = 0;
     for (int32_t id = 0; id < t->n; id++) bytes += t->token[id].n;
-    FL_TRY(fli_dict_init(&t->dict, bytes, err));
+    FL_TRY(fli_lexicon_init(&t->lexicon, bytes, err));
     for (int32_t id = 0; id < t->n; id++)
         if (can_be_made(t->token + id))
-            fli_dict_put(&t->dict, t->token[id].bytes, t->token[id].n, id);
+            fli_lexicon_put(&t->lexicon, t->token[id].bytes, t->token[id].n, id);
     return FL_OK;
 }
 
@@ -219,7 +219,7 @@ int32_t fli_find_text(const fl_tokenizer *t, const char *text, size_t n) {
 }
 
 fl_status fli_tokenizer_finish(fl_tokenizer *t, fl_err *err) {
-    if (t->kind->by_dict) FL_TRY(make_dict(t, err));
+    if (t->kind->by_prefix) FL_TRY(make_lexicon(t, err));
     if (!t->kind->bytes && t->split.n == 0) find_joins(t);
     if (t->unk >= 0 && t->unk < t->n) t->token[t->unk].kind = FL_TOKEN_UNKNOWN;
     for (size_t i = 0; i < t->merges.n; i++) {
