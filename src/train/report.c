@@ -81,7 +81,7 @@ typedef struct {
 
 static const chart charts[] = {
     {"Loss (nats per token)", "loss", "val_loss", "training", "held out", 1},
-    {"Bits per byte on held-out text", "val_bpb", NULL, NULL, NULL, 1},
+    {"Bits per byte on held-out text (last: all of it)", "val_bpb", NULL, NULL, NULL, 1},
     {"Learning rate", "learning_rate", NULL, NULL, NULL, 1},
     {"Gradient norm", "grad_norm", NULL, NULL, NULL, 1},
     {"Tokens per second", "train/tok_per_sec", NULL, NULL, NULL, 1},
