@@ -30,7 +30,11 @@ static const char *const models[] = {"gpt2",
                                      NULL};
 static const struct {
     const char *adapter, *base;
-} adapters[] = {{"lora_qwen3", "qwen3"}, {"lora_llama_all", "llama"}, {"lora_gpt2", "gpt2"}};
+} adapters[] = {{"lora_qwen3", "qwen3"},
+                {"lora_llama_all", "llama"},
+                {"lora_gpt2", "gpt2"},
+                {"lora_gpt_neox", "gpt_neox"},
+                {"lora_phi3", "phi3"}};
 
 typedef struct {
     char folder[FL_PATH_MAX];
@@ -117,8 +121,9 @@ static void compare_adapter_grads(const test_case *c) {
     for (int i = c->m->memory->n_base; i < c->m->n_params; i++) {
         fl_param *p = &c->m->param[i];
         if (strchr(p->name, '#') && p->name[strlen(p->name) - 1] != 'q')
-            continue;  // with the first part
-        fli_stored s = {.part = {p}, .n_parts = 1};
+            continue;                                            // with the first part
+        bool turns = strstr(p->name, "query_key_value.lora_B");  // GPT-NeoX: head by head
+        fli_stored s = {.part = {p}, .n_parts = 1, .turn_rows = turns ? c->m->config.head_dim : 0};
         fli_file_name(s.name, p->name);
         for (int k = 0; strchr(p->name, '#') && k < c->m->n_params; k++)
             if (&c->m->param[k] != p && fli_same_tensor(p->name, c->m->param[k].name))

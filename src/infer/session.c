@@ -113,6 +113,7 @@ static fl_status step_build(fl_session *s, step *st, kind k, int64_t T, fl_val *
                     .start = st->start,
                     .k_cache = cache,
                     .v_cache = cache + s->m->config.num_hidden_layers,
+                    .context = s->opts.context,
                     .compute = s->compute};
     fl_val h = fl_reshape(g, fl_model_hidden(s->m, g, &f), 2,
                           (int64_t[]){T, s->m->config.hidden_size});

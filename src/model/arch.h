@@ -107,6 +107,13 @@ typedef struct {
     double local_theta;     // rope_local_base_freq when absent; 0: windows change no frequencies
 } fl_rope_keys;
 
+/* Where llama.cpp looks for the head. */
+typedef enum {
+    FL_GGUF_HEAD_ANY,     // output.weight, or the embedding where there is none
+    FL_GGUF_HEAD_STORED,  // output.weight always
+    FL_GGUF_HEAD_TIED     // the embedding always
+} fl_gguf_head;
+
 typedef struct fl_arch {
     const char *name;      // model_type, and the architecture's name in GGUF
     const char *hf_class;  // "Qwen3ForCausalLM"
@@ -124,7 +131,9 @@ typedef struct fl_arch {
     bool tied;               // tie_word_embeddings when config.json does not say
     const char *gguf_name;   // NULL: llama.cpp has no such architecture
     int64_t (*gguf_query_scalar)(
-        const fl_config *c);    // query_pre_attn_scalar there; NULL: head_dim
+        const fl_config *c);  // query_pre_attn_scalar there; NULL: head_dim
+    fl_gguf_head gguf_head;
+    bool gguf_biased;           // with attention_bias only
     const char *constants;      // JSON merged into config.json as written
     const fl_config_key *keys;  // key NULL ends each list
     const fl_config_demand *demands;

@@ -110,13 +110,22 @@ fl_status fli_config_read_rope(fl_config *c, const json_t *v, const char *where,
     return scaling ? keep_scaling(c, scaling, v, where, err) : FL_OK;
 }
 
+/* Phi-3 has the original length outside, and early readers want exactly "type" and the lists. */
+static void put_longrope(json_t *v, const fl_config *c) {
+    json_t *scaling = json_copy(c->rope_scaling);
+    json_object_set(v, ORIGINAL, json_object_get(scaling, ORIGINAL));
+    json_object_del(scaling, ORIGINAL);
+    json_object_del(scaling, "rope_type");
+    json_object_set_new(scaling, "type", json_string("longrope"));
+    json_object_set_new(v, "rope_scaling", scaling);
+}
+
 void fli_config_put_rope(json_t *v, const fl_config *c) {
     const fl_rope_keys *keys = &c->arch->rope;
     json_object_set_new(v, theta_key(c), json_real(c->rope_theta));
-    json_object_set_new(v, "rope_scaling",
-                        c->rope_scaling ? json_incref(c->rope_scaling) : json_null());
-    if (json_object_get(c->rope_scaling, "long_factor"))
-        json_object_set(v, ORIGINAL, json_object_get(c->rope_scaling, ORIGINAL));
+    if (json_object_get(c->rope_scaling, "long_factor")) put_longrope(v, c);
+    else if (c->rope_scaling) json_object_set(v, "rope_scaling", c->rope_scaling);
+    else json_object_set_new(v, "rope_scaling", json_null());
     if (keys->share_key)
         json_object_set_new(v, keys->share_key,
                             json_real((double)c->rotary_dim / (double)c->head_dim));

@@ -1,82 +1,23 @@
 /* export_gguf - a model as one GGUF file: what it is as keys, its tokenizer as keys, its tensors by
- * the rows of arch.c. */
-#include <math.h>
-#include <stdio.h>
+ * the rows of arch/. */
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "format/gguf.h"
-#include "model/internal.h"
+#include "model/gguf_facts.h"
 #include "token/tokenizer.h"
 
 /* Where llama.cpp has no pre-tokenizer for a pattern, the nearest: it differs in how it splits long
  * numbers. */
 static const char nearest_pre[] = "llama-bpe";
 
-/* ---- what it is ---- */
-
-static fl_status check_exportable(const fl_config *c, fl_err *err) {
-    const char *type = json_string_value(json_object_get(c->rope_scaling, "rope_type"));
-    bool factors = type && strcmp(type, "llama3") == 0;
-    bool windowed = c->sliding_window && c->max_window_layers < c->num_hidden_layers;
-    const char *what = c->logit_softcap > 0  ? "final_logit_softcapping"
-                       : c->attn_softcap > 0 ? "attn_logit_softcapping"
-                       : factors && strcmp(c->arch->gguf_name, "llama") != 0
-                           ? "rope_scaling of type llama3"
-                       : windowed && c->sliding_window < c->max_position_embeddings
-                           ? "sliding_window"
-                           : NULL;
-    if (!what) return FL_OK;
-    return fl_fail(err, FL_ERR_UNSUPPORTED,
-                   "llama.cpp's %s has no %s: it would compute something else", c->arch->gguf_name,
-                   what);
-}
-
-static void put_size(fl_gguf *g, const fl_config *c, const char *key, int64_t v) {
-    char full[128];
-    snprintf(full, sizeof full, "%s.%s", c->arch->gguf_name, key);
-    fl_gguf_u32(g, full, (uint32_t)v);
-}
-
-static void put_real(fl_gguf *g, const fl_config *c, const char *key, double v) {
-    char full[128];
-    snprintf(full, sizeof full, "%s.%s", c->arch->gguf_name, key);
-    fl_gguf_f32(g, full, (float)v);
-}
-
-static void put_field(fl_gguf *g, const fl_config *c, const fl_config_key *k) {
-    const void *at = (const char *)c + k->offset;
-    char full[128];
-    snprintf(full, sizeof full, "%s.%s", c->arch->gguf_name, k->gguf);
-    if (k->kind == FL_KEY_BOOL) fl_gguf_bool(g, full, *(const bool *)at);
-    else if (k->kind == FL_KEY_REAL) fl_gguf_f32(g, full, (float)*(const double *)at);
-    else fl_gguf_u32(g, full, (uint32_t) * (const int64_t *)at);
-}
-
-static void put_rope(fl_gguf *g, const fl_config *c) {
-    put_size(g, c, "rope.dimension_count", c->rotary_dim);
-    put_real(g, c, "rope.freq_base", c->rope_theta);
-    const char *type = json_string_value(json_object_get(c->rope_scaling, "rope_type"));
-    if (!type || strcmp(type, "linear") != 0) return;
-    char key[128];
-    snprintf(key, sizeof key, "%s.rope.scaling.type", c->arch->gguf_name);
-    fl_gguf_str(g, key, type);
-    put_real(g, c, "rope.scaling.factor",
-             json_number_value(json_object_get(c->rope_scaling, "factor")));
-}
-
-static void put_facts(fl_gguf *g, const fl_config *c, const char *name, fl_dtype dtype) {
+static void put_general(fl_gguf *g, const fl_config *c, const char *name, fl_dtype dtype) {
     static const uint32_t file_type[FL_DTYPE_COUNT] = {[FL_F32] = 0, [FL_F16] = 1, [FL_BF16] = 32};
     fl_gguf_str(g, "general.architecture", c->arch->gguf_name);
     fl_gguf_str(g, "general.type", "model");
     fl_gguf_str(g, "general.name", name);
     fl_gguf_u32(g, "general.file_type", file_type[dtype]);
-    for (const fl_config_key *k = c->arch->keys; k->key; k++)
-        if (k->gguf) put_field(g, c, k);
-    put_size(g, c, "attention.value_length", c->head_dim);
-    if (c->arch->position == FL_POSITION_ROPE) put_rope(g, c);
 }
 
 /* ---- the tokenizer ---- */
@@ -155,53 +96,37 @@ static fl_status put_tokenizer(fl_gguf *g, const fl_model *m, fl_err *err) {
 
 /* ---- the tensors ---- */
 
-/* rope_freqs.weight: what each plain frequency is divided by. Only Llama 3.1's scaling needs the
- * table. */
-static fl_status rope_factors(const fl_model *m, float **out, fl_err *err) {
-    const char *type = json_string_value(json_object_get(m->config.rope_scaling, "rope_type"));
-    *out = NULL;
-    if (!type || strcmp(type, "llama3") != 0) return FL_OK;
-    int64_t n = m->config.rotary_dim / 2;
-    float *factor = fl_alloc((size_t)n * sizeof *factor);
-    if (!factor) return fl_fail(err, FL_ERR_NOMEM, "rope_freqs.weight");
-    for (int64_t i = 0; i < n; i++) {
-        double plain = pow(m->config.rope_theta, -2.0 * (double)i / (double)m->config.rotary_dim);
-        factor[i] = (float)(plain / (double)m->memory->rope[FLI_ROPE_MAIN].inv_freq[i]);
-    }
-    *out = factor;
-    return FL_OK;
+static fl_status write_file(fl_gguf *g, const fli_stored_list *list, const fli_gguf_tables *tables,
+                            const char *path, fl_err *err) {
+    size_t n = (size_t)list->n, more = (size_t)tables->n;
+    fl_write_tensor *w = fl_alloc((n + more) * sizeof *w);
+    if (!w) return fl_fail(err, FL_ERR_NOMEM, "writing %s", path);
+    memcpy(w, list->w, n * sizeof *w);
+    memcpy(w + n, tables->w, more * sizeof *w);
+    fl_status s = fl_gguf_save(g, path, w, (int)(n + more), err);
+    fl_dealloc(w);
+    return s;
 }
 
 static fl_status save_tensors(fl_gguf *g, const fl_model *m, const char *path, fl_dtype dtype,
                               fl_err *err) {
-    fli_stored_list list;
-    float *factors;
-    FL_TRY(rope_factors(m, &factors, err));
-    fl_status s = fli_stored_gguf(&list, m, dtype, err);
-    fl_write_tensor *w = s == FL_OK ? fl_alloc(((size_t)list.n + 1) * sizeof *w) : NULL;
-    if (s == FL_OK && !w) s = fl_fail(err, FL_ERR_NOMEM, "writing %s", path);
-    if (s == FL_OK) {
-        int n = list.n;
-        memcpy(w, list.w, (size_t)n * sizeof *w);
-        if (factors)
-            w[n++] = (fl_write_tensor){.name = "rope_freqs.weight",
-                                       .rank = 1,
-                                       .dim = {m->config.rotary_dim / 2},
-                                       .source = factors};
-        s = fl_gguf_save(g, path, w, n, err);
-    }
+    fli_stored_list list = {0};
+    fli_gguf_tables tables;
+    fl_status s = fli_gguf_tables_new(&tables, m, err);
+    if (s == FL_OK) s = fli_stored_gguf(&list, m, dtype, err);
+    if (s == FL_OK) s = write_file(g, &list, &tables, path, err);
     fli_stored_clear(&list);
-    fl_dealloc(factors);
-    fl_dealloc(w);
+    fli_gguf_tables_clear(&tables);
     return s;
 }
 
 fl_status fl_model_save_gguf(const fl_model *m, const char *path, const char *name, fl_dtype dtype,
                              fl_err *err) {
-    FL_TRY(check_exportable(&m->config, err));
+    FL_TRY(fli_gguf_check(&m->config, err));
     fl_gguf *g = fl_gguf_new();
     if (!g) return fl_fail(err, FL_ERR_NOMEM, "writing %s", path);
-    put_facts(g, &m->config, name, dtype);
+    put_general(g, &m->config, name, dtype);
+    fli_gguf_put_facts(g, m);
     fl_status s = put_tokenizer(g, m, err);
     if (s == FL_OK) s = save_tensors(g, m, path, dtype, err);
     fl_gguf_free(g);

@@ -4,7 +4,7 @@
  * B (out, r) at zero, so that training starts from the base model; s = alpha / r, or alpha /
  * sqrt(r) for rsLoRA. Names, matching of targets and the saved folder are PEFT's. Where a file's
  * tensor is several parameters (GPT-2's c_attn), PEFT adapts the whole: the parts share A, and each
- * has its rows of B. */
+ * has its rows of B, in the order that the file's tensor has them. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +18,7 @@
 
 typedef struct {
     fl_param *w, *a, *b;
+    int64_t turn_rows;  // of w in its file's tensor, as fli_stored has it; so of b in its own
 } adapted;
 
 typedef struct {
@@ -67,7 +68,7 @@ static fl_status add_factors(lora *l, fl_model *m, fl_param *w, uint64_t seed, f
     char module[128], name[128];
     adapted *at = &l->at[l->n];
     module_of(module, w->name);
-    *at = (adapted){.w = w};
+    at->w = w;
     FL_TRY(name_factor(name, module, 'A', "", err));
     at->a = fl_model_param(m, name);
     if (!at->a) {
@@ -87,8 +88,12 @@ static fl_status add_all(lora *l, fl_model *m, uint64_t seed, fl_err *err) {
     int n = m->memory->n_base;
     l->at = fl_alloc((size_t)n * sizeof *l->at);
     if (!l->at) return fl_fail(err, FL_ERR_NOMEM, "lora");
-    for (int i = 0; i < n; i++)
-        if (is_target(l, &m->param[i])) FL_TRY(add_factors(l, m, &m->param[i], seed, err));
+    fl_param *p = m->param;
+    for (fl_weight_iter it = {0}; fl_weight_next(&m->config, &it); p++) {
+        if (!is_target(l, p)) continue;
+        l->at[l->n].turn_rows = it.row->by_head ? m->config.head_dim : 0;
+        FL_TRY(add_factors(l, m, p, seed, err));
+    }
     if (!l->n)
         return fl_fail(err, FL_ERR_ARG,
                        "target_modules match no matrix of this %s; try \"all-linear\"",
@@ -217,7 +222,7 @@ static int describe(const lora *l, fli_stored *out) {
             continue;
         }
         out[n++] = (fli_stored){.part = {at->a}, .n_parts = 1};
-        out[n++] = (fli_stored){.part = {at->b}, .n_parts = 1};
+        out[n++] = (fli_stored){.part = {at->b}, .n_parts = 1, .turn_rows = at->turn_rows};
     }
     for (int i = 0; i < n; i++) fli_file_name(out[i].name, out[i].part[0]->name);
     return n;

@@ -100,7 +100,7 @@ void fli_stored_clear(fli_stored_list *l) {
 }
 
 static fl_status list_new(fli_stored_list *l, const fl_model *m, fl_err *err) {
-    size_t room = (size_t)m->memory->n_base;
+    size_t room = (size_t)m->memory->n_base + 1;
     *l = (fli_stored_list){.item = fl_alloc(room * sizeof *l->item),
                            .w = fl_alloc(room * sizeof *l->w)};
     if (l->item && l->w) return FL_OK;
@@ -146,6 +146,12 @@ fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fl_dtype dtyp
         s->plus_one = it.row->gguf_plus_one;
         fli_name_weight(s->name, sizeof s->name, it.row->gguf, it.layer);
         out->w[out->n - 1].dtype = p->data.rank == 1 || it.row->gguf_f32 ? FL_F32 : dtype;
+    }
+    if (m->config.tie_word_embeddings && m->config.arch->gguf_head == FL_GGUF_HEAD_STORED) {
+        out->item[out->n] = (fli_stored){.name = "output.weight",
+                                         .part = {fli_model_slot(m, -1, FL_SLOT_EMBED)},
+                                         .n_parts = 1};
+        out->w[out->n++].dtype = dtype;
     }
     for (int i = 0; i < out->n; i++)
         fli_stored_describe(&out->item[i], out->w[i].dtype, &out->w[i]);

@@ -79,6 +79,8 @@ ADAPTERS = {
     "lora_qwen3": ("qwen3", dict(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"])),
     "lora_llama_all": ("llama", dict(r=2, lora_alpha=6, target_modules="all-linear", use_rslora=True)),
     "lora_gpt2": ("gpt2", dict(r=3, lora_alpha=6, target_modules=["c_attn", "c_proj"], fan_in_fan_out=True)),
+    "lora_gpt_neox": ("gpt_neox", dict(r=2, lora_alpha=4, target_modules=["query_key_value", "dense"])),
+    "lora_phi3": ("phi3", dict(r=2, lora_alpha=4, target_modules=["qkv_proj", "down_proj"])),
 }
 
 

@@ -55,6 +55,7 @@ const fl_arch fli_arch_gemma2 = {
     .hf_prefix = "model.",
     .gguf_name = "gemma2",
     .gguf_query_scalar = gemma2_scalar,
+    .gguf_head = FL_GGUF_HEAD_TIED,
     .norm = FL_NORM_RMS,
     .norm_plus_one = true,
     .position = FL_POSITION_ROPE,

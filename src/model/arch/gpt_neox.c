@@ -51,6 +51,8 @@ const fl_arch fli_arch_gpt_neox = {
     .hf_class = "GPTNeoXForCausalLM",
     .hf_prefix = "gpt_neox.",
     .gguf_name = "gptneox",
+    .gguf_head = FL_GGUF_HEAD_STORED,
+    .gguf_biased = true,
     .norm = FL_NORM_LAYER,
     .position = FL_POSITION_ROPE,
     .rope = {.theta_key = "rotary_emb_base", .share_key = "rotary_pct", .share = 0.25},

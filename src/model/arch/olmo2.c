@@ -26,6 +26,7 @@ const fl_arch fli_arch_olmo2 = {
     .hf_class = "Olmo2ForCausalLM",
     .hf_prefix = "model.",
     .gguf_name = "olmo2",
+    .gguf_head = FL_GGUF_HEAD_STORED,
     .norm = FL_NORM_RMS,
     .position = FL_POSITION_ROPE,
     .activation = FL_UNARY_SILU,

@@ -38,6 +38,7 @@ const fl_arch fli_arch_stablelm = {
     .hf_class = "StableLmForCausalLM",
     .hf_prefix = "model.",
     .gguf_name = "stablelm",
+    .gguf_head = FL_GGUF_HEAD_STORED,
     .norm = FL_NORM_LAYER,
     .position = FL_POSITION_ROPE,
     .rope = {.share_key = "partial_rotary_factor", .share = 0.25},
