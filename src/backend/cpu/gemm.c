@@ -66,7 +66,7 @@ void fli_panels_pack(const fli_engine *e, void *dst, const fli_mat *b, int64_t k
 
 /* Rows of A that lie a multiple of this apart share so few sets of the first-level cache that the
  * mr rows of a block push one another out. */
-enum { CONFLICT = 2048 };
+enum { CONFLICT = 4096 };
 
 static bool rows_conflict(const fli_engine *e, const fli_mat *a) {
     return e->strip > 0 && a->rs * (int64_t)fl_dtype_bytes(a->dtype) % CONFLICT == 0;

@@ -10,7 +10,7 @@
 #define TEXT(x)     TEXT2(x)
 #define FL_ISA_TEXT TEXT(FL_ISA)
 
-enum { MR = FL_LANES == 16 ? 14 : 6, NR = 2 * FL_LANES };
+enum { MR = FL_LANES == 16 ? 14 : 6, NR = 2 * FL_LANES, STRIP = MR + 2 };
 
 static int64_t imin(int64_t a, int64_t b) {
     return a < b ? a : b;
@@ -58,8 +58,8 @@ static void pack_a(void *dst, int64_t ld, const fli_mat *a, int64_t m0, int64_t 
         const int64_t i1 = imin(i0 + STEP, rows);
         if (a->cs == 1) {
             for (int64_t i = i0; i < i1; i++) {
-                for (int64_t k = 0; k < cols; k++)
-                    to[i * ld + k] = at(a, (m0 + i) * a->rs + k0 + k, false);
+                const size_t from = (size_t)((m0 + i) * a->rs + k0) * fl_dtype_bytes(a->dtype);
+                fl_convert(to + i * ld, FL_F32, (const char *)a->data + from, a->dtype, cols);
             }
         } else {
             for (int64_t k = 0; k < cols; k++) {
@@ -70,18 +70,44 @@ static void pack_a(void *dst, int64_t ld, const fli_mat *a, int64_t m0, int64_t 
     }
 }
 
-/* rows is a constant wherever this is expanded. */
-FL_INLINE void block_rows(int rows, const float *a, int64_t lda, const float *panel, int64_t k,
-                          float *c, int64_t ldc, bool add) {
+/* A stored transposed: each row of it gives one of K to every strip. Places past the last row are
+ * never read. */
+static void pack_strips(void *dst, int64_t ld, const fli_mat *a, int64_t m0, int64_t k0,
+                        int64_t rows, int64_t cols) {
+    const float *from = (const float *)a->data + m0 * a->rs + k0 * a->cs;
+    float *to = dst;
+    for (int64_t k = 0; k < cols; k++, from += a->cs, to += STRIP) {
+        float *strip = to;
+        int64_t m = 0;
+        for (; m + MR <= rows; m += MR, strip += ld) memcpy(strip, from + m, MR * sizeof *from);
+        memcpy(strip, from + m, (size_t)(rows - m) * sizeof *from);
+    }
+}
+
+/* A panel comes from memory or a far cache when it is met first, then from L2: it is asked for in
+ * time for either. */
+FL_INLINE void prefetch_panel(const float *at) {
+    enum { NEAR = 4096, FAR = 20480 };
+    for (size_t i = 0; i < NR * sizeof *at; i += FLI_LINE) {
+        __builtin_prefetch((const char *)at + NEAR + i, 0, 3);
+        __builtin_prefetch((const char *)at + FAR + i, 0, 2);
+    }
+}
+
+/* rows is a constant wherever this is expanded. Element (i, p) of A is at a + i * ra + p * pa; one of
+ * ra and pa is a constant too. */
+FL_INLINE void block_rows(int rows, const float *a, int64_t ra, int64_t pa, const float *panel,
+                          int64_t k, float *c, int64_t ldc, bool add) {
     vf acc[MR][2];
     for (int i = 0; i < rows; i++) {
         acc[i][0] = add ? v_load(c + i * ldc) : v_set(0.0f);
         acc[i][1] = add ? v_load(c + i * ldc + FL_LANES) : v_set(0.0f);
     }
-    for (int64_t p = 0; p < k; p++, panel += NR) {
+    for (int64_t p = 0; p < k; p++, a += pa, panel += NR) {
         const vf b0 = v_load(panel), b1 = v_load(panel + FL_LANES);
+        prefetch_panel(panel);
         for (int i = 0; i < rows; i++) {
-            const vf x = v_set(a[i * lda + p]);
+            const vf x = v_set(a[i * ra]);
             acc[i][0] = v_fma(x, b0, acc[i][0]);
             acc[i][1] = v_fma(x, b1, acc[i][1]);
         }
@@ -92,19 +118,28 @@ FL_INLINE void block_rows(int rows, const float *a, int64_t lda, const float *pa
     }
 }
 
+#if defined(__AVX512F__)
+#define EACH_ROWS(R) R(1) R(2) R(3) R(4) R(5) R(6) R(7) R(8) R(9) R(10) R(11) R(12) R(13) R(14)
+#else
+#define EACH_ROWS(R) R(1) R(2) R(3) R(4) R(5) R(6)
+#endif
+
 static void block(const void *a, int64_t lda, const void *panel, int64_t k, float *c, int64_t ldc,
                   int rows, bool add) {
     switch (rows) {
 #define ROWS(r) \
-    case r: block_rows(r, a, lda, panel, k, c, ldc, add); break;
-        ROWS(1)
-        ROWS(2)
-        ROWS(3)
-        ROWS(4)
-        ROWS(5) ROWS(6)
-#if defined(__AVX512F__)
-            ROWS(7) ROWS(8) ROWS(9) ROWS(10) ROWS(11) ROWS(12) ROWS(13) ROWS(14)
-#endif
+    case r: block_rows(r, a, lda, 1, panel, k, c, ldc, add); break;
+        EACH_ROWS(ROWS)
+#undef ROWS
+    }
+}
+
+static void block_strip(const void *strip, const void *panel, int64_t k, float *c, int64_t ldc,
+                        int rows, bool add) {
+    switch (rows) {
+#define ROWS(r) \
+    case r: block_rows(r, strip, 1, STRIP, panel, k, c, ldc, add); break;
+        EACH_ROWS(ROWS)
 #undef ROWS
     }
 }
@@ -163,13 +198,13 @@ void FL_ISA_NAME(fli_store)(void *c, fl_dtype dtype, int64_t ldc, const float *s
     else store_block(c, FL_BF16, ldc, sums, ldb, rows, alpha, padded, false);
 }
 
-#define ENGINE(text, pack)                                                                    \
-    {                                                                                         \
-        .layout = {text " of w^T " FL_ISA_TEXT, text " of w " FL_ISA_TEXT,                    \
-                   text " of both " FL_ISA_TEXT},                                             \
-        .dtype = FL_F32, .mr = MR, .nr = NR, .kr = 1, .kc = 384, .depth = 768, .mc = 10 * MR, \
-        .nc = 256, .pack_b = pack, .pack_a = pack_a, .block = block,                          \
-        .store = FL_ISA_NAME(fli_store)                                                       \
+#define ENGINE(text, pack)                                                                      \
+    {                                                                                           \
+        .layout = {text " of w^T " FL_ISA_TEXT, text " of w " FL_ISA_TEXT,                      \
+                   text " of both " FL_ISA_TEXT},                                               \
+        .dtype = FL_F32, .mr = MR, .nr = NR, .kr = 1, .kc = 1024, .depth = 1024, .mc = 10 * MR, \
+        .nc = 256, .pack_b = pack, .pack_a = pack_a, .block = block, .strip = STRIP,            \
+        .pack_strips = pack_strips, .block_strip = block_strip, .store = FL_ISA_NAME(fli_store) \
     }
 
 const fli_engine FL_ISA_NAME(fli_gemm_f32) = ENGINE("f32", pack_b);
