@@ -287,6 +287,28 @@ static void check_refusals(void) {
     fl_session_free(s);
 }
 
+/* Memory that runs out anywhere leaves the conversation as it was, and nothing behind. */
+static void check_memory(void) {
+    fl_session *s = session(0);
+    fl_chat *c = chat(s, (fl_chat_opts){0});
+    fl_chat_answer a;
+    bool reached = true;
+    say(c, "A");  // plans are made
+    for (long n = 1; reached && n < 3000; n++) {
+        fl_alloc_fail_at(n);
+        fl_status st = fl_chat_say(c, "Y", &(fl_generate_opts){0}, &a, NULL);
+        reached = fl_alloc_fail_at(0);
+        CHECKF(st == FL_OK || st == FL_ERR_NOMEM, "allocation %ld: %d", n, st);
+        CHECKF(count(c) == (st == FL_OK ? 4 : 2), "allocation %ld: %zu messages", n, count(c));
+        CHECK(reached || (st == FL_OK && strcmp(last(c), "Z") == 0));
+        if (st == FL_OK) fl_chat_reset(c);
+        if (st == FL_OK && reached) say(c, "A");
+    }
+    CHECK(!reached);
+    fl_chat_free(c);
+    fl_session_free(s);
+}
+
 int main(void) {
     fl_err err = {0};
     folder_make();
@@ -304,6 +326,7 @@ int main(void) {
     check_files();
     check_named();
     check_refusals();
+    check_memory();
     fl_model_free(model);
     folder_remove();
     return check_report();

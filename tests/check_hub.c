@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "check.h"
 #include "folder.h"
 #include "hub/hub.h"
@@ -116,12 +117,29 @@ static void check_dangling(void) {
     LOST("org/gone", "neither model.safetensors");
 }
 
+/* Memory that runs out anywhere is a failure and leaves nothing behind. */
+static void check_memory(void) {
+    const fl_hub_opts o = {.cache = folder_path};
+    bool reached = true;
+    for (long n = 1; reached && n < 3000; n++) {
+        fl_hub_model m;
+        fl_alloc_fail_at(n);
+        fl_status s = fl_hub_find(&m, "org/m-GGUF", &o, NULL);
+        reached = fl_alloc_fail_at(0);
+        CHECKF(reached ? s != FL_OK : s == FL_OK, "allocation %ld: %d", n, s);
+    }
+    CHECK(!reached);
+}
+
 int main(void) {
+    unsetenv("HF_TOKEN");
+    setenv("HF_TOKEN_PATH", "/nowhere", 1);
     folder_make();
     check_names();
     check_folder();
     check_gguf();
     check_dangling();
+    check_memory();
     folder_remove();
     return check_report();
 }

@@ -52,6 +52,8 @@ expect 0 "User: Y" chat "$model" Y --template plain --show-prompt --max-tokens 4
 expect 2 "the conversation has 22 tokens, the context holds 8" chat "$model" YY --context 8
 expect 0 "the context is full and the answer cut" chat "$model" 0 --context 64
 expect 0 "its older half was forgotten" chat "$model" 0 --context 64 --slide --max-tokens 100
+echo "{{ 'as in the file: ' + messages[0].content }}" >"$work/layout"
+expect 0 "as in the file: Y" chat "$model" Y --template "$work/layout" --show-prompt --max-tokens 1
 mkdir "$work/bare"
 cp "$model"/config.json "$model"/model.safetensors "$model"/tokenizer.json "$work/bare"
 expect 2 "no chat template; name the layout it was tuned on (plain, chatml" chat "$work/bare" Y

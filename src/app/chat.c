@@ -17,7 +17,7 @@
 #include "base/log.h"
 #include "token/tokenizer.h"
 
-enum { SYSTEM_MAX = 1 << 20 };
+enum { TEXT_MAX = 1 << 20 };
 static const char block_mark[] = "\"\"\"";
 
 /* ---- signals ---- */
@@ -218,22 +218,34 @@ static fl_status converse(app_chat *c, app_line *l, fl_err *err) {
 static fl_status read_system(const app_args *a, char **text, fl_err *err) {
     const char *said = app_str(a, "system"), *file = app_str(a, "system-file");
     if (said && file) return fl_fail(err, FL_ERR_ARG, "--system and --system-file: which of them?");
-    if (file) return fl_file_read(file, SYSTEM_MAX, text, NULL, err);
+    if (file) return fl_file_read(file, TEXT_MAX, text, NULL, err);
     if (!said) return FL_OK;
     *text = fl_strdup(said);
     return *text ? FL_OK : fl_fail(err, FL_ERR_NOMEM, "the system prompt");
 }
 
+/* --template is a file, or else a name. */
+static fl_status read_template(const app_args *a, char **source, fl_err *err) {
+    const char *name = app_str(a, "template");
+    return name && fl_path_exists(name) ? fl_file_read(name, TEXT_MAX, source, NULL, err) : FL_OK;
+}
+
 static fl_status open_chat(app_chat *c, fl_err *err) {
     const app_args *a = c->args;
-    char *system = NULL;
-    FL_TRY(read_system(a, &system, err));
-    fl_chat_opts o = {.template_name = app_str(a, "template"),
-                      .system = system,
-                      .slide = app_bool(a, "slide"),
-                      .show_prompt = app_bool(a, "show-prompt") ? show_prompt : NULL};
-    fl_status s = fl_chat_new(&c->chat, c->session, &o, err);
+    char *system = NULL, *template = NULL;
+    fl_status s = read_system(a, &system, err);
+    if (s == FL_OK) s = read_template(a, &template, err);
+    if (s == FL_OK)
+        s = fl_chat_new(&c->chat, c->session,
+                        &(fl_chat_opts){.template_name = template ? NULL : app_str(a, "template"),
+                                        .template = template,
+                                        .system = system,
+                                        .slide = app_bool(a, "slide"),
+                                        .show_prompt = app_bool(a, "show-prompt") ? show_prompt
+                                                                                  : NULL},
+                        err);
     fl_dealloc(system);
+    fl_dealloc(template);
     if (s == FL_OK && app_str(a, "load")) s = fl_chat_load(c->chat, app_str(a, "load"), err);
     return s;
 }

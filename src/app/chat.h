@@ -7,7 +7,7 @@
 #include "app/line.h"
 #include "infer/chat.h"
 
-/* Converse with the model at `path` as the flags of chat_flags.def say, or answer `message` alone. */
+/* Converse with the model at `path` as the flags of chat_flags.def say, or answer `message`. */
 FL_MUST_USE fl_status app_chat_run(const app_args *a, const char *path, const char *message,
                                    fl_err *err);
 

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <histedit.h>
 #include <langinfo.h>
+#include <limits.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
@@ -113,6 +114,27 @@ static unsigned char complete(EditLine *e, int key) {
     return CC_REFRESH;
 }
 
+static const char paste_begin[] = "\033[200~", paste_end[] = "\033[201~";
+
+/* The terminal says where a paste begins and ends (xterm's bracketed paste): its newlines belong to
+ * the line and do not end it. */
+static unsigned char take_paste(EditLine *e, int key) {
+    fl_text text = {0};
+    wchar_t c;
+    (void)key;
+    while (text.n < LINE_MAX_BYTES && read_key(e, &c) == 1) {
+        char bytes[MB_LEN_MAX];
+        size_t n = wcrtomb(bytes, c == L'\r' ? L'\n' : c, &(mbstate_t){0});
+        if (n != (size_t)-1) fl_text_append(&text, bytes, n);
+        if (!fl_path_has_suffix(fl_text_str(&text), paste_end)) continue;
+        text.data[text.n - strlen(paste_end)] = '\0';
+        break;
+    }
+    bool inserted = el_insertstr(e, fl_text_str(&text)) == 0;
+    fl_text_clear(&text);
+    return inserted ? CC_REFRESH : CC_ERROR;
+}
+
 /* ---- opening ---- */
 
 static void find_history(app_line *l, const char *name) {
@@ -141,6 +163,8 @@ static bool open_editor(app_line *l, const char *history_name) {
     el_set(l->edit, EL_GETCFN, read_key);
     el_set(l->edit, EL_ADDFN, "fledge-complete", "complete a command", complete);
     el_set(l->edit, EL_BIND, "^I", "fledge-complete", NULL);
+    el_set(l->edit, EL_ADDFN, "fledge-paste", "insert what is pasted", take_paste);
+    el_set(l->edit, EL_BIND, paste_begin, "fledge-paste", NULL);
     el_set(l->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
     el_source(l->edit, NULL);  // the user's own ~/.editrc
     return true;
@@ -214,14 +238,16 @@ static app_line_result read_edited(app_line *l, fl_text *out) {
     HistEvent event;
     int n = 0;
     l->interrupted = false;
+    fputs("\033[?2004h", stdout);  // pastes are marked
     const char *line = el_gets(l->edit, &n);
+    fputs("\033[?2004l", stdout);
     if (l->interrupted) {
         el_reset(l->edit);
         fputs("^C\n", stdout);
         return LINE_INTERRUPTED;
     }
     if (!line || n <= 0) return LINE_END;
-    size_t length = strcspn(line, "\r\n");
+    size_t length = (size_t)n - (line[n - 1] == '\n');
     fl_text_append(out, line, length);
     if (length) history(l->history, &event, H_ENTER, line);
     return LINE_READ;

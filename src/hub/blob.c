@@ -160,7 +160,7 @@ static fl_status explain(const download *d, const fli_reply *r, fl_status s, fl_
     return fli_hub_refusal(d->hub, r, path, err);
 }
 
-/* Until the file is whole. Attempts that brought something are not counted as failures. */
+/* Until the file is whole. Attempts that brought something new are not counted as failures. */
 static fl_status fetch(download *d, const char *commit, fl_err *err) {
     enum { WORTH_COUNTING = 1 << 20 };
     char url[FLI_URL_MAX];
@@ -170,11 +170,11 @@ static fl_status fetch(download *d, const char *commit, fl_err *err) {
     int failures = 0;
     FL_TRY(file_url(url, d, commit, err));
     while (d->have < d->file->bytes) {
-        int64_t before = d->have;
+        int64_t before = d->counted;
         d->started = false;
         s = fli_http_get(d->hub->http, &(fli_request){url, token, d->have, take_bytes, d}, &r, err);
         if (d->have == d->file->bytes) break;
-        if (d->have - before >= WORTH_COUNTING) failures = 0;
+        if (d->counted - before >= WORTH_COUNTING) failures = 0;
         if (s == FL_OK && (r.status == 200 || r.status == 206)) r.outcome = FLI_HTTP_BROKEN;
         if (s == FL_OK && r.status == 416) {  // what we have is no part of what is there
             FL_TRY(empty_part(d, err));

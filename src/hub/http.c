@@ -30,8 +30,11 @@ static void keep_text(char *out, size_t cap, const char *value, size_t n) {
     out[n] = '\0';
 }
 
+/* It will be shown on a terminal. */
 static void keep_error(fli_reply *r, const char *v, size_t n) {
     keep_text(r->error, sizeof r->error, v, n);
+    for (char *p = r->error; *p; p++)
+        if (*p < 0x20 || *p == 0x7F) *p = '?';
 }
 
 /* "bytes 100-199/200" */

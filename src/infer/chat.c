@@ -291,14 +291,14 @@ static int32_t find_end(const fl_chat *c) {
     return end;
 }
 
-static fl_status parse_template(fl_chat *c, const char *name, fl_err *err) {
+static fl_status parse_template(fl_chat *c, const fl_chat_opts *o, fl_err *err) {
     const fl_model *m = fl_session_model(c->session);
-    const char *source = m->chat_template;
-    if (name) {
-        const fl_chat_template *t = fl_chat_template_find(name);
+    const char *source = o->template ? o->template : m->chat_template;
+    if (o->template_name) {
+        const fl_chat_template *t = fl_chat_template_find(o->template_name);
         if (!t)
-            return fl_fail(err, FL_ERR_ARG, "no chat template is called %.40s; there are: %s", name,
-                           fl_chat_template_names());
+            return fl_fail(err, FL_ERR_ARG, "no chat template is called %.40s; there are: %s",
+                           o->template_name, fl_chat_template_names());
         source = t->source;
         c->stop = t->stop;
     }
@@ -317,7 +317,7 @@ static fl_status chat_init(fl_chat *c, const fl_chat_opts *o, fl_err *err) {
     c->variables = json_pack("{s:o, s:o}", "bos_token", token_text(t, fl_tokenizer_bos(t)),
                              "eos_token", token_text(t, fl_tokenizer_eos(t)));
     if (!c->messages || !c->variables) return fl_fail(err, FL_ERR_NOMEM, "a conversation");
-    FL_TRY(parse_template(c, o->template_name, err));
+    FL_TRY(parse_template(c, o, err));
     c->end = find_end(c);
     return o->system ? fl_chat_set_system(c, o->system, err) : FL_OK;
 }

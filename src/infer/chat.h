@@ -28,7 +28,8 @@ extern "C" {
 typedef struct fl_chat fl_chat;
 
 typedef struct {
-    const char *template_name;  // one of fl_chat_template_names; NULL: the model's own
+    const char *template_name;  // one of fl_chat_template_names; NULL: see the next
+    const char *template;       // Jinja; NULL: the model's own
     const char *system;         // what the model is told first; NULL: nothing
     bool slide;                 // too long: leave out the oldest turns, instead of failing
     void (*show_prompt)(void *ctx, const char *text, size_t n);  // before it is read; may be NULL
@@ -50,7 +51,7 @@ typedef struct {
 FL_MUST_USE fl_status fl_chat_say(fl_chat *c, const char *text, const fl_generate_opts *o,
                                   fl_chat_answer *out, fl_err *err);
 
-/* Answer the last question again. On failure, also where nothing was asked, the old answer stays. */
+/* Answer the last question again. On failure, also where none was asked, the old answer stays. */
 FL_MUST_USE fl_status fl_chat_again(fl_chat *c, const fl_generate_opts *o, fl_chat_answer *out,
                                     fl_err *err);
 
