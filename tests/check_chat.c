@@ -221,60 +221,16 @@ static void check_files(void) {
     fl_session_free(s);
 }
 
-/* Named templates: each makes a prompt, shows the message, and ends with what begins an answer. */
-static void check_named(void) {
-    static const struct {
-        const char *name, *want;
-    } rows[] = {
-        {"plain", "S\n\nUser: Q\nAssistant: A\nUser: R\nAssistant:"},
-        {"chatml",
-         "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>"
-         "assistant\nA<|im_end|>\n<|im_start|>user\nR<|im_end|>\n<|im_start|>assistant\n"},
-        {"llama3",
-         "<|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user"
-         "<|end_header_id|>\n\nQ<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nA"
-         "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nR<|eot_id|><|start_header_id|>"
-         "assistant<|end_header_id|>\n\n"},
-        {"gemma",
-         "<start_of_turn>user\nS\n\nQ<end_of_turn>\n<start_of_turn>model\nA<end_of_turn>\n"
-         "<start_of_turn>user\nR<end_of_turn>\n<start_of_turn>model\n"},
-        {"zephyr",
-         "<|system|>\nS<|endoftext|>\n<|user|>\nQ<|endoftext|>\n<|assistant|>\nA"
-         "<|endoftext|>\n<|user|>\nR<|endoftext|>\n<|assistant|>\n"},
-        {"vicuna", "S USER: Q ASSISTANT: A<|endoftext|>USER: R ASSISTANT:"},
-        {"alpaca",
-         "S\n\n### Instruction:\nQ\n\n### Response:\nA\n\n### Instruction:\nR\n\n"
-         "### Response:\n"},
-    };
-    const char *path = folder_puts(
-        "talk.json",
-        "{\"messages\": [{\"role\": \"system\", \"content\": \"S\"}, {\"role\": \"user\", "
-        "\"content\": \"Q\"}, {\"role\": \"assistant\", \"content\": \"A\"}, {\"role\": \"user\", "
-        "\"content\": \"R\"}]}");
-    fl_session *s = session(0);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        fl_chat *c = chat(s, (fl_chat_opts){.template_name = rows[i].name});
-        fl_text text = {0};
-        CHECK(fl_chat_load(c, path, NULL) == FL_OK && fl_chat_prompt(c, &text, NULL) == FL_OK);
-        CHECKF(strcmp(fl_text_str(&text), rows[i].want) == 0, "%s:\n%s", rows[i].name,
-               fl_text_str(&text));
-        CHECK(strstr(fl_chat_template_names(), rows[i].name) != NULL);
-        fl_text_clear(&text);
-        fl_chat_free(c);
-    }
-    fl_session_free(s);
-}
-
 static void check_refusals(void) {
     fl_session *s = session(0);
     fl_chat *c = NULL;
     fl_err err;
     char *template = model->chat_template;
     CHECK(fl_chat_new(&c, s, &(fl_chat_opts){.template_name = "x"}, &err) == FL_ERR_ARG &&
-          strstr(err.msg, "no chat template is called x; there are: plain, chatml"));
+          strstr(err.msg, "no chat template is called"));
     model->chat_template = NULL;
     CHECK(fl_chat_new(&c, s, &(fl_chat_opts){0}, &err) == FL_ERR_ARG &&
-          strstr(err.msg, "no chat template; name the layout"));
+          strstr(err.msg, "its vocabulary is made for \"chatml\""));
     model->chat_template = (char *)(size_t) "{% for %}";
     CHECK(fl_chat_new(&c, s, &(fl_chat_opts){0}, &err) == FL_ERR_FORMAT);
     model->chat_template = (char *)(size_t) "{{ raise_exception('no systems') }}";
@@ -324,7 +280,6 @@ int main(void) {
     check_again();
     check_overflow();
     check_files();
-    check_named();
     check_refusals();
     check_memory();
     fl_model_free(model);

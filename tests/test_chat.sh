@@ -47,16 +47,16 @@ expect 0 "system" chat "$model" Y --system Hello --show-prompt
 echo "From a file" >"$work/system"
 expect 0 "From a file" chat "$model" Y --system-file "$work/system" --show-prompt
 expect 2 "--system and --system-file: which of them?" chat "$model" Y --system x --system-file "$work/system"
-expect 2 "no chat template is called x; there are: plain" chat "$model" Y --template x
+expect 2 "there are: plain, chatml" chat "$model" Y --template x
 expect 0 "User: Y" chat "$model" Y --template plain --show-prompt --max-tokens 4
 expect 2 "the conversation has 22 tokens, the context holds 8" chat "$model" YY --context 8
 expect 0 "the context is full and the answer cut" chat "$model" 0 --context 64
 expect 0 "its older half was forgotten" chat "$model" 0 --context 64 --slide --max-tokens 100
 echo "{{ 'as in the file: ' + messages[0].content }}" >"$work/layout"
-expect 0 "as in the file: Y" chat "$model" Y --template "$work/layout" --show-prompt --max-tokens 1
+expect 0 "as in the file: Y" chat "$model" Y --template-file "$work/layout" --show-prompt --max-tokens 1
 mkdir "$work/bare"
 cp "$model"/config.json "$model"/model.safetensors "$model"/tokenizer.json "$work/bare"
-expect 2 "no chat template; name the layout it was tuned on (plain, chatml" chat "$work/bare" Y
+expect 2 "no chat template; its vocabulary is made for \"chatml\"" chat "$work/bare" Y
 expect 1 "cannot open" chat "$model" --load "$work/none.json"
 printf '{"messages": [{"role": "user", "content": "Y"}, {"role": "assistant", "content": "Z"}]}' >"$work/talk.json"
 expect 0 "Y<|im_end|>" chat "$model" X --load "$work/talk.json" --show-prompt

@@ -224,26 +224,18 @@ static fl_status read_system(const app_args *a, char **text, fl_err *err) {
     return *text ? FL_OK : fl_fail(err, FL_ERR_NOMEM, "the system prompt");
 }
 
-/* --template is a file, or else a name. */
-static fl_status read_template(const app_args *a, char **source, fl_err *err) {
-    const char *name = app_str(a, "template");
-    return name && fl_path_exists(name) ? fl_file_read(name, TEXT_MAX, source, NULL, err) : FL_OK;
-}
-
 static fl_status open_chat(app_chat *c, fl_err *err) {
     const app_args *a = c->args;
+    const char *file = app_str(a, "template-file");
     char *system = NULL, *template = NULL;
     fl_status s = read_system(a, &system, err);
-    if (s == FL_OK) s = read_template(a, &template, err);
-    if (s == FL_OK)
-        s = fl_chat_new(&c->chat, c->session,
-                        &(fl_chat_opts){.template_name = template ? NULL : app_str(a, "template"),
-                                        .template = template,
-                                        .system = system,
-                                        .slide = app_bool(a, "slide"),
-                                        .show_prompt = app_bool(a, "show-prompt") ? show_prompt
-                                                                                  : NULL},
-                        err);
+    if (s == FL_OK && file) s = fl_file_read(file, TEXT_MAX, &template, NULL, err);
+    fl_chat_opts o = {.template_name = app_str(a, "template"),
+                      .template_text = template,
+                      .system = system,
+                      .slide = app_bool(a, "slide"),
+                      .show_prompt = app_bool(a, "show-prompt") ? show_prompt : NULL};
+    if (s == FL_OK) s = fl_chat_new(&c->chat, c->session, &o, err);
     fl_dealloc(system);
     fl_dealloc(template);
     if (s == FL_OK && app_str(a, "load")) s = fl_chat_load(c->chat, app_str(a, "load"), err);

@@ -260,14 +260,6 @@ fl_status fl_chat_again(fl_chat *c, const fl_generate_opts *o, fl_chat_answer *o
 
 /* ---- making and freeing ---- */
 
-static json_t *token_text(const fl_tokenizer *t, int32_t id) {
-    fl_text text = {0};
-    if (id >= 0) fl_token_text(t, id, &text);
-    json_t *v = json_stringn(fl_text_str(&text), text.n);
-    fl_text_clear(&text);
-    return v;
-}
-
 static const char probe_answer[] = "Hello";
 
 /* The token by which the template ends an assistant's message: what follows one when it is written
@@ -293,29 +285,18 @@ static int32_t find_end(const fl_chat *c) {
 
 static fl_status parse_template(fl_chat *c, const fl_chat_opts *o, fl_err *err) {
     const fl_model *m = fl_session_model(c->session);
-    const char *source = o->template ? o->template : m->chat_template;
-    if (o->template_name) {
-        const fl_chat_template *t = fl_chat_template_find(o->template_name);
-        if (!t)
-            return fl_fail(err, FL_ERR_ARG, "no chat template is called %.40s; there are: %s",
-                           o->template_name, fl_chat_template_names());
-        source = t->source;
-        c->stop = t->stop;
-    }
-    if (!source)
-        return fl_fail(err, FL_ERR_ARG,
-                       "the model has no chat template; name the layout it was tuned on (%s): a "
-                       "model that was not tuned to chat takes plain",
-                       fl_chat_template_names());
-    return fl_template_parse(&c->template, source, strlen(source), err);
+    const char *own = o->template_text ? o->template_text : m->chat_template, *source;
+    FL_TRY(fl_template_choose(&source, own, o->template_name, m->tokenizer, err));
+    if (o->template_name) c->stop = fl_template_named(o->template_name)->stop;
+    fl_status s = fl_template_parse(&c->template, source, strlen(source), err);
+    return s == FL_OK ? s : fl_context(err, s, "the chat template");
 }
 
 static fl_status chat_init(fl_chat *c, const fl_chat_opts *o, fl_err *err) {
     const fl_tokenizer *t = fl_session_model(c->session)->tokenizer;
     if (!t) return fl_fail(err, FL_ERR_ARG, "the model has no tokenizer");
     c->messages = json_array();
-    c->variables = json_pack("{s:o, s:o}", "bos_token", token_text(t, fl_tokenizer_bos(t)),
-                             "eos_token", token_text(t, fl_tokenizer_eos(t)));
+    c->variables = fl_template_variables(t);
     if (!c->messages || !c->variables) return fl_fail(err, FL_ERR_NOMEM, "a conversation");
     FL_TRY(parse_template(c, o, err));
     c->end = find_end(c);

@@ -15,7 +15,7 @@
  * A conversation that no longer fits the context is an error, or, if so told, its oldest turns are
  * left out of the prompt and the answer says how many. They stay among the messages.
  *
- * A chat belongs to one thread. The session must outlive it and be used by nobody else meanwhile. */
+ * A chat belongs to one thread. The session must outlive it and is used by nobody else meanwhile. */
 #ifndef FL_INFER_CHAT_H
 #define FL_INFER_CHAT_H
 
@@ -28,8 +28,8 @@ extern "C" {
 typedef struct fl_chat fl_chat;
 
 typedef struct {
-    const char *template_name;  // one of fl_chat_template_names; NULL: see the next
-    const char *template;       // Jinja; NULL: the model's own
+    const char *template_name;  // one of fl_template_names; NULL: see the next
+    const char *template_text;  // Jinja; NULL: the model's own
     const char *system;         // what the model is told first; NULL: nothing
     bool slide;                 // too long: leave out the oldest turns, instead of failing
     void (*show_prompt)(void *ctx, const char *text, size_t n);  // before it is read; may be NULL
@@ -65,15 +65,6 @@ const json_t *fl_chat_messages(const fl_chat *c);
 /* {"messages": [..]}. Loading replaces all messages; on failure they stay. */
 FL_MUST_USE fl_status fl_chat_save(const fl_chat *c, const char *path, fl_err *err);
 FL_MUST_USE fl_status fl_chat_load(fl_chat *c, const char *path, fl_err *err);
-
-/* Templates for models that come without: "chatml", "llama3", ... */
-typedef struct {
-    const char *name;
-    const char *source;  // Jinja
-    const char *stop;    // an answer ends before this text; NULL: its tokens say so
-} fl_chat_template;
-const fl_chat_template *fl_chat_template_find(const char *name);  // NULL: no such name
-const char *fl_chat_template_names(void);                         // "chatml, llama3, .."
 
 #ifdef __cplusplus
 }
