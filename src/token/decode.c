@@ -12,7 +12,8 @@
 
 /* How far a text has come. */
 typedef struct {
-    bool begun;    // some token was
+    bool begun;    // some token was there
+    bool written;  // and it was not nothing
     int to_strip;  // spaces that may still go from its beginning
 } progress;
 
@@ -92,8 +93,10 @@ static fl_status put_token(const fl_tokenizer *t, int32_t id, bool keep_special,
     }
     FL_TRY(fl_text_ok(out, err));
     if (t->join.clean) clean(out, from);
+    if (t->join.strip_each && !at->written) at->to_strip = 1;
     if (at->to_strip > 0 || (t->join.first_bare && first))
         drop_spaces(out, from, t->join.first_bare && first, &at->to_strip);
+    at->written |= out->n > from;
     return FL_OK;
 }
 

@@ -56,6 +56,7 @@ typedef enum { FLI_PREFIX_NEVER, FLI_PREFIX_FIRST, FLI_PREFIX_ALWAYS } fli_prefi
 /* How decoders join tokens beyond putting their bytes one after another. */
 typedef struct {
     int strip;        // up to so many spaces go from the beginning of the text
+    bool strip_each;  // one from each token as long as nothing else has come (SentencePiece)
     bool first_bare;  // all spaces go from the first token
     bool first_text;  // the first token is as vocabularies write it (WordPiece)
     bool clean;       // no space before punctuation (WordPiece)

@@ -154,7 +154,8 @@ static fl_status add_rules(fl_tokenizer *t, const model_file *m, fl_err *err) {
     unsigned flags = (m->dummy_prefix ? prefix : 0u) | (m->squeeze ? FLI_SPM_SQUEEZE : 0u);
     FL_TRY(fli_add_spm_step(t, m->vocab.charsmap, m->vocab.charsmap_bytes, flags, err));
     if (m->escape) FL_TRY(fli_escape_spaces(t, err));
-    t->join.strip = m->suffix ? 0 : m->squeeze ? INT32_MAX : m->dummy_prefix;
+    t->join.strip = m->dummy_prefix && !m->suffix;
+    t->join.strip_each = m->squeeze && !m->suffix;
     t->fuse_unk = true;
     t->byte_fallback = m->byte_fallback;
     t->bos = end_id(m, m->vocab.bos);

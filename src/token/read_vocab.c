@@ -134,6 +134,7 @@ static fl_status build_llama(fl_tokenizer *t, const fl_vocab *v, fl_err *err) {
     FL_TRY(fli_put_pieces(t, v, err));
     FL_TRY(fli_tokenizer_index(t, 0, err));
     FL_TRY(fli_merge_by_score(t, v->score, err));
+    FL_TRY(fli_take_scores(t, v, err));
     FL_TRY(fli_add_pieces(t, v, err));
     return add_ends(t, v, true, false, err);
 }
@@ -155,7 +156,8 @@ static fl_status build_t5(fl_tokenizer *t, const fl_vocab *v, fl_err *err) {
     t->kind = &fli_unigram;
     t->eos = id_or(v, v->eos, 1);
     t->unk = id_or(v, v->unk, 2);
-    t->join.strip = squeeze ? INT32_MAX : prefix;
+    t->join.strip = prefix;
+    t->join.strip_each = squeeze;
     unsigned flags = (prefix ? FLI_SPM_PREFIX : 0u) | (squeeze ? FLI_SPM_SQUEEZE : 0u);
     FL_TRY(fli_add_spm_step(t, v->charsmap, v->charsmap_bytes, flags, err));
     FL_TRY(fli_escape_spaces(t, err));
@@ -170,11 +172,19 @@ static fl_status build_t5(fl_tokenizer *t, const fl_vocab *v, fl_err *err) {
 
 /* In GGUF a token that begins a word has U+2581 before it, one that goes on has nothing. */
 static fl_status put_words(fl_tokenizer *t, const fl_vocab *v, fl_err *err) {
-    t->escape = true;
-    FL_TRY(fli_put_pieces(t, v, err));
-    t->escape = false;
+    enum { MARK = 3 };
     t->continuing = fli_keep(t, "##", 2);
-    return t->continuing ? FL_OK : fl_fail(err, FL_ERR_NOMEM, "a tokenizer");
+    if (!t->continuing) return fl_fail(err, FL_ERR_NOMEM, "a tokenizer");
+    for (int32_t id = 0; id < v->n_tokens; id++) {
+        const fl_vocab_text *k = v->token + id;
+        fl_token_kind kind = kind_of(v, id);
+        bool begins = kind == FL_TOKEN_NORMAL && fli_begins_escaped((const uint8_t *)k->text, k->n);
+        if (begins) FL_TRY(fli_tokenizer_put_text(t, id, k->text + MARK, k->n - MARK, err));
+        else if (kind == FL_TOKEN_USER) FL_TRY(fli_tokenizer_put_text(t, id, k->text, k->n, err));
+        else FL_TRY(fli_tokenizer_put(t, id, k->text, k->n, err));
+        t->token[id].kind = (uint8_t)kind;
+    }
+    return FL_OK;
 }
 
 static fl_status build_bert(fl_tokenizer *t, const fl_vocab *v, fl_err *err) {

@@ -11,6 +11,7 @@
 #ifndef FL_TOKEN_VOCAB_H
 #define FL_TOKEN_VOCAB_H
 
+#include "base/arena.h"
 #include "token/tokenizer.h"
 
 #ifdef __cplusplus
@@ -45,6 +46,13 @@ typedef struct {
     { .bos = -1, .eos = -1, .unk = -1, .sep = -1, .pad = -1, .cls = -1, .mask = -1 }
 
 FL_MUST_USE fl_status fl_tokenizer_from_vocab(fl_tokenizer **out, const fl_vocab *v, fl_err *err);
+
+/* The other way: what a GGUF file of this tokenizer has to say, of `n_tokens` ids (those that are
+ * no token's are named and marked unused). Everything lives in `arena`, or in the tokenizer. The
+ * score of a token whose vocabulary has none is its place among the merges. `pre` is NULL where
+ * llama.cpp has no name for the pattern. */
+FL_MUST_USE fl_status fl_tokenizer_to_vocab(const fl_tokenizer *t, int32_t n_tokens,
+                                            fl_arena *arena, fl_vocab *out, fl_err *err);
 
 #ifdef __cplusplus
 }
