@@ -4,8 +4,11 @@
 
 static const fl_config_key keys[] = {SIZE_KEYS(4096), KV_HEADS(0), HEAD_DIM(0), RMS_EPS(1e-5),
                                      END_OF_KEYS};
-static const fl_config_demand demands[] = {DEMAND_SILU, DEMAND_NOT("attention_bias"),
-                                           DEMAND_NOT("mlp_bias"), DEMAND_PLAIN_WEIGHTS,
+static const fl_config_demand demands[] = {DEMAND_SILU,
+                                           DEMAND_NOT("attention_bias"),
+                                           DEMAND_NOT("mlp_bias"),
+                                           DEMAND_NOT("lm_head_bias"),
+                                           DEMAND_PLAIN_WEIGHTS,
                                            END_OF_DEMANDS};
 static const fl_weight_row weights[] =
     {EMBED_TOKENS,
@@ -31,7 +34,8 @@ const fl_arch fli_arch_phi3 = {
     .rope = {.share_key = "partial_rotary_factor", .share = 1},
     .activation = FL_UNARY_SILU,
     .window = FL_WINDOW_ALL,
-    .constants = "{\"hidden_act\":\"silu\",\"use_cache\":true}",
+    // transformers' default for pad_token_id is a row of Phi-3's own vocabulary
+    .constants = "{\"hidden_act\":\"silu\",\"pad_token_id\":null,\"use_cache\":true}",
     .keys = keys,
     .demands = demands,
     .weights = weights,
