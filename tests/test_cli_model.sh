@@ -21,6 +21,8 @@ expect 0 "6 keys in 1 of 2 layers" inspect "$golden/qwen3_window"
 expect 0 "no tokenizer.json" inspect "$golden/qwen3"
 expect 1 "there is no such folder" inspect "$work/none"
 expect 2 "usage: fledge inspect MODEL" inspect
+expect 0 "| gemma2 | Gemma2ForCausalLM | gemma2 | RMSNorm (1 + w) before and after blocks, rotary positions, grouped queries, soft caps, window in 1 of 2 layers, gated gelu_tanh, scaled embeddings |" architectures
+expect 0 '"model_type": "gpt_neox"' architectures --json
 
 broken truncated
 head -c 3000 "$golden/qwen3/model.safetensors" >"$work/truncated/model.safetensors"

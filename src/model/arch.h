@@ -8,6 +8,7 @@
 #ifndef FL_MODEL_ARCH_H
 #define FL_MODEL_ARCH_H
 
+#include "base/text.h"
 #include "model/model.h"
 
 #ifdef __cplusplus
@@ -144,6 +145,7 @@ typedef struct fl_arch {
 
 extern const fl_arch *const fl_archs[];         // NULL last
 const fl_arch *fl_arch_find(const char *name);  // by model_type; NULL if there is no such row
+void fl_arch_describe(const fl_arch *a, fl_text *out);  // appended: "RMSNorm, rotary positions, .."
 
 /* Fill what is zero and can be derived (head_dim, num_key_value_heads, intermediate_size, ...),
  * then check the rest. */
