@@ -34,6 +34,8 @@ typedef struct {
     fl_graph *g;
     fl_program *p;
     fl_val tokens, position, segment, target, logits, loss;
+    fl_val routed[8];  // ids of the routers, layer by layer
+    int n_routed;
 } golden_run;
 
 static inline void golden_fill(const golden_run *r, fl_val v, const int32_t *from) {
@@ -58,6 +60,11 @@ static inline bool golden_build(golden_run *r) {
     fl_val hidden = fl_model_hidden(r->model, g, &f);
     r->logits = fl_model_logits(r->model, g, hidden);
     fl_graph_output(g, r->logits);
+    for (int i = 0; i < fl_graph_n_nodes(g); i++) {
+        if (fl_graph_node(g, i)->op != FL_OP_ROUTE || r->n_routed == 8) continue;
+        r->routed[r->n_routed] = fl_graph_node(g, i)->out[1];
+        fl_graph_output(g, r->routed[r->n_routed++]);
+    }
     if (r->train) {
         r->target = fl_input(g, "target", FL_I32, 1, &rows);
         hidden = fl_reshape(g, hidden, 2, (int64_t[]){rows, r->model->config.hidden_size});

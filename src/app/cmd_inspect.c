@@ -56,6 +56,9 @@ static void print_architecture(const inspection *in) {
     printf("  heads          %lld of %lld, keys and values %lld\n",
            (long long)c->num_attention_heads, (long long)c->head_dim,
            (long long)c->num_key_value_heads);
+    if (c->num_experts)
+        printf("  experts        %lld of %lld, each %lld wide\n", (long long)c->experts_per_token,
+               (long long)c->num_experts, (long long)c->moe_intermediate_size);
     printf("  vocabulary     %lld, head %s\n", (long long)c->vocab_size,
            c->tie_word_embeddings ? "tied" : "untied");
     printf("  positions      %s, at most %lld\n",
@@ -90,6 +93,11 @@ static void print_text(const inspection *in) {
                                    sum.bytes + p->bytes};
     }
     print_size("all", &sum, all);
+    char active[FL_HUMAN];
+    if (in->m->config.num_experts)
+        printf("  %-13s %10s %5.1f %%  of them meet a token\n", "active",
+               fl_human_count((double)fl_config_count_active(&in->m->config), active),
+               100.0 * (double)fl_config_count_active(&in->m->config) / (double)all);
     printf("in memory\n");
     for (int i = 0; i < FL_DTYPE_COUNT; i++)
         if (in->r.format[i].tensors) print_size(fl_dtype_name((fl_dtype)i), &in->r.format[i], all);

@@ -6,10 +6,11 @@
 #include "model/arch/rows.h"
 
 /* The first is what fledge train makes when not told. */
-const fl_arch *const fl_archs[] = {&fli_arch_qwen3,    &fli_arch_llama,    &fli_arch_gpt2,
-                                   &fli_arch_mistral,  &fli_arch_qwen2,    &fli_arch_gemma2,
-                                   &fli_arch_gemma3,   &fli_arch_phi3,     &fli_arch_olmo2,
-                                   &fli_arch_stablelm, &fli_arch_gpt_neox, NULL};
+const fl_arch *const fl_archs[] = {&fli_arch_qwen3,     &fli_arch_llama,     &fli_arch_gpt2,
+                                   &fli_arch_mistral,   &fli_arch_qwen2,     &fli_arch_gemma2,
+                                   &fli_arch_gemma3,    &fli_arch_phi3,      &fli_arch_olmo2,
+                                   &fli_arch_stablelm,  &fli_arch_gpt_neox,  &fli_arch_mixtral,
+                                   &fli_arch_qwen2_moe, &fli_arch_qwen3_moe, NULL};
 
 const fl_arch *fl_arch_find(const char *name) {
     for (int i = 0; fl_archs[i]; i++)
@@ -34,6 +35,14 @@ bool fli_attention_biased(const fl_config *c, int layer) {
 bool fli_mlp_biased(const fl_config *c, int layer) {
     (void)layer;
     return c->mlp_bias;
+}
+
+bool fli_sparse(const fl_config *c, int layer) {
+    return fl_config_is_expert_layer(c, layer);
+}
+
+bool fli_dense(const fl_config *c, int layer) {
+    return !fl_config_is_expert_layer(c, layer);
 }
 
 bool fli_sequential(const fl_config *c, int layer) {
@@ -65,6 +74,19 @@ static int64_t size_F(const fl_config *c) {
 static int64_t size_D(const fl_config *c) {
     return c->head_dim;
 }
+static int64_t size_E(const fl_config *c) {
+    return c->num_experts;
+}
+static int64_t size_M(const fl_config *c) {
+    return c->moe_intermediate_size;
+}
+static int64_t size_S(const fl_config *c) {
+    return c->shared_intermediate_size;
+}
+static int64_t size_I(const fl_config *c) {
+    (void)c;
+    return 1;
+}
 #define size_1 NULL
 
 static const struct {
@@ -78,10 +100,12 @@ static const struct {
 #undef X
 };
 
-int fl_slot_shape(fl_slot slot, const fl_config *c, int64_t dim[2]) {
-    dim[0] = slots[slot].rows(c);
-    dim[1] = slots[slot].cols ? slots[slot].cols(c) : 1;
-    return slots[slot].cols ? 2 : 1;
+int fl_slot_shape(fl_slot slot, const fl_config *c, int64_t dim[3]) {
+    int rank = 0;
+    if (slots[slot].role == FL_ROLE_EXPERT) dim[rank++] = c->num_experts;
+    dim[rank++] = slots[slot].rows(c);
+    if (slots[slot].cols) dim[rank++] = slots[slot].cols(c);
+    return rank;
 }
 
 fl_role fl_slot_role(fl_slot slot) {
@@ -127,18 +151,35 @@ int64_t fl_config_window(const fl_config *c, int layer) {
     return full ? 0 : c->sliding_window;
 }
 
-int64_t fl_config_count(const fl_config *c) {
-    int64_t n = 0, dim[2];
+bool fl_config_is_expert_layer(const fl_config *c, int layer) {
+    bool turn = !c->expert_every || (layer + 1) % c->expert_every == 0;
+    return c->num_experts && layer >= c->first_dense && turn;
+}
+
+/* Parameters when every layer has this many experts. */
+static int64_t count(const fl_config *c, int64_t experts) {
+    int64_t n = 0, dim[3];
     for (fl_weight_iter it = {0}; fl_weight_next(c, &it);) {
-        fl_slot_shape(it.row->slot, c, dim);
-        n += dim[0] * dim[1];
+        int rank = fl_slot_shape(it.row->slot, c, dim);
+        int64_t size = 1;
+        if (fl_slot_role(it.row->slot) == FL_ROLE_EXPERT) dim[0] = experts;
+        for (int i = 0; i < rank; i++) size *= dim[i];
+        n += size;
     }
     return n;
 }
 
+int64_t fl_config_count(const fl_config *c) {
+    return count(c, c->num_experts);
+}
+
+int64_t fl_config_count_active(const fl_config *c) {
+    return count(c, c->experts_per_token);
+}
+
 /* A table that is only looked up multiplies nothing: the embedding counts once, as the head. */
 double fl_config_flops_per_token(const fl_config *c, int64_t seq_len) {
-    double n = (double)fl_config_count(c);
+    double n = (double)fl_config_count_active(c);
     if (!c->tie_word_embeddings) n -= (double)(c->vocab_size * c->hidden_size);
     double attention = (double)(c->num_hidden_layers * c->num_attention_heads * c->head_dim) *
                        (double)seq_len;

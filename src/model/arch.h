@@ -17,53 +17,63 @@ extern "C" {
 
 /* X(ID, role, rows, cols, residual): the places a weight can have. Dimensions are letters: V
  * vocabulary, C hidden size, P positions, Q heads x head size, K key-value heads x head size, F
- * feed-forward size, D head size, 1 none. A residual output is scaled down at initialisation. From
- * LAYER_FIRST on there is one per layer, attention's before FFN_NORM. The bias of a norm follows
+ * feed-forward size, D head size, E experts, M width of an expert, S of the shared one, I one, 1 none;
+ * an EXPERT's have E in front. A residual output is scaled down at initialisation. From LAYER_FIRST on there is one per layer, attention's before FFN_NORM. The bias of a norm follows
  * its weight.
  *
  * A block's input is normalised (ATTN_NORM, FFN_NORM), or what it adds to the residual stream is
  * (ATTN_POST_NORM, FFN_POST_NORM), or both. Q_NORM goes over each head, Q_NORM_WIDE over all. */
-#define FL_SLOT_LIST(X)              \
-    X(EMBED, EMBEDDING, V, C, 0)     \
-    X(POSITION, EMBEDDING, P, C, 0)  \
-    X(OUT_NORM, NORM, C, 1, 0)       \
-    X(OUT_NORM_B, BIAS, C, 1, 0)     \
-    X(HEAD, HEAD, V, C, 0)           \
-    X(ATTN_NORM, NORM, C, 1, 0)      \
-    X(ATTN_NORM_B, BIAS, C, 1, 0)    \
-    X(Q, MATRIX, Q, C, 0)            \
-    X(K, MATRIX, K, C, 0)            \
-    X(V, MATRIX, K, C, 0)            \
-    X(Q_B, BIAS, Q, 1, 0)            \
-    X(K_B, BIAS, K, 1, 0)            \
-    X(V_B, BIAS, K, 1, 0)            \
-    X(Q_NORM, NORM, D, 1, 0)         \
-    X(K_NORM, NORM, D, 1, 0)         \
-    X(Q_NORM_WIDE, NORM, Q, 1, 0)    \
-    X(K_NORM_WIDE, NORM, K, 1, 0)    \
-    X(O, MATRIX, C, Q, 1)            \
-    X(O_B, BIAS, C, 1, 0)            \
-    X(ATTN_POST_NORM, NORM, C, 1, 0) \
-    X(FFN_NORM, NORM, C, 1, 0)       \
-    X(FFN_NORM_B, BIAS, C, 1, 0)     \
-    X(GATE, MATRIX, F, C, 0)         \
-    X(GATE_B, BIAS, F, 1, 0)         \
-    X(UP, MATRIX, F, C, 0)           \
-    X(UP_B, BIAS, F, 1, 0)           \
-    X(DOWN, MATRIX, C, F, 1)         \
-    X(DOWN_B, BIAS, C, 1, 0)         \
-    X(FFN_POST_NORM, NORM, C, 1, 0)
+#define FL_SLOT_LIST(X)               \
+    X(EMBED, EMBEDDING, V, C, 0)      \
+    X(POSITION, EMBEDDING, P, C, 0)   \
+    X(OUT_NORM, NORM, C, 1, 0)        \
+    X(OUT_NORM_B, BIAS, C, 1, 0)      \
+    X(HEAD, HEAD, V, C, 0)            \
+    X(ATTN_NORM, NORM, C, 1, 0)       \
+    X(ATTN_NORM_B, BIAS, C, 1, 0)     \
+    X(Q, MATRIX, Q, C, 0)             \
+    X(K, MATRIX, K, C, 0)             \
+    X(V, MATRIX, K, C, 0)             \
+    X(Q_B, BIAS, Q, 1, 0)             \
+    X(K_B, BIAS, K, 1, 0)             \
+    X(V_B, BIAS, K, 1, 0)             \
+    X(Q_NORM, NORM, D, 1, 0)          \
+    X(K_NORM, NORM, D, 1, 0)          \
+    X(Q_NORM_WIDE, NORM, Q, 1, 0)     \
+    X(K_NORM_WIDE, NORM, K, 1, 0)     \
+    X(O, MATRIX, C, Q, 1)             \
+    X(O_B, BIAS, C, 1, 0)             \
+    X(ATTN_POST_NORM, NORM, C, 1, 0)  \
+    X(FFN_NORM, NORM, C, 1, 0)        \
+    X(FFN_NORM_B, BIAS, C, 1, 0)      \
+    X(GATE, MATRIX, F, C, 0)          \
+    X(GATE_B, BIAS, F, 1, 0)          \
+    X(UP, MATRIX, F, C, 0)            \
+    X(UP_B, BIAS, F, 1, 0)            \
+    X(DOWN, MATRIX, C, F, 1)          \
+    X(DOWN_B, BIAS, C, 1, 0)          \
+    X(FFN_POST_NORM, NORM, C, 1, 0)   \
+    X(ROUTER, ROUTER, E, C, 0)        \
+    X(ROUTER_BIAS, CONSTANT, E, 1, 0) \
+    X(EXPERT_GATE, EXPERT, M, C, 0)   \
+    X(EXPERT_UP, EXPERT, M, C, 0)     \
+    X(EXPERT_DOWN, EXPERT, C, M, 1)   \
+    X(SHARED_GATE, MATRIX, S, C, 0)   \
+    X(SHARED_UP, MATRIX, S, C, 0)     \
+    X(SHARED_DOWN, MATRIX, C, S, 1)   \
+    X(SHARED_ROUTER, ROUTER, I, C, 0)
 
 typedef enum {
 #define X(id, role, rows, cols, residual) FL_SLOT_##id,
     FL_SLOT_LIST(X)
 #undef X
         FL_SLOT_COUNT,
+    FL_SLOT_NONE = FL_SLOT_COUNT,
     FL_SLOT_LAYER_FIRST = FL_SLOT_ATTN_NORM
 } fl_slot;
 
-/* One weight. Names have %d where the layer's number goes. Rows that follow each other with the
- * same `hf` up to '#' are the parts of one tensor in the file, one below the other. */
+/* One weight. Names have %d where the layer's number goes, and * where an expert's does: files have
+ * a tensor for each. Rows that follow each other with the same `hf` up to '#' are the parts of one tensor in the file, one below the other. */
 typedef struct {
     fl_slot slot;
     const char *hf;
@@ -84,7 +94,8 @@ typedef struct {
     size_t offset;  // in fl_config
     fl_key_kind kind;
     bool required;
-    double fallback;  // when absent and not required; 0: derived from the others
+    double fallback;   // when absent and not required; 0: derived from the others
+    const char *also;  // another name of it in config.json, or NULL
 } fl_config_key;
 
 /* A field that must have one of these values (as JSON, separated by '|') wherever it is present. */
@@ -126,6 +137,7 @@ typedef struct fl_arch {
     fl_rope_keys rope;
     fl_unary activation;
     fl_window_kind window;
+    fl_routing routing;      // how experts are chosen, where config.json leaves no choice
     int64_t window_default;  // sliding_window when config.json does not say
     int64_t full_every;      // of ALTERNATE, when config.json does not say
     bool embed_scaled;       // embeddings are multiplied by sqrt(hidden_size)
@@ -159,10 +171,11 @@ FL_MUST_USE fl_status fl_config_save(const fl_config *c, const char *dir, fl_dty
 FL_MUST_USE fl_status fl_generation_config_save(const fl_config *c, const char *dir, fl_err *err);
 void fl_config_clear(fl_config *c);  // frees rope_scaling
 
+bool fl_config_is_expert_layer(const fl_config *c, int layer);
 int64_t fl_config_window(const fl_config *c, int layer);  // keys a query of this layer sees; 0: all
 
 /* Shape of a slot's weight. Returns the rank. */
-int fl_slot_shape(fl_slot slot, const fl_config *c, int64_t dim[2]);
+int fl_slot_shape(fl_slot slot, const fl_config *c, int64_t dim[3]);
 fl_role fl_slot_role(fl_slot slot);
 bool fl_slot_residual(fl_slot slot);
 

@@ -33,4 +33,11 @@ fl_val fli_norm(const fli_builder *b, fl_val x, fl_slot weight);
 fl_val fli_attention(const fli_builder *b, fl_val n);
 fl_val fli_feed_forward(const fli_builder *b, fl_val n);
 
+/* DOWN (f(GATE n) * UP n) with the weights at these places; without GATE, DOWN f(UP n). */
+typedef struct {
+    fl_slot gate, gate_bias, up, up_bias, down, down_bias;
+} fli_dense_slots;
+fl_val fli_dense_block(const fli_builder *b, fl_val n, const fli_dense_slots *at);
+fl_val fli_experts(const fli_builder *b, fl_val n);
+
 #endif

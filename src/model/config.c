@@ -57,11 +57,14 @@ static void *field(fl_config *c, const fl_config_key *key) {
 static fl_status read_field(fl_config *c, const fl_config_key *k, const json_t *v,
                             const char *where, fl_err *err) {
     void *out = field(c, k);
-    double otherwise = json_object_get(v, k->key) ? 0 : k->fallback;
-    if (k->kind == FL_KEY_BOOL) return fl_json_bool_or(v, k->key, otherwise != 0, out, where, err);
-    if (k->kind == FL_KEY_REAL) return fl_json_real_or(v, k->key, otherwise, out, where, err);
-    if (k->required) return fl_json_int(v, k->key, out, where, err);
-    return fl_json_int_or(v, k->key, (int64_t)otherwise, out, where, err);
+    const char *key = k->also && !json_object_get(v, k->key) && json_object_get(v, k->also)
+                          ? k->also
+                          : k->key;
+    double otherwise = json_object_get(v, key) ? 0 : k->fallback;
+    if (k->kind == FL_KEY_BOOL) return fl_json_bool_or(v, key, otherwise != 0, out, where, err);
+    if (k->kind == FL_KEY_REAL) return fl_json_real_or(v, key, otherwise, out, where, err);
+    if (k->required) return fl_json_int(v, key, out, where, err);
+    return fl_json_int_or(v, key, (int64_t)otherwise, out, where, err);
 }
 
 /* A token id, or the first of a list of them; null is none. */
@@ -84,10 +87,13 @@ static fl_status read_token(const json_t *v, const char *key, int32_t *out, cons
 /* ---- the whole ---- */
 
 /* What any model trained here may have, whether or not its architecture is published with it. */
-static const fl_config_key softcaps[] =
-    {{"final_logit_softcapping", NULL, offsetof(fl_config, logit_softcap), FL_KEY_REAL, false, 0},
-     {"attn_logit_softcapping", NULL, offsetof(fl_config, attn_softcap), FL_KEY_REAL, false, 0},
-     {NULL, NULL, 0, FL_KEY_REAL, false, 0}};
+static const fl_config_key softcaps[] = {{"final_logit_softcapping", NULL,
+                                          offsetof(fl_config, logit_softcap), FL_KEY_REAL, false, 0,
+                                          NULL},
+                                         {"attn_logit_softcapping", NULL,
+                                          offsetof(fl_config, attn_softcap), FL_KEY_REAL, false, 0,
+                                          NULL},
+                                         {NULL, NULL, 0, FL_KEY_REAL, false, 0, NULL}};
 
 static bool lists(const fl_arch *arch, const char *key) {
     for (const fl_config_key *k = arch->keys; k->key; k++)
@@ -163,6 +169,8 @@ static void fall_back(fl_config *c) {
 
 static void derive(fl_config *c) {
     fall_back(c);
+    if (c->num_experts && !c->moe_intermediate_size)
+        c->moe_intermediate_size = c->intermediate_size;
     if (!c->num_key_value_heads) c->num_key_value_heads = c->num_attention_heads;
     if (!c->intermediate_size) c->intermediate_size = 4 * c->hidden_size;
     if (!c->head_dim && c->num_attention_heads > 0)
@@ -195,10 +203,30 @@ static fl_status check_sizes(const fl_config *c, fl_err *err) {
     return FL_OK;
 }
 
+/* An expert's share of the router, and what all of a layer's experts come to. */
+static fl_status check_experts(const fl_config *c, fl_err *err) {
+    enum { MOST = 1 << 26 };
+    if (!c->num_experts) return FL_OK;
+    if (c->num_experts < 1 || c->moe_intermediate_size < 1 ||
+        c->num_experts > MOST / c->moe_intermediate_size || c->shared_intermediate_size < 0 ||
+        c->shared_intermediate_size > MOST)
+        return fl_fail(err, FL_ERR_ARG,
+                       "%lld experts of width %lld and a shared one of %lld: expected at least "
+                       "one, and no more than %d numbers together",
+                       (long long)c->num_experts, (long long)c->moe_intermediate_size,
+                       (long long)c->shared_intermediate_size, (int)MOST);
+    if (c->experts_per_token < 1 || c->experts_per_token > c->num_experts)
+        return fl_fail(err, FL_ERR_ARG, "num_experts_per_tok is %lld, expected 1 to %lld",
+                       (long long)c->experts_per_token, (long long)c->num_experts);
+    if (c->first_dense >= 0 && c->expert_every >= 0) return FL_OK;
+    return fl_fail(err, FL_ERR_ARG, "the layers that have experts must be counted from 0 upwards");
+}
+
 fl_status fl_config_complete(fl_config *c, fl_err *err) {
     FL_ASSERT(c->arch);
     derive(c);
     FL_TRY(check_sizes(c, err));
+    FL_TRY(check_experts(c, err));
     if (c->num_attention_heads % c->num_key_value_heads)
         return fl_fail(err, FL_ERR_ARG,
                        "num_attention_heads (%lld) is not a multiple of num_key_value_heads (%lld)",

@@ -1,12 +1,20 @@
-/* feed_forward - what a layer does to each token alone: DOWN (f(GATE n) * UP n) when there is a
- * gate, DOWN f(UP n) when there is none. */
+/* feed_forward - what a layer does to each token alone: a dense block, or experts. */
 #include "model/builder.h"
 
-fl_val fli_feed_forward(const fli_builder *b, fl_val n) {
+fl_val fli_dense_block(const fli_builder *b, fl_val n, const fli_dense_slots *at) {
     fl_unary f = b->c->arch->activation;
-    fl_val up = fli_linear(b, n, FL_SLOT_UP, FL_SLOT_UP_B), x;
-    if (fli_slot(b, FL_SLOT_GATE))
-        x = fl_gated(b->g, f, fli_linear(b, n, FL_SLOT_GATE, FL_SLOT_GATE_B), up);
+    fl_val up = fli_linear(b, n, at->up, at->up_bias), x;
+    if (fli_slot(b, at->gate)) x = fl_gated(b->g, f, fli_linear(b, n, at->gate, at->gate_bias), up);
     else x = fl_unary_of(b->g, f, up);
-    return fli_linear(b, x, FL_SLOT_DOWN, FL_SLOT_DOWN_B);
+    return fli_linear(b, x, at->down, at->down_bias);
+}
+
+fl_val fli_feed_forward(const fli_builder *b, fl_val n) {
+    static const fli_dense_slots at = {.gate = FL_SLOT_GATE,
+                                       .gate_bias = FL_SLOT_GATE_B,
+                                       .up = FL_SLOT_UP,
+                                       .up_bias = FL_SLOT_UP_B,
+                                       .down = FL_SLOT_DOWN,
+                                       .down_bias = FL_SLOT_DOWN_B};
+    return fli_slot(b, FL_SLOT_ROUTER) ? fli_experts(b, n) : fli_dense_block(b, n, &at);
 }

@@ -15,6 +15,7 @@
 #include "model/builder.h"
 
 fl_param *fli_slot(const fli_builder *b, fl_slot which) {
+    if (which == FL_SLOT_NONE) return NULL;
     return fli_model_slot(b->m, which < FL_SLOT_LAYER_FIRST ? -1 : b->layer, which);
 }
 

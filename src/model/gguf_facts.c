@@ -52,6 +52,17 @@ static int64_t query_scalar(const fl_config *c) {
     return c->arch->gguf_query_scalar ? c->arch->gguf_query_scalar(c) : c->head_dim;
 }
 
+/* llama.cpp takes for granted how weights of experts are normalised and which layers have any. */
+static const char *experts_lacking(const fl_config *c) {
+    bool normalised = c->norm_topk || c->arch->routing.normalise;
+    if (!c->num_experts) return NULL;
+    if (normalised == (strcmp(c->arch->gguf_name, "qwen2moe") == 0))
+        return normalised ? "norm_topk_prob" : "norm_topk_prob that is false";
+    for (int i = 0; i < (int)c->num_hidden_layers; i++)
+        if (!fl_config_is_expert_layer(c, i)) return "layers without experts";
+    return NULL;
+}
+
 static const char *lacking(const fl_config *c) {
     const fl_arch *arch = c->arch;
     if (c->logit_softcap > 0 && !has_key(arch, offsetof(fl_config, logit_softcap)))
@@ -61,6 +72,7 @@ static const char *lacking(const fl_config *c) {
     if (c->query_pre_attn_scalar != query_scalar(c)) return "query_pre_attn_scalar of its own";
     if (arch->gguf_head == FL_GGUF_HEAD_TIED && !c->tie_word_embeddings) return "head of its own";
     if (arch->gguf_biased && !c->attention_bias) return "attention without biases";
+    if (experts_lacking(c)) return experts_lacking(c);
     return window_lacking(c) ? "sliding_window" : rope_lacking(c);
 }
 

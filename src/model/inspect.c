@@ -19,6 +19,9 @@ static fl_model_part part_of(fl_slot slot) {
     case FL_ROLE_EMBEDDING: return FL_MODEL_PART_EMBEDDING;
     case FL_ROLE_HEAD: return FL_MODEL_PART_HEAD;
     case FL_ROLE_NORM: return FL_MODEL_PART_NORM;
+    case FL_ROLE_ROUTER:
+    case FL_ROLE_EXPERT:
+    case FL_ROLE_CONSTANT: return FL_MODEL_PART_EXPERTS;
     default: break;
     }
     bool of_norm = fl_slot_role(slot - 1) == FL_ROLE_NORM && fl_slot_role(slot) == FL_ROLE_BIAS;

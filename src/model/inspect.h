@@ -11,7 +11,8 @@ extern "C" {
 
 #define FL_MODEL_PART_LIST(X) \
     X(EMBEDDING, "embedding") \
-    X(ATTENTION, "attention") X(FEED_FORWARD, "feed-forward") X(NORM, "norms") X(HEAD, "head")
+    X(ATTENTION, "attention") \
+    X(FEED_FORWARD, "feed-forward") X(EXPERTS, "experts") X(NORM, "norms") X(HEAD, "head")
 
 typedef enum {
 #define X(id, name) FL_MODEL_PART_##id,

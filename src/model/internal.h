@@ -28,7 +28,7 @@ struct fl_model_memory {
 };
 
 /* A tensor of a file: the parameters it is made of, one below the other, perhaps transposed or with
- * permuted heads. */
+ * permuted heads; or one expert of a parameter that holds them all. */
 enum { FLI_PARTS_MAX = 4 };
 typedef struct {
     char name[128];
@@ -38,6 +38,8 @@ typedef struct {
     bool plus_one;          // the file has the values with 1 added
     int64_t turn_rows;      // parts take turns of this many rows; 0: one below the other
     int64_t permute_heads;  // 0: rows stay in place
+    bool one_expert;        // of part[0]: number `expert`
+    int64_t expert;
 } fli_stored;
 
 /* The tensors of a model's file, in order: item[i] says what w[i], which a writer takes, is made

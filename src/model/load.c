@@ -133,7 +133,8 @@ static void choose_formats(loading *l) {
         for (int k = 0; k < s->n_parts; k++) {
             fl_param *p = s->part[k];
             p->data.dtype = memory_format(l, p, file);
-            p->trainable = !l->opts->as_stored && l->opts->dtype == FL_F32;
+            p->trainable = !l->opts->as_stored && l->opts->dtype == FL_F32 &&
+                           p->role != FL_ROLE_CONSTANT;
             if (l->opts->as_stored && p->data.dtype == file->dtype && fli_stored_mappable(s, file))
                 p->data.data = file->data;
         }

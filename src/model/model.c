@@ -41,9 +41,10 @@ static fl_param **slot_at(const struct fl_model_memory *mem, int layer, fl_slot 
 static void fill_table(fl_model *m) {
     for (fl_weight_iter it = {0}; fl_weight_next(&m->config, &it);) {
         fl_param *p = &m->param[m->n_params++];
-        int64_t dim[2];
+        int64_t dim[3];
         int rank = fl_slot_shape(it.row->slot, &m->config, dim);
-        *p = (fl_param){.role = fl_slot_role(it.row->slot), .layer = it.layer, .trainable = true};
+        *p = (fl_param){.role = fl_slot_role(it.row->slot), .layer = it.layer};
+        p->trainable = p->role != FL_ROLE_CONSTANT;
         p->data = fl_tensor_of(NULL, FL_F32, rank, dim);
         fli_name_weight(p->name, sizeof p->name, it.row->hf, it.layer);
         *slot_at(m->memory, it.layer, it.row->slot) = p;
@@ -221,7 +222,7 @@ static void init_weights(fl_model *m, uint64_t seed) {
     fl_param *p = m->param;
     for (fl_weight_iter it = {0}; fl_weight_next(c, &it); p++) {
         if (p->role == FL_ROLE_NORM) init_ones(p);
-        else if (p->role != FL_ROLE_BIAS)
+        else if (p->role != FL_ROLE_BIAS && p->role != FL_ROLE_CONSTANT)
             init_normal(p, c->initializer_range * (fl_slot_residual(it.row->slot) ? shrink : 1),
                         seed);
     }

@@ -43,8 +43,14 @@ typedef struct {
     double rope_local_theta;             // of layers with a window, never scaled; 0: as the others
     int64_t query_pre_attn_scalar;       // q.k is divided by its root; 0: head_dim
     double logit_softcap, attn_softcap;  // 0: none
-    bool attention_bias, mlp_bias;       // where the architecture leaves the choice
-    bool parallel_residual;              // attention and feed-forward read the same stream
+    int64_t num_experts, experts_per_token;  // 0: none
+    int64_t moe_intermediate_size;           // of an expert; 0: intermediate_size
+    int64_t shared_intermediate_size;        // of the expert that every token goes to
+    int64_t first_dense;                     // layers before this one have no experts
+    int64_t expert_every;                    // nor has any but every n-th; 0: all have
+    bool norm_topk;                          // weights of the chosen experts sum to 1
+    bool attention_bias, mlp_bias;           // where the architecture leaves the choice
+    bool parallel_residual;                  // attention and feed-forward read the same stream
     bool tie_word_embeddings;
     int32_t bos_token_id, eos_token_id;  // -1: none
     json_t *rope_scaling;                // as in config.json, or NULL; owned by the model
@@ -58,7 +64,10 @@ typedef enum {
     FL_ROLE_HEAD,
     FL_ROLE_NORM,
     FL_ROLE_BIAS,
-    FL_ROLE_ADAPTER
+    FL_ROLE_ADAPTER,
+    FL_ROLE_ROUTER,   // chooses experts
+    FL_ROLE_EXPERT,   // (E, rows, cols), each multiplied by the rows sent to it
+    FL_ROLE_CONSTANT  // carried and saved, never learnt
 } fl_role;
 
 typedef struct {
@@ -121,6 +130,7 @@ int64_t fl_model_count(const fl_model *m, bool trainable_only);  // parameters
 double fl_config_flops_per_token(const fl_config *c,
                                  int64_t seq_len);  // forward + backward: 6 N + 12 L d T
 int64_t fl_config_count(const fl_config *c);
+int64_t fl_config_count_active(const fl_config *c);  // that one token meets: of experts, the chosen
 
 /* The forward graph. Absent inputs are FL_NONE. */
 typedef struct {

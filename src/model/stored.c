@@ -1,10 +1,11 @@
 /* stored - how parameters lie in files.
  *
- * A file's tensor is one parameter, or several one below the other (GPT-2's c_attn holds q, k and
+ * A file's tensor is one parameter, one expert of a parameter, or several one below the other (GPT-2's c_attn holds q, k and
  * v) or taking turns by the head (GPT-NeoX), as rows (out, in) or transposed (in, out). In GGUF the
  * rows of Llama's Q and K are permuted: there a rotated pair is two neighbours (2i, 2i+1), here it
  * is (i, i + D/2); and Gemma's gains have the 1 that is added to them here. One description serves
  * reading and writing in both formats. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -66,18 +67,33 @@ static void gather_column(const fl_write_tensor *w, int64_t row, float *out) {
     }
 }
 
+/* What lies in the file as it does here: all of a parameter, or one of its experts. */
+static fl_tensor whole(const fli_stored *s) {
+    fl_tensor t = s->part[0]->data;
+    if (!s->one_expert) return t;
+    fl_tensor one = fl_tensor_of(NULL, t.dtype, 2, t.dim + 1);
+    if (t.data) one.data = (char *)t.data + (size_t)s->expert * fl_tensor_bytes(&one);
+    return one;
+}
+
+static bool is_plain(const fli_stored *s) {
+    return s->n_parts == 1 && !s->transposed && !s->permute_heads && !s->plus_one;
+}
+
 void fli_stored_describe(fli_stored *s, fl_dtype dtype, fl_write_tensor *w) {
-    const fl_tensor *t = &s->part[0]->data;
-    int64_t rows = all_rows(s);
-    bool plain = s->n_parts == 1 && !s->transposed && !s->permute_heads && !s->plus_one;
+    const fl_tensor first = whole(s), *t = &first;
     *w = (fl_write_tensor){.name = s->name,
                            .dtype = dtype,
                            .rank = t->rank,
                            .source_dtype = t->dtype};
+    memcpy(w->dim, t->dim, sizeof w->dim);
+    w->source = t->data;
+    if (is_plain(s)) return;
+    int64_t rows = all_rows(s);
     w->dim[0] = s->transposed ? part_cols(s) : rows;
     w->dim[1] = s->transposed ? rows : part_cols(s);
-    w->source = plain ? t->data : (const void *)s;
-    if (!plain) w->row = s->transposed || t->rank == 1 ? gather_column : gather_row;
+    w->source = s;
+    w->row = s->transposed || t->rank == 1 ? gather_column : gather_row;
 }
 
 /* ---- the list ---- */
@@ -101,6 +117,8 @@ void fli_stored_clear(fli_stored_list *l) {
 
 static fl_status list_new(fli_stored_list *l, const fl_model *m, fl_err *err) {
     size_t room = (size_t)m->memory->n_base + 1;
+    for (int i = 0; i < m->memory->n_base; i++)
+        if (m->param[i].role == FL_ROLE_EXPERT) room += (size_t)m->config.num_experts;
     *l = (fli_stored_list){.item = fl_alloc(room * sizeof *l->item),
                            .w = fl_alloc(room * sizeof *l->w)};
     if (l->item && l->w) return FL_OK;
@@ -121,10 +139,25 @@ static fli_stored *add_part(fli_stored_list *l, fl_param *p) {
     return last;
 }
 
+/* "experts.*.w1" once for each expert. */
+static void add_experts(fli_stored_list *l, fl_param *p) {
+    const char *star = strchr(p->name, '*');
+    for (int64_t e = 0; e < p->data.dim[0]; e++) {
+        fli_stored *s = &l->item[l->n++];
+        *s = (fli_stored){.part = {p}, .n_parts = 1, .one_expert = true, .expert = e};
+        snprintf(s->name, sizeof s->name, "%.*s%lld%s", (int)(star - p->name), p->name,
+                 (long long)e, star + 1);
+    }
+}
+
 fl_status fli_stored_hf(fli_stored_list *out, const fl_model *m, fl_dtype dtype, fl_err *err) {
     FL_TRY(list_new(out, m, err));
     fl_param *p = m->param;
     for (fl_weight_iter it = {0}; fl_weight_next(&m->config, &it); p++) {
+        if (p->role == FL_ROLE_EXPERT) {
+            add_experts(out, p);
+            continue;
+        }
         fli_stored *s = add_part(out, p);
         if (!s) continue;
         s->transposed = it.row->transposed;
@@ -161,8 +194,8 @@ fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fl_dtype dtyp
 /* ---- reading ---- */
 
 bool fli_stored_mappable(const fli_stored *s, const fl_tensor *file) {
-    bool plain = s->n_parts == 1 && !s->transposed && file->rank == 2;
-    return plain && (uintptr_t)file->data % fl_dtype_bytes(file->dtype) == 0;
+    return is_plain(s) && !s->one_expert && file->rank >= 2 &&
+           (uintptr_t)file->data % fl_dtype_bytes(file->dtype) == 0;
 }
 
 enum { TILE = 64 };
@@ -211,5 +244,7 @@ static void load_parts(const fli_stored *s, const fl_tensor *file) {
 
 void fli_stored_load(const fli_stored *s, const fl_tensor *file) {
     FL_ASSERT(!s->permute_heads && !s->plus_one);
-    (s->transposed ? load_turned : load_parts)(s, file);
+    const fl_tensor to = whole(s);
+    if (is_plain(s)) fl_convert(to.data, to.dtype, file->data, file->dtype, fl_tensor_count(&to));
+    else (s->transposed ? load_turned : load_parts)(s, file);
 }

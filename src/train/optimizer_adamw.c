@@ -17,7 +17,8 @@ static double rate(const fl_optimizer_opts *o, fl_role role) {
 
 static void hyper(const fl_optimizer_opts *o, const fl_param *p, int64_t t,
                   float out[FLI_N_HYPER]) {
-    const bool decays = p->role == FL_ROLE_MATRIX || p->role == FL_ROLE_ADAPTER;
+    const bool decays = p->role == FL_ROLE_MATRIX || p->role == FL_ROLE_ADAPTER ||
+                        p->role == FL_ROLE_EXPERT;
     out[FLI_LR] = (float)rate(o, p->role);
     out[FLI_BETA1] = (float)o->beta1;
     out[FLI_BETA2] = (float)o->beta2;

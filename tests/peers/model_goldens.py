@@ -157,11 +157,12 @@ def write_adapter(name, base, settings, seed):
     save_file(golden, folder / "golden.safetensors")
 
 
-torch.set_num_threads(1)
-only = sys.argv[1:] or [*MODELS, *ADAPTERS]
-for i, name in enumerate(MODELS):
-    if name in only:
-        write_model(name, i)
-for i, (name, (base, settings)) in enumerate(ADAPTERS.items()):
-    if name in only:
-        write_adapter(name, base, settings, 100 + i)
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    only = sys.argv[1:] or [*MODELS, *ADAPTERS]
+    for i, name in enumerate(MODELS):
+        if name in only:
+            write_model(name, i)
+    for i, (name, (base, settings)) in enumerate(ADAPTERS.items()):
+        if name in only:
+            write_adapter(name, base, settings, 100 + i)

@@ -11,13 +11,13 @@
  */
 
 #define INT(field, key, gguf, must, otherwise) \
-    { key, gguf, offsetof(fl_config, field), FL_KEY_INT, must, otherwise }
+    { key, gguf, offsetof(fl_config, field), FL_KEY_INT, must, otherwise, NULL }
 #define REAL(field, key, gguf, must, otherwise) \
-    { key, gguf, offsetof(fl_config, field), FL_KEY_REAL, must, otherwise }
+    { key, gguf, offsetof(fl_config, field), FL_KEY_REAL, must, otherwise, NULL }
 #define BOOL(field, key, gguf, otherwise) \
-    { key, gguf, offsetof(fl_config, field), FL_KEY_BOOL, false, otherwise }
+    { key, gguf, offsetof(fl_config, field), FL_KEY_BOOL, false, otherwise, NULL }
 #define END_OF_KEYS \
-    { NULL, NULL, 0, FL_KEY_INT, false, 0 }
+    { NULL, NULL, 0, FL_KEY_INT, false, 0, NULL }
 
 /* The sizes, under the names most families give them. */
 #define SIZE_KEYS(positions)                                                              \
@@ -36,6 +36,13 @@
     REAL(norm_eps, "rms_norm_eps", "attention.layer_norm_rms_epsilon", false, otherwise)
 #define LAYER_EPS(otherwise) \
     REAL(norm_eps, "layer_norm_eps", "attention.layer_norm_epsilon", false, otherwise)
+
+/* Hugging Face has two names for the number of experts, and transformers 5 writes the second. */
+#define EXPERT_KEYS(how_many, or_so)                                                          \
+    {how_many, "expert_count", offsetof(fl_config, num_experts), FL_KEY_INT, true, 0, or_so}, \
+        INT(experts_per_token, "num_experts_per_tok", "expert_used_count", true, 0)
+#define EXPERT_WIDTH \
+    INT(moe_intermediate_size, "moe_intermediate_size", "expert_feed_forward_length", true, 0)
 
 #define DEMAND_SILU \
     { "hidden_act", "\"silu\"|\"swish\"" }
@@ -77,16 +84,32 @@
         LAYER(UP, "mlp.up_proj.weight", "ffn_up.weight"),   \
         LAYER(DOWN, "mlp.down_proj.weight", "ffn_down.weight")
 
+/* In layers with experts, and in those without. */
+#define SPARSE(SLOT, hf_name, gguf_name) LAYER_WITH(SLOT, hf_name, gguf_name, .has = fli_sparse)
+#define DENSE(SLOT, hf_name, gguf_name)  LAYER_WITH(SLOT, hf_name, gguf_name, .has = fli_dense)
+#define DENSE_FEED_FORWARD                                  \
+    DENSE(GATE, "mlp.gate_proj.weight", "ffn_gate.weight"), \
+        DENSE(UP, "mlp.up_proj.weight", "ffn_up.weight"),   \
+        DENSE(DOWN, "mlp.down_proj.weight", "ffn_down.weight")
+#define EXPERTS(block, gate, up, down)                                                   \
+    LAYER_WITH(ROUTER, block ".gate.weight", "ffn_gate_inp.weight", .has = fli_sparse,   \
+               .gguf_f32 = true),                                                        \
+        SPARSE(EXPERT_GATE, block ".experts.*." gate ".weight", "ffn_gate_exps.weight"), \
+        SPARSE(EXPERT_UP, block ".experts.*." up ".weight", "ffn_up_exps.weight"),       \
+        SPARSE(EXPERT_DOWN, block ".experts.*." down ".weight", "ffn_down_exps.weight")
+
 /* When a weight is there. */
 bool fli_untied(const fl_config *c, int layer);
 bool fli_attention_biased(const fl_config *c, int layer);
 bool fli_mlp_biased(const fl_config *c, int layer);
+bool fli_sparse(const fl_config *c, int layer);  // a layer with experts
+bool fli_dense(const fl_config *c, int layer);
 bool fli_sequential(const fl_config *c, int layer);  // not parallel_residual
 
 extern const char *const fli_ignored_rotary[];  // tables that old files hold
 
 extern const fl_arch fli_arch_gemma2, fli_arch_gemma3, fli_arch_gpt2, fli_arch_gpt_neox,
-    fli_arch_llama, fli_arch_mistral, fli_arch_olmo2, fli_arch_phi3, fli_arch_qwen2, fli_arch_qwen3,
-    fli_arch_stablelm;
+    fli_arch_llama, fli_arch_mistral, fli_arch_mixtral, fli_arch_qwen2_moe, fli_arch_qwen3_moe,
+    fli_arch_olmo2, fli_arch_phi3, fli_arch_qwen2, fli_arch_qwen3, fli_arch_stablelm;
 
 #endif
