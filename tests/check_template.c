@@ -2,9 +2,10 @@
  *
  *     check_template [CASES.json ...]
  *
- * Without arguments those of tests/data/template, which tests/peers/template_goldens.py made.
- * A file is {"conversations": {name: {..}}, "cases": [{"source" or "file", "conversation", "want"
- * or "error": true, "assistant": [[begin, end], ..]}, ..]}; a conversation has messages, tools,
+ * Without arguments those of tests/data/template: published templates (made by
+ * tests/peers/template_goldens.py), and what our named ones stand for (template_named.py).
+ * A file is {"conversations": {name: {..}}, "cases": [{"source", "file" or "named",
+ * "conversation", "want" or "error": true, "assistant": [[begin, end], ..]}, ..]}; a conversation has messages, tools,
  * documents, variables, add_generation_prompt, continue_final_message, now. */
 #include <string.h>
 #include <time.h>
@@ -69,9 +70,14 @@ static void check_render(const char *name, const fl_template *t, const json_t *c
     fl_rendered_clear(&r);
 }
 
-/* The template of a case: its own source, or a file beside the cases. */
+/* The template of a case: its own source, one of ours by name, or a file beside the cases. */
 static fl_status load(fl_template **t, const json_t *c, const char *dir, fl_err *err) {
-    const json_t *source = json_object_get(c, "source");
+    const json_t *source = json_object_get(c, "source"), *named = json_object_get(c, "named");
+    if (named) {
+        const char *text;
+        FL_TRY(fl_template_choose(&text, NULL, json_string_value(named), NULL, err));
+        return fl_template_parse(t, text, strlen(text), err);
+    }
     char path[FL_PATH_MAX], *text;
     size_t n;
     if (source)
@@ -96,6 +102,7 @@ static void check_case(const char *name, const json_t *c, const json_t *conversa
 }
 
 static void check_file(const char *path) {
+    static const char *const keys[] = {"file", "named", "source"};
     json_t *root;
     fl_err err = {0};
     const fl_status s = fl_json_load(&root, path, &err);
@@ -106,8 +113,9 @@ static void check_file(const char *path) {
     const json_t *cases = json_object_get(root, "cases");
     for (size_t i = 0; i < json_array_size(cases); i++) {
         const json_t *c = json_array_get(cases, i);
-        const char *what = json_string_value(
-            json_object_get(c, json_object_get(c, "file") ? "file" : "source"));
+        const char *what = "";
+        for (int k = 0; k < 3 && !*what; k++)
+            if (json_object_get(c, keys[k])) what = json_string_value(json_object_get(c, keys[k]));
         const json_t *about = json_object_get(c, "conversation");
         snprintf(name, sizeof name, "%zu: %.120s, %s", i, what,
                  json_is_string(about) ? json_string_value(about) : "");
@@ -120,5 +128,6 @@ static void check_file(const char *path) {
 int main(int argc, char **argv) {
     for (int i = 1; i < argc; i++) check_file(argv[i]);
     if (argc == 1) check_file(FL_TEST_DATA "/template/published.json");
+    if (argc == 1) check_file(FL_TEST_DATA "/template/named.json");
     return check_report();
 }

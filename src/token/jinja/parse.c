@@ -57,7 +57,7 @@ bool fli_accept_name(fli_parser *p, const char *name) {
 }
 
 static const char *describe(const fli_lexeme *l, char out[NAME_SHOWN + 8]) {
-    static const char *const words[] =
+    static const char *const words[FLI_LEX_OP + 1] =
         {[FLI_LEX_END] = "the template ends",   [FLI_LEX_DATA] = "text follows",
          [FLI_LEX_BLOCK_BEGIN] = "{% follows",  [FLI_LEX_BLOCK_END] = "%} follows",
          [FLI_LEX_PRINT_BEGIN] = "{{ follows",  [FLI_LEX_PRINT_END] = "}} follows",

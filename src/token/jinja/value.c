@@ -84,7 +84,7 @@ fli_val fli_str(fli_run *r, const char *s, size_t n) {
 void fli_append(fli_run *r, fl_text *t, const char *s, size_t n) {
     if (!fli_work(r, n / 64)) return;
     if (t->n + n > r->memory) {
-        fli_fail(r, "a string of more than %zu bytes: the template is stopped", r->memory);
+        fli_fail(r, "a string of more than %zu bytes: it is stopped", r->memory);
         return;
     }
     fl_text_append(t, s, n);
