@@ -50,7 +50,9 @@ fl_status fl_template_choose(const char **source, const char *own, const char *n
                        "that one, or another of: %s",
                        row->name, fl_template_names());
     return fl_fail(err, FL_ERR_ARG,
-                   "the model has no chat template; name the one it was tuned on, of: %s",
+                   "the model has no chat template; name the one it was tuned on, or plain if it "
+                   "was "
+                   "not: %s",
                    fl_template_names());
 }
 
