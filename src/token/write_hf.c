@@ -143,8 +143,7 @@ static void spm_parts(writer *w, json_t *list, const fli_step *step) {
                json_pack("{s:s,s:o}", "type", "Precompiled", "precompiled_charsmap",
                          charsmap_text(w, &step->map)));
     if (step->flags & FLI_SPM_SQUEEZE) {
-        append(w, list,
-               json_pack("{s:s,s:b,s:b}", "type", "Strip", "strip_left", 1, "strip_right", 1));
+        append(w, list, replace("Regex", "\\A +| +\\z", ""));
         append(w, list, replace("Regex", " {2,}", " "));
     }
     if (step->flags & FLI_SPM_PREFIX)

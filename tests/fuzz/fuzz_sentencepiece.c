@@ -44,7 +44,8 @@ static void through_arrays(const fl_tokenizer *t) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     static const char text[] =
-        "  The cat's 12\t \xc3\xa9\n <s>\xe2\x96\x81\xff\xe4\xbd\xa0 \xef\xbc\xa1 e\xcc\x81 aaaaaaaaaaaa";
+        "  The cat's 12\t \xc3\xa9\n <s>\xe2\x96\x81\xff\xe4\xbd\xa0 \xef\xbc\xa1 e\xcc\x81 "
+        "aaaaaaaaaaaa";
     fl_tokenizer *t = NULL;
     fl_err err = {0};
     if (fli_parse_spm(&t, data, n, &err) != FL_OK) {

@@ -13,6 +13,7 @@ from tiktoken.load import data_gym_to_mergeable_bpe_ranks, load_tiktoken_bpe
 from tiktoken_ext import openai_public
 
 SEED = 20261123
+BATCH = 64  # documents whose offsets and texts Hugging Face holds at once
 
 
 def novels(path, limit):
@@ -131,7 +132,7 @@ def peers(tok, sp_models):
     for name in ("llama3", "qwen", "deepseek", "llama2", "mistral", "t5", "bert"):
         t = tokenizers.Tokenizer.from_file(str(tok / "tokenizer_json" / name / "tokenizer.json"))
         yield f"HF {name}", tok / "tokenizer_json" / name, lambda docs, t=t: [
-            e.ids for e in t.encode_batch(docs, add_special_tokens=False)]
+            e.ids for i in range(0, len(docs), BATCH) for e in t.encode_batch(docs[i:i + BATCH], add_special_tokens=False)]
     for path in sorted((tok / "sentencepiece").rglob("*.model")) + sp_models:
         sp = sentencepiece.SentencePieceProcessor(model_file=str(path))
         yield f"sentencepiece {path.name}", path, lambda docs, sp=sp: sp.encode(docs)

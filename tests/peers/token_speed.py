@@ -2,9 +2,11 @@
 """Tokenizer speed beside Hugging Face tokenizers, tiktoken and SentencePiece: one thread, one run.
 
     python3 tests/peers/token_speed.py encode BENCH_TOKEN TOK_DIR DOCUMENTS...
+    python3 tests/peers/token_speed.py kinds BENCH_TOKEN TOK_DIR DOCUMENTS MODEL...
     python3 tests/peers/token_speed.py train BENCH_TOKEN DOCUMENTS [SIZE]
 DOCUMENTS is a JSONL file (field text; its first 20 MB) or a folder of C files (10 MB). Encoding is with the GPT-2
-vocabulary, document by document, three interleaved rounds; the median of each is printed.
+vocabulary, document by document, three interleaved rounds; the median of each is printed. `kinds` does the same with the
+other kinds of vocabulary: tokenizer_json/{llama2,mistral,t5,bert} and the SentencePiece models named, on 4 MB.
 """
 import os
 os.environ.update(RAYON_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", OMP_NUM_THREADS="1")
@@ -66,6 +68,33 @@ def encode(program, tok, paths):
             print(f"encode\t{pathlib.Path(path).name}\t{n} bytes\t{k}\t{v:.1f} MB/s\tfledge is {rate['fledge'] / v:.1f}x", flush=True)
 
 
+def kinds(program, tok, path, models):
+    import sentencepiece, tokenizers
+    docs, _ = documents(path)
+    docs = [d[:1 << 18] for d in docs[:16]]
+    n = sum(len(d.encode()) for d in docs)
+    peers = {}
+    for name in ("llama2", "mistral", "t5", "bert"):
+        folder = pathlib.Path(tok) / "tokenizer_json" / name
+        t = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        peers[f"HF {name}"] = folder, lambda d, t=t: len(t.encode(d, add_special_tokens=False).ids)
+    for model in models:
+        sp = sentencepiece.SentencePieceProcessor(model_file=model)
+        peers[f"SentencePiece {pathlib.Path(model).name}"] = model, lambda d, sp=sp: len(sp.encode(d))
+    with tempfile.NamedTemporaryFile() as f:
+        pack(docs, f.name)
+        for name, (vocabulary, encode_one) in peers.items():
+            theirs, ours = [], []
+            for _ in range(3):
+                s, ids = seconds(lambda: sum(map(encode_one, docs)))
+                theirs.append(n / 1e6 / s)
+                said = subprocess.run([program, "encode", str(vocabulary), f.name], check=True, capture_output=True, text=True).stdout
+                ours.append(float(re.search(r"([\d.]+) MB/s", said)[1]))
+                assert f"\t{ids} tokens" in said, "the counts differ"
+            a, b = statistics.median(theirs), statistics.median(ours)
+            print(f"encode\t{n} bytes\t{name}\t{a:.1f} MB/s\tfledge\t{b:.1f} MB/s\t{b / a:.1f}x", flush=True)
+
+
 def train(program, path, size):
     import sentencepiece, tokenizers
     from tokenizers import models, pre_tokenizers, trainers
@@ -90,5 +119,7 @@ def train(program, path, size):
 
 if sys.argv[1] == "encode":
     encode(sys.argv[2], sys.argv[3], sys.argv[4:])
+elif sys.argv[1] == "kinds":
+    kinds(sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5:])
 else:
     train(sys.argv[2], sys.argv[3], int(sys.argv[4]) if len(sys.argv) > 4 else 32000)
