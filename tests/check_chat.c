@@ -3,7 +3,8 @@
  *
  * Caught by it (each tried): an answer that does not end where the template ends a message; a turn
  * that reads the whole conversation again; a failed question that stays; a second answer that is
- * always the first; turns left out without a word; a system prompt that is left out with them. */
+ * always the first; an answer lost when there is no better one; turns left out without a word; a
+ * system prompt that is left out with them. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -257,10 +258,14 @@ static void check_memory(void) {
         CHECKF(st == FL_OK || st == FL_ERR_NOMEM, "allocation %ld: %d", n, st);
         CHECKF(count(c) == (st == FL_OK ? 4 : 2), "allocation %ld: %zu messages", n, count(c));
         CHECK(reached || (st == FL_OK && strcmp(last(c), "Z") == 0));
-        if (st == FL_OK) fl_chat_reset(c);
-        if (st == FL_OK && reached) say(c, "A");
+        if (st != FL_OK || !reached) continue;
+        fl_chat_reset(c);
+        say(c, "A");
     }
-    CHECK(!reached);
+    CHECK(!reached && strcmp(last(c), "Z") == 0);
+    fl_alloc_fail_at(1);
+    CHECK(fl_chat_again(c, &(fl_generate_opts){0}, &a, NULL) == FL_ERR_NOMEM);
+    CHECK(fl_alloc_fail_at(0) && count(c) == 4 && strcmp(last(c), "Z") == 0);
     fl_chat_free(c);
     fl_session_free(s);
 }

@@ -228,17 +228,21 @@ static fl_status open_chat(app_chat *c, fl_err *err) {
     const app_args *a = c->args;
     const char *file = app_str(a, "template-file");
     char *system = NULL, *template = NULL;
+    json_t *variables = json_object();
     fl_status s = read_system(a, &system, err);
     if (s == FL_OK && file) s = fl_file_read(file, TEXT_MAX, &template, NULL, err);
+    if (s == FL_OK) s = app_set_values(a, "set", variables, err);
     fl_chat_opts o = {.template_name = app_str(a, "template"),
                       .template_text = template,
+                      .variables = variables,
                       .system = system,
                       .slide = app_bool(a, "slide"),
                       .show_prompt = app_bool(a, "show-prompt") ? show_prompt : NULL};
     if (s == FL_OK) s = fl_chat_new(&c->chat, c->session, &o, err);
+    if (s == FL_OK && app_str(a, "load")) s = fl_chat_load(c->chat, app_str(a, "load"), err);
+    json_decref(variables);
     fl_dealloc(system);
     fl_dealloc(template);
-    if (s == FL_OK && app_str(a, "load")) s = fl_chat_load(c->chat, app_str(a, "load"), err);
     return s;
 }
 

@@ -40,31 +40,14 @@ static fl_status read_conversation(const app_args *a, job *j, fl_err *err) {
     return j->conversation ? FL_OK : fl_fail(err, FL_ERR_NOMEM, "the messages");
 }
 
-/* "name=value": the value as JSON, or else as the text it is. */
-static fl_status set_variable(json_t *to, const char *assignment, fl_err *err) {
-    const char *equals = strchr(assignment, '=');
-    if (!equals || equals == assignment)
-        return fl_fail(err, FL_ERR_ARG, "--set %s: name=value is wanted", assignment);
-    json_t *v;
-    if (fl_json_parse(&v, equals + 1, strlen(equals + 1), "--set", NULL) != FL_OK)
-        v = json_string(equals + 1);
-    const size_t n = (size_t)(equals - assignment);
-    return v && json_object_setn_new(to, assignment, n, v) == 0
-               ? FL_OK
-               : fl_fail(err, FL_ERR_ARG, "--set %s: it is not UTF-8", assignment);
-}
-
 /* What the template sees besides the messages: the model's special tokens, what comes with the
  * messages, and --set, the later before the earlier. */
 static fl_status collect_variables(const app_args *a, job *j, fl_err *err) {
-    const char *const *set;
-    const int n = app_list(a, "set", &set);
     j->variables = fl_template_variables(j->model->tokenizer);
     if (!j->variables) return fl_fail(err, FL_ERR_NOMEM, "the template's variables");
     json_t *own = json_object_get(j->conversation, "variables");
     if (own) json_object_update(j->variables, own);
-    for (int i = 0; i < n; i++) FL_TRY(set_variable(j->variables, set[i], err));
-    return FL_OK;
+    return app_set_values(a, "set", j->variables, err);
 }
 
 static fl_status parse_template(const app_args *a, job *j, fl_err *err) {

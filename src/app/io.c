@@ -56,6 +56,25 @@ fl_status app_print_json(json_t *v, fl_err *err) {
     return st;
 }
 
+static fl_status set_value(json_t *to, const char *flag, const char *assignment, fl_err *err) {
+    const char *equals = strchr(assignment, '=');
+    json_t *v;
+    if (!equals || equals == assignment)
+        return fl_fail(err, FL_ERR_ARG, "--%s %s: name=value is wanted", flag, assignment);
+    if (fl_json_parse(&v, equals + 1, strlen(equals + 1), flag, NULL) != FL_OK)
+        v = json_string(equals + 1);
+    if (v && json_object_setn_new(to, assignment, (size_t)(equals - assignment), v) == 0)
+        return FL_OK;
+    return fl_fail(err, FL_ERR_ARG, "--%s %s: it is not UTF-8", flag, assignment);
+}
+
+fl_status app_set_values(const app_args *a, const char *flag, json_t *to, fl_err *err) {
+    const char *const *set;
+    int n = app_list(a, flag, &set);
+    for (int i = 0; i < n; i++) FL_TRY(set_value(to, flag, set[i], err));
+    return FL_OK;
+}
+
 json_t *app_json_text(const void *bytes, size_t n) {
     fl_text out = {0};
     fl_text_append_utf8(&out, bytes, n);

@@ -17,6 +17,9 @@ FL_MUST_USE fl_status app_paths(const app_args *a, int first, const char ***path
 /* One line of JSON; takes the reference. NULL is "no memory", as from json_pack. */
 FL_MUST_USE fl_status app_print_json(json_t *v, fl_err *err);
 
+/* Each "name=value" of the flag into `to`: the value as JSON, or else as the text it is. */
+FL_MUST_USE fl_status app_set_values(const app_args *a, const char *flag, json_t *to, fl_err *err);
+
 /* Any bytes as a JSON string: what is not UTF-8 becomes U+FFFD. */
 json_t *app_json_text(const void *bytes, size_t n);
 

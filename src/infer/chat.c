@@ -298,6 +298,7 @@ static fl_status chat_init(fl_chat *c, const fl_chat_opts *o, fl_err *err) {
     c->messages = json_array();
     c->variables = fl_template_variables(t);
     if (!c->messages || !c->variables) return fl_fail(err, FL_ERR_NOMEM, "a conversation");
+    if (o->variables) json_object_update(c->variables, (json_t *)(uintptr_t)o->variables);
     FL_TRY(parse_template(c, o, err));
     c->end = find_end(c);
     return o->system ? fl_chat_set_system(c, o->system, err) : FL_OK;

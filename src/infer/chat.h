@@ -30,6 +30,7 @@ typedef struct fl_chat fl_chat;
 typedef struct {
     const char *template_name;  // one of fl_template_names; NULL: see the next
     const char *template_text;  // Jinja; NULL: the model's own
+    const json_t *variables;    // of the template besides the special tokens; NULL: none
     const char *system;         // what the model is told first; NULL: nothing
     bool slide;                 // too long: leave out the oldest turns, instead of failing
     void (*show_prompt)(void *ctx, const char *text, size_t n);  // before it is read; may be NULL
