@@ -5,7 +5,8 @@
  * Without arguments those of tests/data/template: published templates (made by
  * tests/peers/template_goldens.py), and what our named ones stand for (template_named.py).
  * A file is {"conversations": {name: {..}}, "cases": [{"source", "file" or "named",
- * "conversation", "want" or "error": true, "assistant": [[begin, end], ..]}, ..]}; a conversation has messages, tools,
+ * "conversation", "want" or "error": true, "assistant": [[begin, end], ..]}, ..]}; a conversation
+ * has messages, tools,
  * documents, variables, add_generation_prompt, continue_final_message, now. */
 #include <string.h>
 #include <time.h>

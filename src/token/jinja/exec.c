@@ -22,7 +22,7 @@ struct fli_loop {
 
 static flow exec_list(fli_run *r, fli_scope *scope, const fli_node *n);
 
-void fli_emit(fli_run *r, const char *s, size_t n) {
+static void emit(fli_run *r, const char *s, size_t n) {
     const size_t most = r->captures ? r->memory : r->output;
     if (r->status != FL_OK) return;
     if (n > most || r->out->n > most - n) {
@@ -47,7 +47,7 @@ fli_val fli_capture(fli_run *r, fli_scope *scope, const fli_node *body) {
 
 static void print_value(fli_run *r, fli_val v) {
     const fli_val s = fli_to_str(r, v);
-    if (r->status == FL_OK) fli_emit(r, s.as.s, s.n);
+    if (r->status == FL_OK) emit(r, s.as.s, s.n);
 }
 
 /* ---- assignment ---- */
@@ -219,7 +219,7 @@ static flow exec_for(fli_run *r, fli_scope *scope, const fli_node *n) {
 
 static flow exec_text(fli_run *r, fli_scope *scope, const fli_node *n) {
     (void)scope;
-    if (n->value.kind == FLI_STR) fli_emit(r, n->value.as.s, n->value.n);
+    if (n->value.kind == FLI_STR) emit(r, n->value.as.s, n->value.n);
     return NEXT;
 }
 

@@ -2,10 +2,12 @@
  *
  * chars.c    characters: white space, case, counting
  * lexer.c    source -> lexemes, white space trimmed as Jinja trims it
- * parse*.c   lexemes -> tree
- * exec.c     statements; eval.c expressions; call.c arguments, macros, filters; ops.c operators
- * value.c    values; print.c as text; tojson.c as JSON
- * attribute.c, methods_*.c, filters_*.c, tests.c, functions.c: tables of what templates may call
+ * parse.c    lexemes -> tree: statements; parse_expression.c: expressions
+ * run.c      limits, and the error a run ends with
+ * exec.c     statements; eval.c: expressions; call.c: arguments, macros
+ * value.c    values; ops.c: operators; attribute.c: a.b, a[b], a[b:c]
+ * print.c    values as text; tojson.c: as JSON; format.c: "%s" and "{}"
+ * methods_*.c, filters*.c, tests.c, functions.c: tables of what templates may call
  *
  * Errors stick to the run: whoever fails writes the message once, everybody after returns early
  * with any value, and the caller looks once, at the end. Values live in the run's arena and are
@@ -257,7 +259,6 @@ fli_val fli_eval(fli_run *r, fli_scope *scope, const fli_node *n);
 /* The body's text as a value. */
 fli_val fli_capture(fli_run *r, fli_scope *scope, const fli_node *body);
 void fli_assign(fli_run *r, fli_scope *scope, const fli_node *target, fli_val v);
-void fli_emit(fli_run *r, const char *s, size_t n);
 
 fli_val *fli_scope_find(const fli_scope *scope, fli_val name);  // in this scope or around it
 void fli_scope_set(fli_run *r, fli_scope *scope, fli_val name, fli_val v);
