@@ -212,6 +212,38 @@ static void check_made(void) {
 #undef SP
 }
 
+/* Of equal sums the longer last token; and what an unknown character costs. */
+static void check_sums(void) {
+    static const fl_vocab_text token[] = {{"<unk>", 5}, {"a", 1}, {"aa", 2},
+                                          {"zb", 2},    {"c", 1}, {"bc", 2}};
+    static const int32_t kind[] = {2, 1, 1, 1, 1, 1};
+    static const float score[] = {0, -1, -1, -20, -5, -1};
+    fl_vocab v = FL_VOCAB_INIT;
+    fl_err err = {0};
+    fl_tokenizer *t;
+    v.model = "t5", v.token = token, v.kind = kind, v.score = score, v.n_tokens = 6;
+    v.unk = 0, v.eos = 1;
+    CHECKF(fl_tokenizer_from_vocab(&t, &v, &err) == FL_OK, "%s", err.msg);
+    check_pieces(t, "aaa", "a|aa");
+    check_pieces(t, "zbc", "zb|c");
+    fl_tokenizer_free(t);
+}
+
+/* Characters without byte tokens; what is unknown beside each other is one, or is not. */
+static void check_unknown(bool fuse) {
+    static const char form[] =
+        "{\"model\": {\"type\": \"BPE\", \"unk_token\": \"?\", \"fuse_unk\": %s, \"merges\": "
+        "[\"a b\"], \"vocab\": {\"?\": 0, \"a\": 1, \"b\": 2, \"ab\": 3}}}";
+    char text[512];
+    fl_err err = {0};
+    fl_tokenizer *t;
+    snprintf(text, sizeof text, form, fuse ? "true" : "false");
+    const char *path = folder_puts("tokenizer.json", text);
+    CHECKF(fl_tokenizer_load(&t, path, &err) == FL_OK, "%s", err.msg);
+    check_pieces(t, "xyab\xFFz b", fuse ? "?|ab|?|b" : "?|?|ab|?|?|?|b");
+    fl_tokenizer_free(t);
+}
+
 int main(void) {
     folder_make();
     for (int i = 0; i < N_ROWS; i++) {
@@ -223,6 +255,9 @@ int main(void) {
         fl_tokenizer_free(t);
     }
     check_made();
+    check_sums();
+    check_unknown(true);
+    check_unknown(false);
     folder_remove();
     return check_report();
 }

@@ -205,7 +205,7 @@ static inline size_t soft_cut(const fl_tokenizer *t, const uint8_t *s, size_t i,
         if (!at) break;
         k = (size_t)(at - s);
         uint8_t before = s[k - 1];
-        if (before != ' ' && !t->joins[before < FLI_NON_ASCII ? before : FLI_NON_ASCII]) return k;
+        if (!t->joins[before < FLI_NON_ASCII ? before : FLI_NON_ASCII]) return k;
     }
     return n;
 }

@@ -3,6 +3,7 @@
  * There a pair may be merged when the two together are a token, and the rank is that token's. So
  * every way to cut a token into two tokens is a merge, and all the ways to cut one token have one
  * rank. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -57,7 +58,7 @@ fl_status fli_merge_by_score(fl_tokenizer *t, const float *score, fl_err *err) {
     fli_ranked *order = fl_alloc(((size_t)t->n + 1) * sizeof *order);
     if (!order) return fl_fail(err, FL_ERR_NOMEM, "%d scores", t->n);
     for (int32_t id = 0; id < t->n; id++)
-        order[id] = (fli_ranked){.id = id, .score = score ? score[id] : 0};
+        order[id] = (fli_ranked){.id = id, .score = score && !isnan(score[id]) ? score[id] : 0};
     qsort(order, (size_t)t->n, sizeof *order, by_score);
     for (int32_t i = 1; i < t->n; i++)
         order[i].rank = order[i - 1].rank + (order[i].score != order[i - 1].score);

@@ -11,8 +11,11 @@
 
 /* ---- what all kinds share ---- */
 
+/* A kind that nobody has defined is of no use. */
 static fl_token_kind kind_of(const fl_vocab *v, int32_t id) {
-    return v->kind ? (fl_token_kind)v->kind[id] : FL_TOKEN_NORMAL;
+    if (!v->kind) return FL_TOKEN_NORMAL;
+    bool known = v->kind[id] >= FL_TOKEN_NORMAL && v->kind[id] <= FL_TOKEN_BYTE;
+    return known ? (fl_token_kind)v->kind[id] : FL_TOKEN_UNUSED;
 }
 
 static bool is_added(fl_token_kind kind) {
