@@ -101,7 +101,7 @@ static fl_status run(const app_args *a, fl_err *err) {
     if (s == FL_OK) s = collect_variables(a, &j, err);
     if (s == FL_OK) s = render(a, &j, err);
     if (s == FL_OK && app_bool(a, "json")) s = app_print_json(result_json(&j.out), err);
-    else if (s == FL_OK) fwrite(j.out.text.data, 1, j.out.text.n, stdout);
+    else if (s == FL_OK) fwrite(fl_text_str(&j.out.text), 1, j.out.text.n, stdout);
     clear(&j);
     return s;
 }

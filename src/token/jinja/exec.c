@@ -45,6 +45,13 @@ fli_val fli_capture(fli_run *r, fli_scope *scope, const fli_node *body) {
     return fli_text_end(r, &text);
 }
 
+/* In the arena, because a macro that is defined in it may outlive the block. */
+static fli_scope *scope_new(fli_run *r, fli_scope *outer) {
+    fli_scope *scope = FLI_NEW(r, fli_scope, 1);
+    if (scope) scope->outer = outer;
+    return scope;
+}
+
 static void print_value(fli_run *r, fli_val v) {
     const fli_val s = fli_to_str(r, v);
     if (r->status == FL_OK) emit(r, s.as.s, s.n);
@@ -91,8 +98,8 @@ static fli_val filter_text(fli_run *r, fli_scope *scope, const fli_node *filter,
 }
 
 static fli_val filtered_body(fli_run *r, fli_scope *scope, const fli_node *n) {
-    fli_scope inner = {.outer = scope};
-    return filter_text(r, scope, n->b, fli_capture(r, &inner, n->body));
+    fli_scope *inner = scope_new(r, scope);
+    return inner ? filter_text(r, scope, n->b, fli_capture(r, inner, n->body)) : fli_none();
 }
 
 static flow exec_set_block(fli_run *r, fli_scope *scope, const fli_node *n) {
@@ -182,11 +189,10 @@ const fli_native fli_loop_methods[] = {{"cycle", "*", 0, loop_cycle},
                                        {"changed", "*", 0, loop_changed},
                                        {NULL, NULL, 0, NULL}};
 
-/* One turn, with a scope of its own; it is in the arena because a macro may keep it. */
+/* One turn, with a scope of its own. */
 static flow turn(fli_run *r, fli_loop *l, const fli_node *body) {
-    fli_scope *scope = FLI_NEW(r, fli_scope, 1);
+    fli_scope *scope = scope_new(r, l->outer);
     if (!scope) return BREAK;
-    scope->outer = l->outer;
     fli_assign(r, scope, l->target, l->current);
     fli_scope_set(r, scope, fli_view("loop", 4), (fli_val){.kind = FLI_LOOP, .as.loop = l});
     return exec_list(r, scope, body);
@@ -210,9 +216,8 @@ static flow exec_for(fli_run *r, fli_scope *scope, const fli_node *n) {
         f = turn(r, l, n->body);
         ended_one |= f == NEXT;
     }
-    if (ended_one || !n->orelse) return NEXT;
-    fli_scope inner = {.outer = scope};
-    return exec_list(r, &inner, n->orelse);
+    fli_scope *inner = ended_one || !n->orelse ? NULL : scope_new(r, scope);
+    return inner ? exec_list(r, inner, n->orelse) : NEXT;
 }
 
 /* ---- the rest ---- */
@@ -241,9 +246,8 @@ static flow exec_if(fli_run *r, fli_scope *scope, const fli_node *n) {
 }
 
 static flow exec_with(fli_run *r, fli_scope *scope, const fli_node *n) {
-    fli_scope *inner = FLI_NEW(r, fli_scope, 1);
+    fli_scope *inner = scope_new(r, scope);
     if (!inner) return NEXT;
-    inner->outer = scope;
     for (const fli_node *set = n->args; set; set = set->next)
         fli_assign(r, inner, set->a, fli_eval(r, scope, set->b));
     return exec_list(r, inner, n->body);
@@ -261,9 +265,8 @@ static flow exec_call_block(fli_run *r, fli_scope *scope, const fli_node *n) {
 }
 
 static flow exec_generation(fli_run *r, fli_scope *scope, const fli_node *n) {
-    fli_scope *inner = FLI_NEW(r, fli_scope, 1);
+    fli_scope *inner = scope_new(r, scope);
     if (!inner) return NEXT;
-    inner->outer = scope;
     const size_t span[2] = {r->out->n, 0};
     exec_list(r, inner, n->body);
     r->n_unplaced += r->captures > 0;
