@@ -14,7 +14,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 RULES = {"\ufb01": "fi", "\ufb01\u0301": "fí", "\u00a0": " ", "\u3000": " ", "\t": " ", "\n": " ", "\u00e9": "e", "e\u0301": "e", "\u200d": "",
          "\u2026": "...", **{chr(0xFF21 + i): chr(65 + i) for i in range(26)}, **{chr(0xFF41 + i): chr(97 + i) for i in range(26)}}
 MORE = [" <sep> a<sep>b <mask>x  <mask>  y<word> sword <word>!", "▁ a▁b ▁▁c", "  two  spaces  ", "\n\n", "ﬁne ＡＢＣ e\u0301té…\t\u3000x",
-        "unaffable, isn't it? I 've do not n't", "[CLS] [MASK] Ünïcödé 你好 世界", "a\u200db", "ﬁ\u0301x ﬁx", "\ufffd\u0000 \x07bell", "x" * 120, "Day day DAY"]
+        "unaffable, isn't it? I 've do not n't", "[CLS] [MASK] Ünïcödé 你好 世界", "a\u200db", "ﬁ\u0301x ﬁx", "\ufffd\u0000 \x07bell", "x" * 120, "ab" * 50, "Day day DAY"]
 
 
 def train_spm(corpus, model_type, **more):
