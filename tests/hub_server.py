@@ -2,7 +2,7 @@
 
     hub_server.py FOLDER PORT_FILE LOG
 
-Writes its port, then serves made-up repositories until its standard input ends, or for two minutes. Every request
+Writes its port, then serves made-up repositories until its standard input ends, ten minutes at most. Every request
 is a line of LOG: path, range or -, token or -. What a repository does wrong is its row in TROUBLE.
 """
 import hashlib
@@ -16,7 +16,7 @@ import threading
 import time
 
 folder, port_file, log_file = sys.argv[1:]
-SECONDS = 120
+SECONDS = 600
 PAGE = 4  # rows of a tree per page
 random.seed(1)
 BIG = random.randbytes(300_000)

@@ -161,7 +161,7 @@ exec 9>&-
 wait
 expect 0 "using org/folder as pulled before" pull org/folder
 expect 1 "no network: cannot reach 127.0.0.1" pull org/other
-expect 1 "models already here: org/badrange, org/breaks" pull org/other
+expect 1 "models already here: org/breaks, org/busy" pull org/other
 HF_HUB_OFFLINE=1 expect 1 "no network: HF_HUB_OFFLINE is set" pull org/other
 HF_HUB_OFFLINE=1 expect 0 "snapshots/" pull org/m-GGUF:Q8_0
 HF_HUB_CACHE="$work/elsewhere" expect 1 "models already here: none" pull org/other

@@ -112,6 +112,13 @@ bool fli_cache_ref_read(const fli_hub *h, char commit[FLI_ID_MAX]) {
     return good;
 }
 
+/* It was pulled whole, at one revision at least. */
+static bool has_refs(const char *root, const char *name) {
+    char path[FL_PATH_MAX];
+    return fl_path_join(path, root, name, NULL) == FL_OK &&
+           fl_path_join(path, path, "refs", NULL) == FL_OK && fl_path_exists(path);
+}
+
 void fli_cache_names(const char *root, fl_text *out) {
     char **names;
     size_t n;
@@ -119,6 +126,7 @@ void fli_cache_names(const char *root, fl_text *out) {
     for (size_t i = 0; i < n; i++) {
         const char *org = names[i] + strlen(prefix), *gap;
         if (strncmp(names[i], prefix, strlen(prefix)) != 0 || !(gap = strstr(org, "--"))) continue;
+        if (!has_refs(root, names[i])) continue;
         fl_text_printf(out, "%s%.*s/%s", out->n ? ", " : "", (int)(gap - org), org, gap + 2);
     }
     fl_dealloc(names);
