@@ -3,7 +3,8 @@
  *     check_template [CASES.json ...]
  *
  * Without arguments those of tests/data/template: published templates (made by
- * tests/peers/template_goldens.py), and what our named ones stand for (template_named.py).
+ * tests/peers/template_goldens.py), what our named ones stand for (template_named.py), and
+ * expressions and tags put together at random (template_differ.py).
  * A file is {"conversations": {name: {..}}, "cases": [{"source", "file" or "named",
  * "conversation", "want" or "error": true, "assistant": [[begin, end], ..]}, ..]}; a conversation
  * has messages, tools,
@@ -130,5 +131,6 @@ int main(int argc, char **argv) {
     for (int i = 1; i < argc; i++) check_file(argv[i]);
     if (argc == 1) check_file(FL_TEST_DATA "/template/published.json");
     if (argc == 1) check_file(FL_TEST_DATA "/template/named.json");
+    if (argc == 1) check_file(FL_TEST_DATA "/template/generated.json");
     return check_report();
 }

@@ -346,6 +346,67 @@ static void check_spans(void) {
     fl_rendered_clear(&r);
 }
 
+/* Each limit by itself ends a template that the others would let run. */
+static void check_limits(void) {
+    static const char loop[] =
+        "{% for i in range(50000) %}{% set x = [1, 2, 3, 4, 5] %}{% endfor %}";
+    static const char output[] = "{% for i in range(50000) %}0123456789{% endfor %}";
+    static const char deep[] =
+        "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(30) }}";
+    static const struct {
+        const char *source, *want;
+        fl_template_limits limits;
+    } cases[] = {
+        {loop, "", {.steps = 1000000, .memory = 1 << 26}},
+        {loop, "too many steps", {.steps = 100000, .memory = 1 << 26}},
+        {loop, "too much memory", {.steps = 1000000, .memory = 1 << 21}},
+        {output, "", {.output = 500000}},
+        {output, "more than 499999 bytes of text", {.output = 499999}},
+        {deep, "", {.depth = 300}},
+        {deep, "nests too deeply", {.depth = 60}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fl_rendered r = {0};
+        fl_err err = {0};
+        fl_conversation c = {.messages = messages, .limits = cases[i].limits};
+        const fl_status s = render(cases[i].source, strlen(cases[i].source), &c, &r, &err);
+        CHECKF((s == FL_OK) == !*cases[i].want && strstr(err.msg, cases[i].want), "%zu: %s", i,
+               err.msg);
+        fl_rendered_clear(&r);
+    }
+}
+
+/* Going on with the last message ends the text there, and what the assistant says too. */
+static void check_continued(void) {
+    fl_rendered r = {0};
+    fl_conversation c = small();
+    c.continue_final_message = true;
+    rendered(
+        "{% generation %}{{ messages[-1].content }}!{% endgeneration %}{% generation %}x{% "
+        "endgeneration %}",
+        &c, &r);
+    CHECK(strcmp(r.text.data, "Paris.") == 0 && r.n_assistant == 2);
+    CHECK(r.assistant[0].begin == 0 && r.assistant[0].end == 6);
+    CHECK(r.assistant[1].begin == 6 && r.assistant[1].end == 6);
+    rendered("{{ messages[-1].content | trim }} !", &c, &r);
+    CHECK(strcmp(r.text.data, "Paris.") == 0);
+    fl_rendered_clear(&r);
+}
+
+/* Fields that are null are as if they were not there. */
+static void check_null(void) {
+    fl_rendered r = {0};
+    json_t *list = json_pack("[{s:s, s:n, s:s}]", "role", "assistant", "content", "reasoning",
+                             "so");
+    const fl_conversation c = {.messages = list};
+    CHECK(strcmp(rendered("{{ messages[0].content is defined }} {{ messages[0].thinking }} {{ "
+                          "messages[0].reasoning_content }}",
+                          &c, &r),
+                 "False so so") == 0);
+    json_decref(list);
+    fl_rendered_clear(&r);
+}
+
 /* A macro sees the names around it also when the block it stands in has ended. */
 static void check_kept_macro(void) {
     fl_rendered r = {0};
@@ -487,6 +548,9 @@ int main(void) {
     check_nesting();
     check_chain();
     check_spans();
+    check_limits();
+    check_continued();
+    check_null();
     check_kept_macro();
     check_immutable();
     check_time();
