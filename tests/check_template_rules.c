@@ -346,6 +346,21 @@ static void check_spans(void) {
     fl_rendered_clear(&r);
 }
 
+/* What Jinja makes of these, and the generated cases do not reach. */
+static void check_corners(void) {
+    static const char *const corners[][2] = {
+        {"{% for x in [1] %}{% continue %}{% else %}none ended{% endfor %}", "none ended"},
+        {"{{ ['b', 'A', 'B', 'a']|sort(reverse=true)|join }}", "bBAa"},
+        {"{{ '\u00fc\U0001F44D'|tojson(ensure_ascii=true) }}", "\"\\u00fc\\ud83d\\udc4d\""},
+    };
+    fl_rendered r = {0};
+    const fl_conversation c = small();
+    for (size_t i = 0; i < sizeof corners / sizeof *corners; i++)
+        CHECKF(strcmp(rendered(corners[i][0], &c, &r), corners[i][1]) == 0, "%s: %s", corners[i][0],
+               r.text.data);
+    fl_rendered_clear(&r);
+}
+
 /* Each limit by itself ends a template that the others would let run. */
 static void check_limits(void) {
     static const char loop[] =
@@ -548,6 +563,7 @@ int main(void) {
     check_nesting();
     check_chain();
     check_spans();
+    check_corners();
     check_limits();
     check_continued();
     check_null();
