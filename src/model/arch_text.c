@@ -52,8 +52,11 @@ static void describe_attention(const fl_arch *a, fl_text *out) {
 }
 
 static void describe_blocks(const fl_arch *a, fl_text *out) {
-    say(out, weight(a, FL_SLOT_GATE) ? "gated " : "");
+    bool experts = weight(a, FL_SLOT_ROUTER);
+    say(out, experts || weight(a, FL_SLOT_GATE) ? "gated " : "");
     fl_text_puts(out, fl_unary_name(a->activation));
+    if (experts) say(out, "experts");
+    if (weight(a, FL_SLOT_SHARED_UP)) say(out, "a shared expert");
     if (has_field(a, offsetof(fl_config, parallel_residual))) say(out, "parallel blocks");
     if (a->embed_scaled) say(out, "scaled embeddings");
 }
