@@ -73,6 +73,12 @@ static fl_status put_tokenizer(fl_gguf *g, const fl_model *m, fl_err *err) {
         fl_gguf_str(g, "tokenizer.ggml.model", "none");
         return FL_OK;
     }
+    const char *kind = fl_tokenizer_gguf_model(t);
+    if (strcmp(kind, "gpt2") != 0)
+        return fl_fail(err, FL_ERR_UNSUPPORTED,
+                       "a vocabulary of the kind \"%s\" cannot be written to GGUF, only \"gpt2\" "
+                       "(byte-level BPE)",
+                       kind);
     const char *pre = fl_tokenizer_llama_cpp_pre(t);
     if (!pre)
         fl_warn(
@@ -80,7 +86,7 @@ static fl_status put_tokenizer(fl_gguf *g, const fl_model *m, fl_err *err) {
             "may split numbers and "
             "spaces otherwise: train the tokenizer with --pattern qwen2 or llama3 to avoid it",
             fl_tokenizer_pattern(t) ? fl_tokenizer_pattern(t) : "(several)", nearest_pre);
-    fl_gguf_str(g, "tokenizer.ggml.model", "gpt2");
+    fl_gguf_str(g, "tokenizer.ggml.model", kind);
     fl_gguf_str(g, "tokenizer.ggml.pre", pre ? pre : nearest_pre);
     FL_TRY(put_tokens(g, t, m->config.vocab_size, err));
     FL_TRY(put_merges(g, t, err));

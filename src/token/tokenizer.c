@@ -318,6 +318,10 @@ const char *fl_tokenizer_pattern(const fl_tokenizer *t) {
     return s->known ? s->known->name : s->regex;
 }
 
+const char *fl_tokenizer_gguf_model(const fl_tokenizer *t) {
+    return t->kind->gguf;
+}
+
 const char *fl_tokenizer_llama_cpp_pre(const fl_tokenizer *t) {
     if (t->pre) return t->pre;
     const fli_pre *row = fli_pre_of_stages(&t->split);

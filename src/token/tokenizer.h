@@ -72,6 +72,8 @@ size_t fl_tokenizer_n_merges(const fl_tokenizer *t);
 void fl_tokenizer_merge(const fl_tokenizer *t, size_t i, int32_t *left, int32_t *right);  // by rank
 /* A name as in fl_bpe_opts.pattern, or a regular expression; NULL: several stages or none. */
 const char *fl_tokenizer_pattern(const fl_tokenizer *t);
+/* The kind of model, as tokenizer.ggml.model has it: "gpt2", "llama", "t5", "bert". */
+const char *fl_tokenizer_gguf_model(const fl_tokenizer *t);
 /* What llama.cpp calls it (tokenizer.ggml.pre); NULL: it has no name for it. */
 const char *fl_tokenizer_llama_cpp_pre(const fl_tokenizer *t);
 bool fl_tokenizer_adds_bos(const fl_tokenizer *t);  // add_special puts bos before a text
