@@ -12,7 +12,8 @@ set(PUBLIC_HEADERS
     data/batch.h data/corpus.h data/dataset.h data/pairs.h
     train/objective.h train/settings.def train/recipe.h train/schedule.h train/optimizer.h train/stepper.h train/trainer.h
     train/run.h
-    infer/session.h infer/sampler_options.def infer/sampler.h infer/generate.h infer/chat.h infer/perplexity.h)
+    infer/session.h infer/sampler_options.def infer/sampler.h infer/grammar.h infer/generate.h
+    infer/chat.h infer/perplexity.h)
 
 set(include_dir ${CMAKE_BINARY_DIR}/include/fledge)
 set(umbrella "/* fledge.h - all of the public API. */\n#ifndef FL_FLEDGE_H\n#define FL_FLEDGE_H\n\n")
