@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "app/command.h"
+#include "app/grammar_flags.h"
 #include "app/io.h"
 #include "app/model_flags.h"
 #include "app/sampler_flags.h"
@@ -121,7 +122,9 @@ static fl_generate_opts options(const app_args *a, const fl_sampler_opts *sample
 static fl_status write_texts(const app_args *a, fl_session *s, const fl_text *prompt,
                              const fl_sampler_opts *sampler, fl_err *err) {
     fl_generate_opts o = options(a, sampler);
-    fl_status st = FL_OK;
+    app_grammar grammar;
+    fl_status st = app_grammar_read(&grammar, a, fl_session_model(s), &o, err);
+    o.matcher = grammar.matcher;
     for (int64_t i = 0; i < app_int(a, "n") && st == FL_OK && !fl_interrupted(); i++) {
         writer w = {.prompt = app_bool(a, "echo") ? prompt : NULL,
                     .tokenizer = fl_session_model(s)->tokenizer,
@@ -137,6 +140,7 @@ static fl_status write_texts(const app_args *a, fl_session *s, const fl_text *pr
         fl_text_clear(&w.text);
         json_decref(w.tokens);
     }
+    app_grammar_clear(&grammar);
     return st;
 }
 
@@ -179,6 +183,7 @@ static const app_flag flags[] = {
     {"slide", 0, FLAG_BOOL, .help = "when the context is full forget its older half and go on"},
     {"plain", 0, FLAG_BOOL, .help = "take special tokens in the prompt as ordinary text"},
     {"show-special", 0, FLAG_BOOL, .help = "print special tokens"},
+#include "app/grammar_flags.def"
 #include "app/sampler_flags.def"
     APP_MODEL_FLAGS,
     {0},

@@ -131,14 +131,45 @@ static bool is_end(const run *r, int32_t id) {
            (id == m->config.eos_token_id || id == fl_tokenizer_eos(m->tokenizer)) && id >= 0;
 }
 
+int fl_generate_ends(const fl_model *m, const fl_generate_opts *o, int32_t *out) {
+    int n = 0;
+    for (int i = 0; i < o->n_end; i++) out[n++] = o->end[i];
+    if (m->config.eos_token_id >= 0) out[n++] = (int32_t)m->config.eos_token_id;
+    if (fl_tokenizer_eos(m->tokenizer) >= 0) out[n++] = fl_tokenizer_eos(m->tokenizer);
+    return n;
+}
+
+/* ---- the grammar ---- */
+
+/* Only what continues the text may be picked. Where it is complete and the model has no token that says so, it ends. */
+static fl_status grammar_restrict(run *r, fl_err *err) {
+    const uint64_t *allowed;
+    bool some = false;
+    FL_TRY(fl_matcher_mask(r->o->matcher, &allowed, err));
+    for (int64_t i = 0; i < r->V; i += 64) some = some || allowed[i / 64];
+    fl_sampler_restrict(r->sampler, allowed);
+    if (some) return FL_OK;
+    if (!fl_matcher_can_end(r->o->matcher)) {
+        return fl_fail(err, FL_ERR_ARG,
+                       "no token of the vocabulary continues the text as the grammar wants");
+    }
+    finish(r, FL_FINISH_EOS);
+    return FL_OK;
+}
+
+/* ---- the loop ---- */
+
 static fl_status tokens_make(run *r, fl_err *err) {
     while (!r->finished) {
         fl_generated g;
+        if (r->o->matcher) FL_TRY(grammar_restrict(r, err));
+        if (r->finished) break;
         FL_TRY(token_pick(r, &g, err));
         if (is_end(r, g.id)) {
             finish(r, FL_FINISH_EOS);
             break;
         }
+        if (r->o->matcher) FL_TRY(fl_matcher_accept(r->o->matcher, g.id, err));
         FL_TRY(text_take(r, &g, err));
         if (r->finished) break;
         if (r->o->max_tokens && r->r.n_generated >= r->o->max_tokens) finish(r, FL_FINISH_LENGTH);
@@ -182,8 +213,13 @@ static fl_status run_init(run *r, fl_err *err) {
         return fl_fail(err, FL_ERR_ARG, "%lld alternatives a token; the vocabulary has %lld",
                        (long long)r->o->logprobs, (long long)m->config.vocab_size);
     }
-    int64_t named = fl_tokenizer_size(
-        m->tokenizer);  // a head padded to a round size has rows that name no token
+    if (r->o->matcher && r->o->ignore_eos) {
+        return fl_fail(err, FL_ERR_ARG,
+                       "a text that keeps to a grammar ends with it: eos cannot be ignored");
+    }
+    if (r->o->matcher) FL_TRY(fl_matcher_reset(r->o->matcher, err));
+    // A head padded to a round size has rows that name no token.
+    int64_t named = fl_tokenizer_size(m->tokenizer);
     r->V = named < m->config.vocab_size ? named : m->config.vocab_size;
     FL_TRY(fl_sampler_new(&r->sampler, r->V, &r->o->sampler, err));
     FL_TRY(fl_decoder_new(&r->decoder, m->tokenizer, r->o->keep_special, err));

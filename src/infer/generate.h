@@ -10,6 +10,7 @@
 #ifndef FL_INFER_GENERATE_H
 #define FL_INFER_GENERATE_H
 
+#include "infer/grammar.h"
 #include "infer/sampler.h"
 #include "infer/session.h"
 
@@ -36,7 +37,8 @@ typedef struct {
     int n_stop;
     const int32_t *end;  // tokens that end it besides those the model names; not shown
     int n_end;
-    int64_t logprobs;  // alternatives to give for each token; 0 with want_logprobs unset: none
+    fl_matcher *matcher;  // the text keeps to its grammar; NULL: to none. Reset first
+    int64_t logprobs;     // alternatives to give for each token; 0 with want_logprobs unset: none
     bool want_logprobs;
     bool ignore_eos;
     bool slide;         // context full: forget the older half and go on, instead of stopping
@@ -62,6 +64,10 @@ typedef struct {
     int64_t n_slides;
     double prompt_seconds, generate_seconds;
 } fl_generate_result;
+
+/* The tokens that end a text: the model's own, and o->end. `out` has room for o->n_end + 2; how many. What the trie of
+ * a matcher is made with. */
+int fl_generate_ends(const fl_model *m, const fl_generate_opts *o, int32_t *out);
 
 /* Continue a text. An empty prompt starts from the tokenizer's bos, or its eos where that is what
  * parts documents. */

@@ -31,13 +31,13 @@ static fl_status code_room(fl_grammar *g, int32_t more, fl_err *err) {
                 "instructions", err);
 }
 
-fl_status fli_emit(fl_grammar *g, fli_op op, int32_t arg, fl_err *err) {
+fl_status fli_code_add(fl_grammar *g, fli_op op, int32_t arg, fl_err *err) {
     FL_TRY(code_room(g, 1, err));
     g->code[g->n_code++] = (fli_instruction){op, arg};
     return FL_OK;
 }
 
-fl_status fli_insert(fl_grammar *g, int32_t at, fli_op op, int32_t arg, fl_err *err) {
+fl_status fli_code_insert(fl_grammar *g, int32_t at, fli_op op, int32_t arg, fl_err *err) {
     FL_TRY(code_room(g, 1, err));
     memmove(g->code + at + 1, g->code + at, (size_t)(g->n_code - at) * sizeof *g->code);
     g->code[at] = (fli_instruction){op, arg};
@@ -45,7 +45,7 @@ fl_status fli_insert(fl_grammar *g, int32_t at, fli_op op, int32_t arg, fl_err *
     return FL_OK;
 }
 
-fl_status fli_copy(fl_grammar *g, int32_t from, int32_t n, fl_err *err) {
+fl_status fli_code_copy(fl_grammar *g, int32_t from, int32_t n, fl_err *err) {
     FL_TRY(code_room(g, n, err));
     memmove(g->code + g->n_code, g->code + from, (size_t)n * sizeof *g->code);
     g->n_code += n;
@@ -65,11 +65,11 @@ static fl_status emit_set(fl_grammar *g, const fli_set *set, fl_err *err) {
         FL_TRY(room(&g->sets, &g->cap_sets, i, 1, sizeof *set, FLI_MAX_SETS, "sets of bytes", err));
         g->sets[g->n_sets++] = *set;
     }
-    return fli_emit(g, FLI_SET, i, err);
+    return fli_code_add(g, FLI_SET, i, err);
 }
 
-fl_status fli_emit_byte(fl_grammar *g, uint8_t byte, fl_err *err) {
-    if (g->byte_set[byte]) return fli_emit(g, FLI_SET, g->byte_set[byte] - 1, err);
+fl_status fli_code_add_byte(fl_grammar *g, uint8_t byte, fl_err *err) {
+    if (g->byte_set[byte]) return fli_code_add(g, FLI_SET, g->byte_set[byte] - 1, err);
     fli_set set = {0};
     set_add(&set, byte, byte);
     FL_TRY(emit_set(g, &set, err));
@@ -143,7 +143,7 @@ static fl_status emit_sequences(fl_grammar *g, const sequences *s, fl_err *err) 
         const sequence *q = &s->at[i];
         int32_t length = q->n_tail + 3;
         bool last = i + 1 == s->n;
-        if (!last) FL_TRY(fli_emit(g, FLI_SPLIT, length, err));
+        if (!last) FL_TRY(fli_code_add(g, FLI_SPLIT, length, err));
         FL_TRY(emit_set(g, &q->first, err));
         for (int t = 0; t < q->n_tail; t++) {
             fli_set set = {0};
@@ -151,7 +151,7 @@ static fl_status emit_sequences(fl_grammar *g, const sequences *s, fl_err *err) 
             FL_TRY(emit_set(g, &set, err));
         }
         left -= length;
-        if (!last) FL_TRY(fli_emit(g, FLI_JUMP, left - 1, err));  // the last is 2 shorter
+        if (!last) FL_TRY(fli_code_add(g, FLI_JUMP, left - 1, err));  // the last is 2 shorter
     }
     return FL_OK;
 }
@@ -161,7 +161,8 @@ static int by_low(const void *pa, const void *pb) {
     return (a->low > b->low) - (a->low < b->low);
 }
 
-fl_status fli_emit_class(fl_grammar *g, fli_range *ranges, int32_t n, bool others, fl_err *err) {
+fl_status fli_code_add_class(fl_grammar *g, fli_range *ranges, int32_t n, bool others,
+                             fl_err *err) {
     sequences s = {0};
     fl_status st = FL_OK;
     int32_t next = 0;  // first code point not passed yet

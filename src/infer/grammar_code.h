@@ -58,15 +58,16 @@ static inline bool fli_set_has(const fli_set *s, uint8_t byte) {
 
 /* --- writing code ------------------------------------------------------------------------------ */
 
-FL_MUST_USE fl_status fli_emit(fl_grammar *g, fli_op op, int32_t arg, fl_err *err);
+FL_MUST_USE fl_status fli_code_add(fl_grammar *g, fli_op op, int32_t arg, fl_err *err);
 /* At `at`, moving what stands there on. */
-FL_MUST_USE fl_status fli_insert(fl_grammar *g, int32_t at, fli_op op, int32_t arg, fl_err *err);
+FL_MUST_USE fl_status fli_code_insert(fl_grammar *g, int32_t at, fli_op op, int32_t arg,
+                                      fl_err *err);
 /* The code from `from` on, once more. */
-FL_MUST_USE fl_status fli_copy(fl_grammar *g, int32_t from, int32_t n, fl_err *err);
-FL_MUST_USE fl_status fli_emit_byte(fl_grammar *g, uint8_t byte, fl_err *err);
+FL_MUST_USE fl_status fli_code_copy(fl_grammar *g, int32_t from, int32_t n, fl_err *err);
+FL_MUST_USE fl_status fli_code_add_byte(fl_grammar *g, uint8_t byte, fl_err *err);
 /* One character out of n ranges (in any order, overlapping or not), or out of all others. */
-FL_MUST_USE fl_status fli_emit_class(fl_grammar *g, fli_range *ranges, int32_t n, bool others,
-                                     fl_err *err);
+FL_MUST_USE fl_status fli_code_add_class(fl_grammar *g, fli_range *ranges, int32_t n, bool others,
+                                         fl_err *err);
 /* The number of a rule, new or known. */
 FL_MUST_USE fl_status fli_rule_named(fl_grammar *g, const char *name, size_t n, int32_t *out,
                                      fl_err *err);

@@ -112,7 +112,7 @@ static fl_status string_read(parser *p, fl_err *err) {
         if (p->at < p->end && *p->at == '\n') return fail(p, err, "the line ends inside a string");
         FL_TRY(char_read(p, &c, err));
         int n = fl_utf8_encode(c, bytes);
-        for (int i = 0; i < n; i++) FL_TRY(fli_emit_byte(p->g, (uint8_t)bytes[i], err));
+        for (int i = 0; i < n; i++) FL_TRY(fli_code_add_byte(p->g, (uint8_t)bytes[i], err));
     }
     return FL_OK;
 }
@@ -134,21 +134,21 @@ static fl_status class_read(parser *p, fl_err *err) {
         p->ranges[n++] = r;
     }
     if (!n && !others) return fail(p, err, "an empty class");
-    return fli_emit_class(p->g, p->ranges, n, others, err);
+    return fli_code_add_class(p->g, p->ranges, n, others, err);
 }
 
 /* --- repetition ------------------------------------------------------------------------------- */
 
 /* The item from `from` on, optional: SPLIT over it. */
 static fl_status emit_optional(fl_grammar *g, int32_t from, fl_err *err) {
-    return fli_insert(g, from, FLI_SPLIT, g->n_code - from + 1, err);
+    return fli_code_insert(g, from, FLI_SPLIT, g->n_code - from + 1, err);
 }
 
 /* Any number of times: SPLIT over it, and a JUMP back. */
 static fl_status emit_any(fl_grammar *g, int32_t from, fl_err *err) {
     int32_t n = g->n_code - from;
-    FL_TRY(fli_insert(g, from, FLI_SPLIT, n + 2, err));
-    return fli_emit(g, FLI_JUMP, -(n + 1), err);
+    FL_TRY(fli_code_insert(g, from, FLI_SPLIT, n + 2, err));
+    return fli_code_add(g, FLI_JUMP, -(n + 1), err);
 }
 
 /* At least `least` times and, unless most < 0, at most `most` times. A SPLIT leaves from each that may be the last,
@@ -164,17 +164,17 @@ static fl_status emit_times(fl_grammar *g, int32_t from, int64_t least, int64_t 
         g->n_code = from;
         return FL_OK;
     }
-    for (int64_t i = 1; i < least; i++) FL_TRY(fli_copy(g, from, (int32_t)n, err));
-    if (most < 0) return fli_emit(g, FLI_SPLIT, (int32_t)-n, err);
+    for (int64_t i = 1; i < least; i++) FL_TRY(fli_code_copy(g, from, (int32_t)n, err));
+    if (most < 0) return fli_code_add(g, FLI_SPLIT, (int32_t)-n, err);
     int64_t optional = most - least;
     if (least == 0) {
-        FL_TRY(fli_insert(g, from, FLI_SPLIT, (int32_t)(optional * (n + 1)), err));
+        FL_TRY(fli_code_insert(g, from, FLI_SPLIT, (int32_t)(optional * (n + 1)), err));
         from++;
         optional--;
     }
     for (; optional > 0; optional--) {
-        FL_TRY(fli_emit(g, FLI_SPLIT, (int32_t)(optional * (n + 1)), err));
-        FL_TRY(fli_copy(g, from, (int32_t)n, err));
+        FL_TRY(fli_code_add(g, FLI_SPLIT, (int32_t)(optional * (n + 1)), err));
+        FL_TRY(fli_code_copy(g, from, (int32_t)n, err));
     }
     return FL_OK;
 }
@@ -260,12 +260,12 @@ static fl_status item_read(parser *p, int depth, bool *some, fl_err *err) {
     if (c == '[') return class_read(p, err);
     if (c == '(') return group_read(p, depth, err);
     if (c == '<' || c == '!') return fail(p, err, "tokens in a grammar are not supported");
-    if (take(p, ".")) return fli_emit_class(p->g, NULL, 0, true, err);
+    if (take(p, ".")) return fli_code_add_class(p->g, NULL, 0, true, err);
     *some = name_length(p) > 0;
     if (!*some) return FL_OK;
     int32_t rule;
     FL_TRY(name_read(p, &rule, err));
-    return fli_emit(p->g, FLI_CALL, rule, err);
+    return fli_code_add(p->g, FLI_CALL, rule, err);
 }
 
 static fl_status sequence_read(parser *p, int depth, fl_err *err) {
@@ -291,8 +291,8 @@ static fl_status alternatives_read(parser *p, int depth, fl_err *err) {
         int32_t from = g->n_code;
         FL_TRY(sequence_read(p, depth, err));
         if (!take(p, "|")) break;
-        FL_TRY(fli_insert(g, from, FLI_SPLIT, g->n_code - from + 2, err));
-        FL_TRY(fli_emit(g, FLI_JUMP, chain, err));
+        FL_TRY(fli_code_insert(g, from, FLI_SPLIT, g->n_code - from + 2, err));
+        FL_TRY(fli_code_add(g, FLI_JUMP, chain, err));
         chain = g->n_code - 1;
         skip_space(p, true);
     }
@@ -320,7 +320,7 @@ static fl_status rule_read(parser *p, fl_err *err) {
     if (p->at < p->end && *p->at != '\n' && *p->at != '\r') {
         return fail(p, err, "expected an item or the end of the rule");
     }
-    return fli_emit(p->g, FLI_RETURN, 0, err);
+    return fli_code_add(p->g, FLI_RETURN, 0, err);
 }
 
 static fl_status rules_read(parser *p, fl_err *err) {
