@@ -213,6 +213,40 @@ static void check_context(void) {
     fl_session_free(s);
 }
 
+/* With proposals ahead the text is the same: greedy by any draft, and at any temperature by look-up; the session holds
+ * no proposal that was refused. Drafts: the model itself, and one of other weights. */
+static void check_speculation(const fl_model *other) {
+    fl_session *s = session(0), *drafts[2] = {session(0), NULL};
+    CHECK(fl_session_new(&drafts[1], (fl_model *)other,
+                         &(fl_session_opts){.compute = FL_COMPUTE_F32}, NULL) == FL_OK);
+    for (int k = 0; k < 12; k++) {
+        fl_generate_opts o = warm, ahead;
+        o.sampler.temperature = k % 2 ? 0 : 0.3;
+        o.sampler.repeat_penalty = k % 3 ? 1 : 1.2;
+        o.sampler.seed = (uint64_t)k;
+        ahead = o;
+        ahead.draft = k % 2 ? drafts[k / 2 % 2] : NULL;
+        ahead.lookup = k % 2 ? 0 : 2;
+        ahead.n_proposals = 1 + k;
+        fl_generate_result r;
+        heard plain = generate(s, "The King The King", o, NULL);
+        heard h = generate(s, "The King The King", ahead, &r);
+        CHECKF(h.n == plain.n && memcmp(h.id, plain.id, (size_t)h.n * sizeof *h.id) == 0, "case %d",
+               k);
+        CHECK(fl_session_length(s) == r.n_prompt + r.n_generated - 1);
+        CHECK(memcmp(fl_session_tokens(s) + r.n_prompt, h.id, (size_t)(h.n - 1) * sizeof *h.id) ==
+              0);
+        CHECK(r.n_proposed >= r.n_taken && r.n_steps + r.n_taken == r.n_generated - 1);
+        if (ahead.draft == drafts[0] && k % 3)
+            CHECKF(r.n_taken > 40 * k / (k + 1), "case %d: %d taken", k, (int)r.n_taken);
+        fl_text_clear(&plain.text);
+        fl_text_clear(&h.text);
+    }
+    fl_session_free(drafts[0]);
+    fl_session_free(drafts[1]);
+    fl_session_free(s);
+}
+
 /* Memory that runs out at any point is an error, and everything is given back (the sanitizer
  * looks). */
 static void check_memory(void) {
@@ -255,6 +289,11 @@ int main(void) {
     check_repeat();
     check_eos();
     check_context();
+    fl_model *other;
+    CHECK(fl_model_new(&other, &c, 2, NULL) == FL_OK);
+    CHECK(fl_tokenizer_load(&other->tokenizer, FL_TEST_DATA "/tokenizer/eos", NULL) == FL_OK);
+    check_speculation(other);
+    fl_model_free(other);
     check_memory();
     fl_model_free(model);
     fl_model_free(golden);

@@ -373,6 +373,52 @@ static void check_draws(void) {
     fl_sampler_free(s);
 }
 
+/* What a judged draft writes is distributed as what is picked: likely and unlikely drafts, filters on both sides. A draft
+ * equal to the model is always taken; one without a choice gives the token that would be picked. */
+static void check_judge(void) {
+    enum { V = 6, N = 60000 };
+    static const float target[V] = {0, 1, -1, 2, 0.5f, 0.7f};
+    static const float draft[3][V] = {{2, 0, 0.3f, 1, -1, 0},
+                                      {0, 1, -1, 2, 0.5f, 0.7f},
+                                      {0, 9, 0, 0, 8, 0}};
+    for (int k = 0; k < 3; k++) {
+        fl_sampler *s = sampler(V, (fl_sampler_opts){.temperature = 1.2, .top_k = 5, .seed = 3});
+        fl_sampler *d = sampler(V, (fl_sampler_opts){.temperature = 1, .seed = 3, .stream = 77});
+        int times[V] = {0}, taken = 0;
+        int64_t n;
+        double chi = 0;
+        for (int i = 0; i < N; i++) {
+            int32_t id, x;
+            CHECK(fl_sampler_pick(d, draft[k], &x, NULL) == FL_OK);
+            const fl_candidate *q = fl_sampler_candidates(d, &n);
+            CHECK(fl_sampler_judge(s, target, x, q, n, &id, NULL) == FL_OK);
+            times[id]++;
+            taken += id == x;
+        }
+        const fl_candidate *p = fl_sampler_candidates(s, &n);
+        double overlap = 0, z = 0;
+        for (int i = 0; i < V; i++) z += exp((double)draft[k][i]);
+        for (int64_t i = 0; i < n; i++) {
+            chi += pow(times[p[i].id] - N * p[i].p, 2) / (N * p[i].p);
+            overlap += fmin(p[i].p, exp((double)draft[k][p[i].id]) / z);
+        }
+        CHECKF(n == 5 && chi < 18.5, "draft %d: chi-square %g", k, chi);  // 99.9 %
+        CHECKF(fabs(taken / (double)N - overlap) < 0.01, "draft %d: %d taken, want %g", k, taken,
+               overlap * N);
+        fl_sampler_free(s);
+        fl_sampler_free(d);
+    }
+    fl_sampler *a = sampler(V, (fl_sampler_opts){.temperature = 1}),
+               *b = sampler(V, (fl_sampler_opts){.temperature = 1});
+    for (int i = 0; i < 200; i++) {
+        int32_t picked, judged;
+        CHECK(fl_sampler_pick(a, target, &picked, NULL) == FL_OK);
+        CHECK(fl_sampler_judge(b, target, 3, NULL, 0, &judged, NULL) == FL_OK && judged == picked);
+    }
+    fl_sampler_free(a);
+    fl_sampler_free(b);
+}
+
 static void check_seeds(void) {
     static const float logits[8] = {0};
     int32_t text[4][50];
@@ -447,6 +493,7 @@ int main(void) {
     check_chain();
     check_bias();
     check_draws();
+    check_judge();
     check_seeds();
     check_window();
     check_bad();

@@ -87,6 +87,26 @@ static void check_feed(fl_model *m, const golden *g, fl_session_opts o, int64_t 
     fl_session_free(s);
 }
 
+/* Logits after each of several tokens are the bytes of reading them one by one: what lets a model judge proposals. */
+static void check_each(fl_model *m, const golden *g, fl_session_opts o) {
+    fl_session *one = session(m, o), *several = session(m, o);
+    for (int64_t t = 0, n = 1; t < g->T; t += n, n = n % 7 + 1) {
+        const float *each;
+        if (n > g->T - t) n = g->T - t;
+        CHECK(fl_session_feed_each(several, g->tokens + t, n, &each, NULL) == FL_OK);
+        for (int64_t i = 0; i < n; i++) {
+            CHECK(fl_session_feed(one, g->tokens + t + i, 1, NULL) == FL_OK);
+            size_t bytes = (size_t)g->V * sizeof *each;
+            CHECKF(memcmp(fl_session_logits(one), each + i * g->V, bytes) == 0,
+                   "token %d, %d at once", (int)(t + i), (int)n);
+        }
+        CHECK(memcmp(fl_session_logits(several), fl_session_logits(one),
+                     (size_t)g->V * sizeof *each) == 0);
+    }
+    fl_session_free(one);
+    fl_session_free(several);
+}
+
 static void check_rewind(fl_model *m, const golden *g, fl_session_opts o) {
     fl_session *s = session(m, o);
     CHECK(fl_session_feed(s, g->tokens + g->T, g->T, NULL) == FL_OK);  // the other row
@@ -248,10 +268,12 @@ static void check_model(const char *name) {
             check_feed(m, &g, o, chunks[i % 3], 1e-4);
         }
         check_rewind(m, &g, o);
+        check_each(m, &g, o);
         check_greedy(m, &g, o);
         check_score(m, &g, o);
         o.compute = FL_COMPUTE_BF16;  // 8 bits of mantissa through some twenty products
         check_feed(m, &g, o, 5, 0.06);
+        check_each(m, &g, o);
     }
     check_threads(m, &g, FL_COMPUTE_F32);
     check_threads(m, &g, FL_COMPUTE_BF16);

@@ -97,6 +97,12 @@ static void note_figures(const fl_generate_result *r, int64_t context) {
         fl_note("the context of %lld tokens is full; --slide forgets the older half and goes on",
                 (long long)context);
     }
+    if (r->n_steps) {
+        fl_note("proposed %lld tokens, took %lld (%.0f %%): %.2f tokens a step of the model",
+                (long long)r->n_proposed, (long long)r->n_taken,
+                100.0 * (double)r->n_taken / (double)(r->n_proposed ? r->n_proposed : 1),
+                (double)(r->n_steps + r->n_taken) / (double)r->n_steps);
+    }
     if (r->n_slides) {
         fl_note("the context of %lld tokens filled %lld times; its older half was forgotten",
                 (long long)context, (long long)r->n_slides);
@@ -109,6 +115,8 @@ static fl_generate_opts options(const app_args *a, const fl_sampler_opts *sample
         .sampler = *sampler,
         .want_logprobs = app_given(a, "logprobs"),
         .logprobs = app_int(a, "logprobs"),
+        .lookup = app_int(a, "lookup"),
+        .n_proposals = app_int(a, "draft-max"),
         .ignore_eos = app_bool(a, "ignore-eos"),
         .slide = app_bool(a, "slide"),
         .keep_special = app_bool(a, "show-special"),
@@ -120,8 +128,9 @@ static fl_generate_opts options(const app_args *a, const fl_sampler_opts *sample
 }
 
 static fl_status write_texts(const app_args *a, fl_session *s, const fl_text *prompt,
-                             const fl_sampler_opts *sampler, fl_err *err) {
+                             fl_session *draft, const fl_sampler_opts *sampler, fl_err *err) {
     fl_generate_opts o = options(a, sampler);
+    o.draft = draft;
     app_grammar grammar;
     fl_status st = app_grammar_read(&grammar, a, fl_session_model(s), &o, err);
     o.matcher = grammar.matcher;
@@ -158,12 +167,18 @@ static fl_status run(const app_args *a, fl_err *err) {
     fl_text prompt = {0};
     fl_model *m = NULL;
     fl_session *s = NULL;
+    fl_model *draft_model = NULL;
+    fl_session *draft = NULL;
     app_sampler sampler = {0};
     fl_status st = prompt_read(a, &prompt, err);
     if (st == FL_OK) st = app_session_open(a, app_arg(a, 0), &m, &s, err);
+    const char *draft_path = app_str(a, "draft");
+    if (st == FL_OK && draft_path) st = app_session_open(a, draft_path, &draft_model, &draft, err);
     if (st == FL_OK) st = app_sampler_read(&sampler, a, m->tokenizer, err);
-    if (st == FL_OK) st = write_texts(a, s, &prompt, &sampler.opts, err);
+    if (st == FL_OK) st = write_texts(a, s, &prompt, draft, &sampler.opts, err);
     app_sampler_clear(&sampler);
+    fl_session_free(draft);
+    fl_model_free(draft_model);
     fl_session_free(s);
     fl_model_free(m);
     fl_text_clear(&prompt);
@@ -184,6 +199,12 @@ static const app_flag flags[] = {
     {"plain", 0, FLAG_BOOL, .help = "take special tokens in the prompt as ordinary text"},
     {"show-special", 0, FLAG_BOOL, .help = "print special tokens"},
 #include "app/grammar_flags.def"
+    {"draft", 0, FLAG_STR, "MODEL",
+     .help = "a smaller model of the same tokenizer that proposes tokens ahead"},
+    {"lookup", 0, FLAG_INT, "N",
+     .help = "propose what followed the same N tokens, or fewer, before; with no model", .least = 1,
+     .most = 1000},
+    {"draft-max", 0, FLAG_INT, "N", "7", "tokens proposed a step", .least = 1, .most = 63},
 #include "app/sampler_flags.def"
     APP_MODEL_FLAGS,
     {0},

@@ -10,14 +10,21 @@
 #include "base/assert.h"
 #include "base/progress.h"
 #include "base/text.h"
+#include "infer/speculate.h"
 #include "token/tokenizer.h"
+
+enum { N_PROPOSALS = 7 };  // with the token before them they fill half a step of 16
 
 typedef struct {
     fl_session *session;
     const fl_generate_opts *o;
     fl_generate_result r;
     fl_sampler *sampler;
-    int64_t V;  // ids that may be picked
+    const float *logits;  // after the last token
+    fli_speculation ahead;
+    int64_t at;         // proposal that is up, of ahead.n
+    const float *each;  // logits after the token before the proposals, and after each of them
+    int64_t V;          // ids that may be picked
     fl_decoder *decoder;
     fl_candidate *top;  // o->logprobs of them
     fl_text held;
@@ -93,25 +100,69 @@ static fl_status text_take(run *r, fl_generated *g, fl_err *err) {
 
 /* ---- tokens ---- */
 
+static fl_status token_choose(run *r, int32_t *id, fl_err *err) {
+    fli_speculation *p = &r->ahead;
+    if (r->at >= p->n) return fl_sampler_pick(r->sampler, r->logits, id, err);
+    return fl_sampler_judge(r->sampler, r->logits, p->id[r->at], p->q[r->at], p->n_q[r->at], id,
+                            err);
+}
+
 static fl_status token_pick(run *r, fl_generated *g, fl_err *err) {
-    const float *logits = fl_session_logits(r->session);
     int64_t V = fl_session_model(r->session)->config.vocab_size;
     *g = (fl_generated){0};
-    FL_TRY(fl_sampler_pick(r->sampler, logits, &g->id, err));
+    FL_TRY(token_choose(r, &g->id, err));
     FL_TRY(fl_sampler_accept(r->sampler, g->id, err));
     r->r.n_generated++;
-    if (r->o->want_logprobs) g->logprob = fl_logprob(logits, V, g->id);
+    if (r->o->want_logprobs) g->logprob = fl_logprob(r->logits, V, g->id);
     if (r->o->logprobs) {
-        fl_logprob_top(logits, V, r->o->logprobs, r->top);
+        fl_logprob_top(r->logits, V, r->o->logprobs, r->top);
         g->top = r->top;
         g->n_top = r->o->logprobs;
     }
     return FL_OK;
 }
 
-/* Read the token just picked, making room if the context is full. */
+static bool speculates(const run *r) {
+    return r->o->draft || r->o->lookup;
+}
+
+/* Forget the proposals that were read and not taken. */
+static void proposals_drop(run *r) {
+    int64_t read = r->ahead.n - r->at;
+    if (read > 0) fl_session_rewind(r->session, fl_session_length(r->session) - read);
+    r->ahead.n = r->at = 0;
+}
+
+/* Read a token and, in the same step, what is proposed after it. */
+static fl_status token_read_ahead(run *r, int32_t id, fl_err *err) {
+    fl_session *s = r->session;
+    int64_t n = fl_session_length(s), room = fl_session_context(s) - n - 1;
+    int32_t step[1 + FLI_MAX_PROPOSALS] = {id};
+    int32_t *text = fl_alloc((size_t)(n + 1) * sizeof *text);
+    if (!text) return fl_fail(err, FL_ERR_NOMEM, "%lld tokens", (long long)n + 1);
+    memcpy(text, fl_session_tokens(s), (size_t)n * sizeof *text);
+    text[n] = id;
+    fl_status st = fli_speculation_make(&r->ahead, text, n + 1, room, err);
+    fl_dealloc(text);
+    if (st != FL_OK) return st;
+    memcpy(step + 1, r->ahead.id, (size_t)r->ahead.n * sizeof *step);
+    r->r.n_steps++;
+    r->r.n_proposed += r->ahead.n;
+    FL_TRY(fl_session_feed_each(s, step, 1 + r->ahead.n, &r->each, err));
+    r->logits = r->each;
+    return FL_OK;
+}
+
+/* Read the token just picked, making room if the context is full. A proposal is read already. */
 static fl_status token_read(run *r, int32_t id, fl_err *err) {
     int64_t context = fl_session_context(r->session);
+    if (r->at < r->ahead.n && r->ahead.id[r->at] == id) {
+        r->at++;
+        r->r.n_taken++;
+        r->logits = r->each + r->at * fl_session_model(r->session)->config.vocab_size;
+        return FL_OK;
+    }
+    proposals_drop(r);
     if (fl_session_length(r->session) == context) {
         if (!r->o->slide || context < 2) {
             finish(r, FL_FINISH_CONTEXT);
@@ -120,7 +171,10 @@ static fl_status token_read(run *r, int32_t id, fl_err *err) {
         r->r.n_slides++;
         FL_TRY(fl_session_slide(r->session, context / 2, err));
     }
-    return fl_session_feed(r->session, &id, 1, err);
+    if (speculates(r)) return token_read_ahead(r, id, err);
+    FL_TRY(fl_session_feed(r->session, &id, 1, err));
+    r->logits = fl_session_logits(r->session);
+    return FL_OK;
 }
 
 static bool is_end(const run *r, int32_t id) {
@@ -198,6 +252,7 @@ static fl_status prompt_read(run *r, const int32_t *id, int64_t n, fl_err *err) 
     r->r.n_reused = same;
     fl_session_rewind(r->session, same);
     FL_TRY(fl_session_feed(r->session, id + same, n - same, err));
+    r->logits = fl_session_logits(r->session);
     for (int64_t i = 0; i < n; i++) {
         if (id[i] < r->V) FL_TRY(fl_sampler_accept(r->sampler, id[i], err));
     }
@@ -222,6 +277,13 @@ static fl_status run_init(run *r, fl_err *err) {
     int64_t named = fl_tokenizer_size(m->tokenizer);
     r->V = named < m->config.vocab_size ? named : m->config.vocab_size;
     FL_TRY(fl_sampler_new(&r->sampler, r->V, &r->o->sampler, err));
+    if (speculates(r)) {
+        fli_speculation_opts ahead = {.draft = r->o->draft,
+                                      .lookup = r->o->lookup,
+                                      .most = r->o->n_proposals ? r->o->n_proposals : N_PROPOSALS,
+                                      .sampler = &r->o->sampler};
+        FL_TRY(fli_speculation_init(&r->ahead, r->session, &ahead, err));
+    }
     FL_TRY(fl_decoder_new(&r->decoder, m->tokenizer, r->o->keep_special, err));
     if (!r->o->logprobs) return FL_OK;
     r->top = fl_alloc((size_t)r->o->logprobs * sizeof *r->top);
@@ -239,8 +301,10 @@ fl_status fl_generate_ids(fl_session *s, const int32_t *prompt, int64_t n,
     r.r.prompt_seconds = fl_now() - start;
     start = fl_now();
     if (st == FL_OK) st = tokens_make(&r, err);
+    proposals_drop(&r);
     r.r.generate_seconds = fl_now() - start;
     fl_sampler_free(r.sampler);
+    fli_speculation_clear(&r.ahead);
     fl_decoder_free(r.decoder);
     fl_dealloc(r.top);
     fl_text_clear(&r.held);

@@ -37,6 +37,10 @@ typedef struct {
     int n_stop;
     const int32_t *end;  // tokens that end it besides those the model names; not shown
     int n_end;
+    // Proposals ahead (speculate.h): by a draft model of the same tokenizer, or by look-up of at most so many
+    // equal tokens, 0 for neither; at most so many a step, 0: 7.
+    fl_session *draft;
+    int64_t lookup, n_proposals;
     fl_matcher *matcher;  // the text keeps to its grammar; NULL: to none. Reset first
     int64_t logprobs;     // alternatives to give for each token; 0 with want_logprobs unset: none
     bool want_logprobs;
@@ -62,6 +66,8 @@ typedef struct {
     int64_t n_prompt, n_reused;  // tokens of the prompt; of those, already in the session
     int64_t n_generated;         // eos and the tokens of a stop string included
     int64_t n_slides;
+    int64_t n_steps, n_proposed,
+        n_taken;  // of speculation: reads by the model, proposals, those taken
     double prompt_seconds, generate_seconds;
 } fl_generate_result;
 

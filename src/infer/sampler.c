@@ -87,6 +87,7 @@ fl_status fl_sampler_new(fl_sampler **out, int64_t vocab_size, const fl_sampler_
     fill_defaults(&s->opts);
     s->rng = (fl_rng){.seed = o->seed, .stream = fl_rng_stream("sample") + o->stream};
     s->xtc = (fl_rng){.seed = o->seed, .stream = fl_rng_stream("xtc") + o->stream};
+    s->judge = (fl_rng){.seed = o->seed, .stream = fl_rng_stream("judge") + o->stream};
     s->mu = 2 * s->opts.mirostat_tau;
     fl_status st = buffers_new(s, err);
     if (st == FL_OK) st = fli_chain_make(s, err);
@@ -108,6 +109,7 @@ void fl_sampler_free(fl_sampler *s) {
     fl_dealloc(s->scratch);
     fl_dealloc(s->history);
     fl_dealloc(s->bias);
+    fl_dealloc(s->draft);
     fli_dry_free(s->dry);
     fl_dealloc(s);
 }
@@ -270,14 +272,57 @@ static fl_status shape(fl_sampler *s, const float *logits, fl_err *err) {
     return FL_OK;
 }
 
+/* Candidate i it is. */
+static int32_t settle(fl_sampler *s, int64_t i) {
+    const fl_candidate *c = &s->scratch[i];
+    if (s->opts.mirostat) s->mu -= s->opts.mirostat_eta * (-log2(c->p) - s->opts.mirostat_tau);
+    return c->id;
+}
+
 fl_status fl_sampler_pick(fl_sampler *s, const float *logits, int32_t *id, fl_err *err) {
     FL_TRY(shape(s, logits, err));
     const fl_candidate *c = s->scratch;
     double u = fl_rng_double(&s->rng);
     int64_t i = 0;
     for (; i + 1 < s->c.n && u >= c[i].p; i++) u -= c[i].p;
-    if (s->opts.mirostat) s->mu -= s->opts.mirostat_eta * (-log2(c[i].p) - s->opts.mirostat_tau);
-    *id = c[i].id;
+    *id = settle(s, i);
+    return FL_OK;
+}
+
+/* Draw where the model is likelier than the draft, by how much; `taken` if that is nowhere. */
+static int64_t draw_rest(fl_sampler *s, int64_t taken) {
+    double sum = 0;
+    for (int64_t i = 0; i < s->c.n; i++) {
+        sum += fmax(0, s->scratch[i].p - s->draft[s->scratch[i].id]);
+    }
+    double u = fl_rng_double(&s->rng) * sum;
+    for (int64_t i = 0; i < s->c.n; i++) {
+        double more = s->scratch[i].p - s->draft[s->scratch[i].id];
+        if (more <= 0) continue;
+        taken = i;
+        if (u < more) break;
+        u -= more;
+    }
+    return taken;
+}
+
+fl_status fl_sampler_judge(fl_sampler *s, const float *logits, int32_t proposed,
+                           const fl_candidate *q, int64_t n_q, int32_t *id, fl_err *err) {
+    if (n_q <= 1) return fl_sampler_pick(s, logits, id, err);
+    size_t bytes = (size_t)s->V * sizeof *s->draft;
+    if (!s->draft) {
+        s->draft = fl_alloc(bytes);
+        if (!s->draft) return fl_fail(err, FL_ERR_NOMEM, "a draft's probabilities");
+        memset(s->draft, 0, bytes);
+    }
+    FL_TRY(shape(s, logits, err));
+    int64_t i = 0;
+    while (i < s->c.n && s->scratch[i].id != proposed) i++;
+    double p = i < s->c.n ? s->scratch[i].p : 0;
+    for (int64_t k = 0; k < n_q; k++) s->draft[q[k].id] = q[k].p;
+    if (fl_rng_double(&s->judge) * s->draft[proposed] >= p) i = draw_rest(s, i < s->c.n ? i : 0);
+    for (int64_t k = 0; k < n_q; k++) s->draft[q[k].id] = 0;
+    *id = settle(s, i);
     return FL_OK;
 }
 

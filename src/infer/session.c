@@ -2,6 +2,7 @@
  *
  *   tokens, position (1, T)   start (1)   k, v (1, S, K, D) per layer
  *   NEXT:  hidden (1, T, C) -> row `last` of it -> logits (1, V)
+ *   EACH:  hidden (1, T, C) -> logits (T, V)
  *   SCORE: hidden (1, T, C), targets (T) -> nll (T), no logits kept
  *
  * A step of T may hold fewer than T tokens: the rest repeats the last one. What it writes into the
@@ -16,7 +17,7 @@
 
 enum { CHUNK = 512, CAPACITY = 256, MAX_SIZES = 16 };
 
-typedef enum { NEXT, SCORE, N_KINDS } kind;
+typedef enum { NEXT, EACH, SCORE, N_KINDS } kind;
 
 /* The model planned for steps of T tokens. */
 typedef struct {
@@ -35,6 +36,7 @@ struct fl_session {
     int32_t *ids;      // context
     fl_buffer *cache;  // layer by layer: keys, values
     const float *logits;
+    float *each;  // of fl_session_feed_each, FL_SESSION_EACH x V; NULL: not asked for yet
     int64_t size[MAX_SIZES];  // of steps, ascending
     int n_sizes;
     step steps[N_KINDS][MAX_SIZES];
@@ -117,7 +119,9 @@ static fl_status step_build(fl_session *s, step *st, kind k, int64_t T, fl_val *
                     .compute = s->compute};
     fl_val h = fl_reshape(g, fl_model_hidden(s->m, g, &f), 2,
                           (int64_t[]){T, s->m->config.hidden_size});
-    if (k == NEXT) {
+    if (k == EACH) {
+        st->out = fl_model_logits(s->m, g, h);
+    } else if (k == NEXT) {
         st->last = fl_input(g, "last", FL_I32, 1, (int64_t[]){1});
         st->out = fl_model_logits(s->m, g, fl_embedding(g, st->last, h, s->compute));
     } else {
@@ -203,6 +207,7 @@ void fl_session_free(fl_session *s) {
     fl_packs_free(s->own_packs);
     fl_buffer_unref(s->cache);
     fl_dealloc(s->ids);
+    fl_dealloc(s->each);
     fl_dealloc(s);
 }
 
@@ -212,47 +217,60 @@ static int32_t *ints(const step *st, fl_val v) {
     return fl_program_tensor(st->program, v).data;
 }
 
-/* Run one step over the n <= size tokens at `id`; `target` for SCORE. */
-static fl_status step_run(fl_session *s, step *st, int64_t size, const int32_t *id,
-                          const int32_t *target, int64_t n, fl_err *err) {
+/* What is read, and what of it is wanted. */
+typedef struct {
+    kind kind;
+    const int32_t *id, *target;  // target for SCORE
+    int64_t n;
+    float *out;  // of SCORE and EACH: n x width
+    int64_t width;
+} reading;
+
+/* Run one step over the first n <= size tokens. */
+static fl_status step_run(fl_session *s, step *st, int64_t size, const reading *r, int64_t n,
+                          fl_err *err) {
     int32_t *tokens = ints(st, st->tokens), *position = ints(st, st->position);
     for (int64_t i = 0; i < size; i++) {
         int64_t k = i < n ? i : n - 1;
-        tokens[i] = id[k];
+        tokens[i] = r->id[k];
         position[i] = (int32_t)(s->length + k);
-        if (target) ints(st, st->targets)[i] = i < n ? target[i] : -1;
+        if (r->kind == SCORE) ints(st, st->targets)[i] = i < n ? r->target[i] : -1;
     }
     *ints(st, st->start) = (int32_t)s->length;
-    if (!target) *ints(st, st->last) = (int32_t)(n - 1);
+    if (r->kind == NEXT) *ints(st, st->last) = (int32_t)(n - 1);
     return fl_program_run(st->program, false, err);
 }
 
-/* Feed or score, step by step. */
-static fl_status read_all(fl_session *s, const int32_t *id, const int32_t *target, int64_t n,
-                          float *nll, fl_err *err) {
+/* The m tokens of a step are read: note them, and take what is wanted of them. */
+static void step_done(fl_session *s, const step *st, reading *r, int64_t m) {
+    const float *out = fl_program_tensor(st->program, st->out).data;
+    memcpy(s->ids + s->length, r->id, (size_t)m * sizeof *r->id);
+    s->length += m;
+    r->id += m;
+    r->n -= m;
+    if (r->kind == NEXT) {
+        s->logits = out;
+        return;
+    }
+    memcpy(r->out, out, (size_t)(m * r->width) * sizeof *r->out);
+    r->out += m * r->width;
+    if (r->kind == SCORE) r->target += m;
+    else s->logits = r->out - r->width;
+}
+
+/* Step by step. */
+static fl_status read_all(fl_session *s, reading r, fl_err *err) {
     int64_t before = s->length;
     s->logits = NULL;
     fl_status status = FL_OK;
-    while (n > 0 && status == FL_OK) {
-        int i = size_for(s, n);
-        int64_t m = s->size[i] < n ? s->size[i] : n;
+    while (r.n > 0 && status == FL_OK) {
+        int i = size_for(s, r.n);
+        int64_t m = s->size[i] < r.n ? s->size[i] : r.n;
         step *st = NULL;
         status = cache_grow(s, s->length + s->size[i], err);
-        if (status == FL_OK) status = step_get(s, target ? SCORE : NEXT, i, &st, err);
-        if (status == FL_OK) status = step_run(s, st, s->size[i], id, target, m, err);
-        if (status != FL_OK) break;
-        const float *out = fl_program_tensor(st->program, st->out).data;
-        memcpy(s->ids + s->length, id, (size_t)m * sizeof *id);
-        s->length += m;
-        id += m;
-        n -= m;
-        if (target) {
-            memcpy(nll, out, (size_t)m * sizeof *nll);
-            nll += m;
-            target += m;
-        } else {
-            s->logits = out;
-        }
+        if (status == FL_OK) status = step_get(s, r.kind, i, &st, err);
+        if (status == FL_OK) status = step_run(s, st, s->size[i], &r, m, err);
+        if (status == FL_OK) step_done(s, st, &r, m);
     }
     if (status != FL_OK) fl_session_rewind(s, before);
     return status;
@@ -274,14 +292,27 @@ static fl_status check_ids(const fl_session *s, const int32_t *id, int64_t n, fl
 fl_status fl_session_feed(fl_session *s, const int32_t *id, int64_t n, fl_err *err) {
     FL_ASSERT(n > 0);
     FL_TRY(check_ids(s, id, n, err));
-    return read_all(s, id, NULL, n, NULL, err);
+    return read_all(s, (reading){.kind = NEXT, .id = id, .n = n}, err);
 }
 
 fl_status fl_session_score(fl_session *s, const int32_t *id, const int32_t *target, int64_t n,
                            float *nll, fl_err *err) {
     FL_ASSERT(n > 0 && target && nll);
     FL_TRY(check_ids(s, id, n, err));
-    return read_all(s, id, target, n, nll, err);
+    reading r = {.kind = SCORE, .id = id, .target = target, .n = n, .out = nll, .width = 1};
+    return read_all(s, r, err);
+}
+
+fl_status fl_session_feed_each(fl_session *s, const int32_t *id, int64_t n, const float **logits,
+                               fl_err *err) {
+    FL_ASSERT(n > 0 && n <= FL_SESSION_EACH);
+    FL_TRY(check_ids(s, id, n, err));
+    int64_t V = s->m->config.vocab_size;
+    if (!s->each) s->each = fl_alloc((size_t)(FL_SESSION_EACH * V) * sizeof *s->each);
+    if (!s->each) return fl_fail(err, FL_ERR_NOMEM, "logits of %d tokens", FL_SESSION_EACH);
+    FL_TRY(read_all(s, (reading){.kind = EACH, .id = id, .n = n, .out = s->each, .width = V}, err));
+    *logits = s->each;
+    return FL_OK;
 }
 
 const float *fl_session_logits(const fl_session *s) {
