@@ -16,7 +16,7 @@ const fl_backend *const fl_backends[] = {
 #if defined(__x86_64__)
     &fl_backend_amx,      &fl_backend_avx512, &fl_backend_avx2,
 #endif
-    &fl_backend_portable, &fl_backend_ref,    NULL,
+    &fl_backend_portable, &fl_backend_blocks, &fl_backend_ref,  NULL,
 };
 
 const fl_backend *fl_backend_find(const char *name) {

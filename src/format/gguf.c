@@ -82,7 +82,7 @@ static fl_status take(cursor *c, void *out, size_t n) {
 }
 
 static fl_status take_string(cursor *c, fl_gguf_string *out) {
-    uint64_t n;
+    uint64_t n = 0;
     FL_TRY(take(c, &n, sizeof n));
     if (n > left(c)) return fail(c, "a string is longer than the file");
     *out = (fl_gguf_string){(const char *)c->at, (size_t)n};
@@ -92,7 +92,7 @@ static fl_status take_string(cursor *c, fl_gguf_string *out) {
 
 /* A name as a C string of at most `most` bytes. */
 static fl_status take_name(cursor *c, size_t most, const char **out) {
-    fl_gguf_string s;
+    fl_gguf_string s = {0};
     FL_TRY(take_string(c, &s));
     if (s.n == 0 || s.n > most || memchr(s.bytes, '\0', s.n))
         return fl_fail(c->err, FL_ERR_FORMAT,
@@ -136,7 +136,7 @@ static fl_status take_plain(cursor *c, const fl_gguf_key *k) {
 }
 
 static fl_status take_type(cursor *c, bool inside, fl_gguf_type *out) {
-    uint32_t type;
+    uint32_t type = 0;
     FL_TRY(take(c, &type, sizeof type));
     if (type >= FL_GGUF_TYPE_COUNT) return fail(c, "a value of unknown type");
     if (inside && type == FL_GGUF_ARRAY) return fail(c, "an array of arrays; no model needs them");
@@ -203,7 +203,7 @@ static fl_status tensor_fail(const cursor *c, const char *name, const char *what
 }
 
 static fl_status take_shape(cursor *c, const char *name, int *rank, int64_t dim[FL_MAX_RANK]) {
-    uint32_t n;
+    uint32_t n = 0;
     uint64_t count = 1;
     FL_TRY(take(c, &n, sizeof n));
     if (n < 1 || n > FL_MAX_RANK)
@@ -211,7 +211,7 @@ static fl_status take_shape(cursor *c, const char *name, int *rank, int64_t dim[
                        "%s: tensor %.80s has %u dimensions, expected 1 to %d", c->file, name,
                        (unsigned)n, FL_MAX_RANK);
     for (uint32_t i = 0; i < n; i++) {
-        uint64_t d;
+        uint64_t d = 0;
         FL_TRY(take(c, &d, sizeof d));
         if (d == 0 || d > (uint64_t)INT64_MAX / 8 / count)
             return tensor_fail(c, name, "its shape is empty or overflows");
@@ -224,10 +224,10 @@ static fl_status take_shape(cursor *c, const char *name, int *rank, int64_t dim[
 
 /* The data pointer is the offset for now: where the data begins is known after the last info. */
 static fl_status take_info(cursor *c, fl_stored_tensor *t) {
-    int rank;
+    int rank = 0;
     int64_t dim[FL_MAX_RANK];
-    uint32_t type;
-    uint64_t offset;
+    uint32_t type = 0;
+    uint64_t offset = 0;
     fl_dtype dtype;
     FL_TRY(take_name(c, NAME_MAX_BYTES, &t->name));
     FL_TRY(take_shape(c, t->name, &rank, dim));
@@ -318,7 +318,7 @@ static fl_status index_tensors(fl_gguf_file *f, const char *file, fl_err *err) {
 
 static fl_status check_version(cursor *c) {
     char magic[4];
-    uint32_t version;
+    uint32_t version = 0;
     if (left(c) < sizeof magic || memcmp(c->at, "GGUF", sizeof magic))
         return fail(c, "not a GGUF file: it does not begin with \"GGUF\"");
     FL_TRY(take(c, magic, sizeof magic));
@@ -338,7 +338,7 @@ static fl_status add_file(fl_gguf_file *f, const void *data, size_t bytes, const
     memcpy(name, file, n);
     const uint8_t *begin = data;
     cursor c = {f, name, begin, begin, begin + bytes, ALIGNMENT, err};
-    uint64_t n_tensors, n_keys;
+    uint64_t n_tensors = 0, n_keys = 0;
     FL_TRY(check_version(&c));
     FL_TRY(take(&c, &n_tensors, sizeof n_tensors));
     FL_TRY(take(&c, &n_keys, sizeof n_keys));
@@ -411,7 +411,7 @@ static fl_status add_splits(fl_gguf_file *f, const char *path, size_t base, int6
                             fl_err *err) {
     for (int64_t i = count - 1; i >= 0; i--) {  // the first last: its keys are the model's
         char file[FL_PATH_MAX];
-        int64_t no, of;
+        int64_t no = 0, of = 0;
         snprintf(file, sizeof file, "%.*s-%05lld-of-%05lld.gguf", (int)base, path, (long long)i + 1,
                  (long long)count);
         FL_TRY(map_file(f, file, err));
@@ -444,7 +444,7 @@ static fl_status open_files(fl_gguf_file **out, const char *path, size_t base, i
 
 fl_status fl_gguf_open(fl_gguf_file **out, const char *path, fl_err *err) {
     fl_gguf_file *one = NULL;
-    int64_t no, count;
+    int64_t no = 0, count = 1;
     FL_TRY(open_files(&one, path, 0, 1, err));
     fl_status s = split_of(one, &no, &count, err);
     if (s == FL_OK && count == 1) {

@@ -44,14 +44,19 @@ fl_status fli_reject(const fl_call *c, fl_err *err, const char *op, const char *
     return fl_fail(err, FL_ERR_SHAPE, "%s: %s; given %s", op, why, given);
 }
 
-fl_status fli_check_dtypes(const fl_call *c, unsigned ints, const char *op, fl_err *err) {
+fl_status fli_check_dtypes(const fl_call *c, unsigned ints, unsigned blocks, const char *op,
+                           fl_err *err) {
     for (int i = 0; i < c->n_in; i++) {
         if (!c->in[i].rank) continue;
         const bool want_int = ints >> i & 1u;
         const fl_dtype t = c->in[i].dtype;
         if (want_int ? t == FL_I32 : fli_is_float(t)) continue;
+        if (blocks >> i & 1u && fl_dtype_is_block(t)) continue;
         char why[64];
-        snprintf(why, sizeof why, "in[%d] must be %s", i, want_int ? "i32" : "a float format");
+        snprintf(why, sizeof why, "in[%d] must be %s", i,
+                 want_int           ? "i32"
+                 : blocks >> i & 1u ? "a float or a block format"
+                                    : "a float format");
         return fli_reject(c, err, op, why);
     }
     return FL_OK;

@@ -20,11 +20,15 @@ static inline bool fli_present(const fl_call *c, int i) {
 /* Shape errors all read alike: "linear: why; given (2, 3) f32, (4, 5) bf16". */
 fl_status fli_reject(const fl_call *c, fl_err *err, const char *op, const char *why);
 
-/* Every present input but those in the bit mask `ints` is a float, those are i32. */
-fl_status fli_check_dtypes(const fl_call *c, unsigned ints, const char *op, fl_err *err);
+/* Every present input but those in the bit mask `ints` is a float, those are i32. Those in `blocks`
+ * may also be in a block format: weights that are multiplied as they are stored. */
+fl_status fli_check_dtypes(const fl_call *c, unsigned ints, unsigned blocks, const char *op,
+                           fl_err *err);
 
 /* A shape rule begins by checking formats, then lists what must hold. */
-#define FLI_DTYPES(c, ints, op, err) FL_TRY(fli_check_dtypes((c), (ints), (op), (err)))
+#define FLI_DTYPES(c, ints, op, err) FL_TRY(fli_check_dtypes((c), (ints), 0, (op), (err)))
+#define FLI_DTYPES_OR_BLOCKS(c, ints, blocks, op, err) \
+    FL_TRY(fli_check_dtypes((c), (ints), (blocks), (op), (err)))
 #define FLI_WANT(cond, c, op, why, err)                          \
     do {                                                         \
         if (!(cond)) return fli_reject((c), (err), (op), (why)); \

@@ -66,7 +66,8 @@ typedef enum {
 #define X(id, ...) FL_##id,
     FL_PLAIN_DTYPE_LIST(X) FL_BLOCK_DTYPE_LIST(X)
 #undef X
-        FL_DTYPE_COUNT
+        FL_DTYPE_COUNT,
+    FL_BLOCK_DTYPE_FIRST = FL_Q4_0
 } fl_dtype;
 
 const char *fl_dtype_name(fl_dtype t);     // "bf16", "q4_k"

@@ -4,10 +4,27 @@
  * Nothing in the ref files may be rewritten for speed. */
 #include "backend/cpu/ref.h"
 
+#include "tensor/quant.h"
+
+/* A block format's numbers are what they are: not rounded to another's format. */
+static void whole_blocks(const fl_tensor *row, double *out) {
+    const int64_t block = fl_dtype_block(row->dtype);
+    const char *from = row->data;
+    for (int64_t at = 0; at < row->dim[0]; at += block) {
+        float v[FL_BLOCK_MAX];
+        fl_dequantize(v, row->dtype, from + fl_dtype_row_bytes(row->dtype, at), block);
+        for (int64_t i = 0; i < block; i++) out[at + i] = (double)v[i];
+    }
+}
+
 void fli_ref_row(const fl_tensor *t, int64_t r, fl_dtype as, double *out) {
     const int64_t n = fl_tensor_cols(t);
     fl_tensor row = fl_tensor_of(NULL, t->dtype, 1, &n);
     row.data = (char *)t->data + (size_t)r * fl_dtype_row_bytes(t->dtype, n);
+    if (fl_dtype_is_block(t->dtype)) {
+        whole_blocks(&row, out);
+        return;
+    }
     for (int64_t i = 0; i < n; i++) {
         out[i] = fl_tensor_get(&row, i);
         if (as == FL_BF16) out[i] = (double)fl_bf16_to_f32(fl_f32_to_bf16((float)out[i]));

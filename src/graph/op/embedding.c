@@ -2,7 +2,7 @@
 #include "graph/rule.h"
 
 static fl_status embedding_shape(fl_call *c, fl_err *err) {
-    FLI_DTYPES(c, 1, "embedding", err);
+    FLI_DTYPES_OR_BLOCKS(c, 1, 1u << 1, "embedding", err);
     const fl_tensor *ids = &c->in[0], *w = &c->in[1];
     FLI_WANT(w->rank == 2, c, "embedding", "w must be (V, C)", err);
     FLI_WANT(ids->rank < FL_MAX_RANK, c, "embedding", "ids have too many dims", err);
@@ -23,13 +23,26 @@ static void embedding_grad(fl_grad *d) {
     if (d->want[1]) d->din[1] = fl_apply(d->g, FL_OP_EMBEDDING_GRAD, &(fl_attr){0}, 3, in);
 }
 
-static bool embedding_sample(int i, fl_sample *s) {
+static bool float_sample(int i, fl_sample *s) {
     static const int64_t rows[] = {1, 5, 40, 9}, vocab[] = {1, 11, 300, 6},
                          cols[] = {3, 17, 64, 150};
     if (i >= FLI_COUNT(rows)) return false;
     *s = (fl_sample){.call = {.n_in = 2,
                               .in = {FLI_T(FL_I32, 2, rows[i]), FLI_T(FL_F32, vocab[i], cols[i])}},
                      .int_below = {vocab[i]}};
+    return true;
+}
+
+/* After them, w in each block format. */
+static bool embedding_sample(int i, fl_sample *s) {
+    int n = 0;
+    if (float_sample(i, s)) return true;
+    while (float_sample(n, s)) n++;
+    const int format = i - n + FL_BLOCK_DTYPE_FIRST;
+    if (format >= FL_DTYPE_COUNT) return false;
+    *s = (fl_sample){.call = {.n_in = 2,
+                              .in = {FLI_T(FL_I32, 2, 3), FLI_T((fl_dtype)format, 7, 512)}},
+                     .int_below = {7}};
     return true;
 }
 
@@ -67,7 +80,7 @@ static fl_status embedding_grad_values(const fl_call *c, fl_err *err) {
 }
 
 static bool embedding_grad_sample(int i, fl_sample *s) {
-    if (!embedding_sample(i, s)) return false;
+    if (!float_sample(i, s)) return false;
     const fl_tensor w = s->call.in[1];
     s->call.n_in = 3;
     s->call.in[2] = w;

@@ -2,7 +2,10 @@
  *
  *   linear     y (.., N) = x (.., K) w^T + bias
  *   linear_dx  dx (.., K) = dy (.., N) w
- *   linear_dw  dw (N, K)  = dy^T x, summed over all rows */
+ *   linear_dw  dw (N, K)  = dy^T x, summed over all rows
+ *
+ * w may be in a block format. Its numbers then count as they are stored: they are not rounded to the
+ * format of x, as those of a float weight are. */
 #include "graph/rule.h"
 
 static fl_status with_cols(fl_call *c, const fl_tensor *x, int64_t cols) {
@@ -14,7 +17,7 @@ static fl_status with_cols(fl_call *c, const fl_tensor *x, int64_t cols) {
 }
 
 static fl_status linear_shape(fl_call *c, fl_err *err) {
-    FLI_DTYPES(c, 0, "linear", err);
+    FLI_DTYPES_OR_BLOCKS(c, 0, 1u << 1, "linear", err);
     const fl_tensor *x = &c->in[0], *w = &c->in[1];
     FLI_WANT(w->rank == 2 && w->dim[1] == fl_tensor_cols(x), c, "linear",
              "w must be (N, K), K the columns of x", err);
@@ -45,8 +48,26 @@ static const int64_t product[][3] = {
     {33, 65, 130}, {8, 130, 64}, {130, 67, 96}, {5, 40, 1700}, {20, 300, 800}, {900, 20, 33},
 };
 
+/* After them, w (n, k) in each block format: one row, and more than a tile of everything. */
+static bool block_sample(int i, int64_t m_n_k[3], fl_dtype *dtype) {
+    static const int64_t sizes[][3] = {{1, 5, 256}, {19, 33, 768}};
+    const int format = i / FLI_COUNT(sizes) + FL_BLOCK_DTYPE_FIRST;
+    if (format >= FL_DTYPE_COUNT) return false;
+    for (int d = 0; d < 3; d++) m_n_k[d] = sizes[i % FLI_COUNT(sizes)][d];
+    *dtype = (fl_dtype)format;
+    return true;
+}
+
 static bool linear_sample(int i, fl_sample *s) {
-    if (i >= FLI_COUNT(product)) return false;
+    int64_t size[3];
+    fl_dtype format;
+    if (i >= FLI_COUNT(product)) {
+        if (!block_sample(i - FLI_COUNT(product), size, &format)) return false;
+        *s = (fl_sample){.call = {.n_in = i % 2 ? 3 : 2,
+                                  .in = {FLI_T(FL_F32, size[0], size[2]),
+                                         FLI_T(format, size[1], size[2]), FLI_T(FL_F32, size[1])}}};
+        return true;
+    }
     const int64_t m = product[i][0], n = product[i][1], k = product[i][2];
     *s = (fl_sample){.call = {.n_in = i % 2 ? 3 : 2,
                               .in = {FLI_T(FL_F32, m, k), FLI_T(FL_F32, n, k), FLI_T(FL_F32, n)}}};
@@ -73,7 +94,7 @@ const fl_op fl_op_linear = {
 };
 
 static fl_status linear_dx_shape(fl_call *c, fl_err *err) {
-    FLI_DTYPES(c, 0, "linear_dx", err);
+    FLI_DTYPES_OR_BLOCKS(c, 0, 1u << 1, "linear_dx", err);
     const fl_tensor *dy = &c->in[0], *w = &c->in[1];
     FLI_WANT(w->rank == 2 && w->dim[0] == fl_tensor_cols(dy), c, "linear_dx",
              "w must be (N, K), N the columns of dy", err);
@@ -82,7 +103,15 @@ static fl_status linear_dx_shape(fl_call *c, fl_err *err) {
 }
 
 static bool linear_dx_sample(int i, fl_sample *s) {
-    if (i >= FLI_COUNT(product)) return false;
+    int64_t size[3];
+    fl_dtype format;
+    if (i >= FLI_COUNT(product)) {
+        if (!block_sample(i - FLI_COUNT(product), size, &format)) return false;
+        *s = (fl_sample){
+            .call = {.n_in = 2,
+                     .in = {FLI_T(FL_F32, size[0], size[1]), FLI_T(format, size[1], size[2])}}};
+        return true;
+    }
     const int64_t m = product[i][0], n = product[i][1], k = product[i][2];
     *s = (fl_sample){.call = {.n_in = 2, .in = {FLI_T(FL_F32, m, n), FLI_T(FL_F32, n, k)}}};
     return true;

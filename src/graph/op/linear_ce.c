@@ -6,8 +6,8 @@
  * graph makes the logits once (the executor drops the forward node, see backend/lower.c). */
 #include "graph/rule.h"
 
-static fl_status check_head(fl_call *c, const char *op, fl_err *err) {
-    FLI_DTYPES(c, 4, op, err);
+static fl_status check_head(fl_call *c, unsigned blocks, const char *op, fl_err *err) {
+    FLI_DTYPES_OR_BLOCKS(c, 4, blocks, op, err);
     const fl_tensor *x = &c->in[0], *w = &c->in[1], *target = &c->in[2];
     FLI_WANT(w->rank == 2 && w->dim[1] == fl_tensor_cols(x), c, op,
              "w must be (V, C), C the columns of x", err);
@@ -18,7 +18,7 @@ static fl_status check_head(fl_call *c, const char *op, fl_err *err) {
 }
 
 static fl_status linear_ce_shape(fl_call *c, fl_err *err) {
-    FL_TRY(check_head(c, "linear_ce", err));
+    FL_TRY(check_head(c, 1u << 1, "linear_ce", err));
     fli_out(c, 0, fli_wide(c->in[0].dtype), 1, (int64_t[]){fl_tensor_rows(&c->in[0])});
     return FL_OK;
 }
@@ -35,7 +35,7 @@ static void linear_ce_grad(fl_grad *d) {
     }
 }
 
-static bool linear_ce_sample(int i, fl_sample *s) {
+static bool head_sample(int i, fl_sample *s) {
     static const int64_t dims[][3] = {{1, 2, 1},     {3, 7, 5},    {17, 33, 19},
                                       {70, 130, 48}, {5, 700, 64}, {300, 261, 40}};
     if (i >= 2 * FLI_COUNT(dims)) return false;
@@ -45,6 +45,19 @@ static bool linear_ce_sample(int i, fl_sample *s) {
                                      FLI_T(FL_I32, n[0])},
                               .attr = {.softcap = i % 2 ? 2.0f : 0.0f}},
                      .int_below = {[2] = n[1]},
+                     .int_min = {[2] = -1}};
+    return true;
+}
+
+/* The last case has its head in blocks. */
+static bool linear_ce_sample(int i, fl_sample *s) {
+    if (head_sample(i, s)) return true;
+    if (i > 0 && !head_sample(i - 1, s)) return false;
+    *s = (fl_sample){.call = {.n_in = 3,
+                              .in = {FLI_T(FL_F32, 35, 512), FLI_T(FL_Q6_K, 70, 512),
+                                     FLI_T(FL_I32, 35)},
+                              .attr = {.softcap = 2.0f}},
+                     .int_below = {[2] = 70},
                      .int_min = {[2] = -1}};
     return true;
 }
@@ -70,7 +83,7 @@ const fl_op fl_op_linear_ce = {
 };
 
 static fl_status linear_ce_grad_shape(fl_call *c, fl_err *err) {
-    FL_TRY(check_head(c, "linear_ce_grad", err));
+    FL_TRY(check_head(c, 0, "linear_ce_grad", err));
     const fl_tensor *x = &c->in[0], *w = &c->in[1], *g = &c->in[3];
     FLI_WANT(fl_tensor_count(g) == fl_tensor_rows(x), c, "linear_ce_grad",
              "there must be one g a row of x", err);
@@ -81,7 +94,7 @@ static fl_status linear_ce_grad_shape(fl_call *c, fl_err *err) {
 }
 
 static bool linear_ce_grad_sample(int i, fl_sample *s) {
-    if (!linear_ce_sample(i, s)) return false;
+    if (!head_sample(i, s)) return false;
     s->call.n_in = 4;
     s->call.in[3] = FLI_T(FL_F32, s->call.in[2].dim[0]);
     return true;
