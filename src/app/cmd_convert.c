@@ -49,10 +49,12 @@ static fl_status run(const app_args *a, fl_err *err) {
     const char *path = app_arg(a, 0), *out = app_str(a, "out"), *wanted = app_str(a, "dtype");
     if (!out) return fl_fail(err, FL_ERR_ARG, "where to? give --out PATH");
     fl_model *m;
-    FL_TRY(fl_model_load(&m, path, &(fl_model_opts){.as_stored = true}, err));
+    bool gguf = wants_gguf(a, out), from_gguf = fl_path_has_suffix(path, ".gguf");
+    /* Folders have no block formats, so what comes from a GGUF file is f32 on the way. */
+    const fl_model_opts opts = {.as_stored = gguf || !from_gguf};
+    FL_TRY(fl_model_load(&m, path, &opts, err));
     fl_dtype dtype = stored_format(m);
     if (wanted && !fl_dtype_from_name(&dtype, wanted)) dtype = FL_F32;
-    bool gguf = wants_gguf(a, out);
     fl_status s = gguf ? fl_model_save_gguf(m, out, fl_path_base(path), dtype, err)
                        : fl_model_save(m, out, dtype, err);
     fl_model_free(m);
@@ -65,9 +67,11 @@ const app_command cmd_convert = {
     .args = "MODEL",
     .summary = "write a model in another format",
     .details =
-        "MODEL is a Hugging Face folder, a run folder or a checkpoint. GGUF files hold the "
-        "tokenizer too and open in\n"
-        "llama.cpp; folders open in transformers.\n\n"
+        "MODEL is a Hugging Face folder, a run folder, a checkpoint or a GGUF file. GGUF files "
+        "hold "
+        "the tokenizer too\n"
+        "and open in llama.cpp; folders open in transformers. Quantized weights become f32 in a "
+        "folder.\n\n"
         "    fledge convert runs/tales --out tales.gguf --dtype f16\n"
         "    fledge convert runs/tales --to hf --dtype bf16 --out tales-bf16",
     .flags = flags,

@@ -115,8 +115,8 @@ void fl_gguf_str(fl_gguf *g, const char *key, const char *v);
 void fl_gguf_i32_array(fl_gguf *g, const char *key, const int32_t *v, size_t n);
 void fl_gguf_f32_array(fl_gguf *g, const char *key, const float *v, size_t n);
 
-/* A key of another file as it is. Alignment and splitting are this writer's own: those keys are left
- * out. */
+/* A key of another file as it is. Alignment and splitting are this writer's own: those keys are
+ * left out. */
 void fl_gguf_copy(fl_gguf *g, const fl_gguf_key *k);
 
 /* An array of strings: begin says how many, then each is added. */

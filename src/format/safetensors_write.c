@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "format/safetensors.h"
 
-enum { CHUNK = 1 << 14 };  // elements converted at a time
+enum { CHUNK = 1 << 14, BATCH_BYTES = 1 << 22 };  // elements converted, bytes made at a time
 
 static fl_tensor shape_of(const fl_write_tensor *w) {
     return fl_tensor_of(NULL, w->dtype, w->rank, w->dim);
@@ -50,9 +50,25 @@ static fl_status write_rows(const fl_write_tensor *w, int64_t rows, int64_t cols
     return s;
 }
 
+static fl_status write_stored(const fl_write_tensor *w, int64_t rows, int64_t cols, FILE *out,
+                              fl_err *err) {
+    const size_t bytes = fl_dtype_row_bytes(w->dtype, cols);
+    const int64_t batch = bytes < BATCH_BYTES ? (int64_t)(BATCH_BYTES / bytes) : 1;
+    char *buffer = fl_alloc((size_t)batch * bytes);
+    if (!buffer) return fl_fail(err, FL_ERR_NOMEM, "writing tensor %s", w->name);
+    for (int64_t r = 0; r < rows; r += batch) {
+        const int64_t n = rows - r < batch ? rows - r : batch;
+        w->stored(w, r, n, buffer);
+        fwrite(buffer, 1, (size_t)n * bytes, out);
+    }
+    fl_dealloc(buffer);
+    return FL_OK;
+}
+
 /* A failed write sticks to the stream and is reported when the file is committed. */
 fl_status fl_write_tensor_data(const fl_write_tensor *w, FILE *out, fl_err *err) {
     fl_tensor shape = shape_of(w);
+    if (w->stored) return write_stored(w, fl_tensor_rows(&shape), fl_tensor_cols(&shape), out, err);
     if (w->row) return write_rows(w, fl_tensor_rows(&shape), fl_tensor_cols(&shape), out, err);
     return write_contiguous(w, fl_tensor_count(&shape), out, err);
 }

@@ -2,6 +2,7 @@
 #ifndef FL_MODEL_INTERNAL_H
 #define FL_MODEL_INTERNAL_H
 
+#include "format/gguf.h"
 #include "format/safetensors.h"
 #include "model/arch.h"
 #include "model/transform.h"
@@ -21,6 +22,7 @@ struct fl_model_memory {
     void **added;  // bytes of parameters that transforms added
     int n_added;
     fl_safetensors *mapped;  // weights used as they lie in the file; NULL: none
+    fl_gguf_file *gguf;      // likewise
     fli_rope rope[FLI_ROPE_COUNT];
     int room_params;  // fl_model.param never moves
     int n_base;       // parameters of the architecture, in the order of fl_weight_next
@@ -64,6 +66,29 @@ void fli_file_name(char out[128], const char *param);  // without "#q"
 void fli_stored_load(const fli_stored *s,
                      const fl_tensor *file);  // same shape; converts to the parameters' formats
 bool fli_stored_mappable(const fli_stored *s, const fl_tensor *file);
+
+/* The tensors of an open file, whatever its format. */
+typedef struct {
+    const void *file;
+    int n;
+    const fl_stored_tensor *(*at)(const void *file, int i);
+    const fl_stored_tensor *(*find)(const void *file, const char *name);
+    const char *facts;           // where the shapes come from, for messages: "config.json"
+    const char *const *ignored;  // ends of names that carry nothing; NULL ends
+} fli_tensors;
+
+/* Give the parameters their bytes: every item of the list has its tensor in the file, of the right
+ * shape, and every tensor of the file its item. Parameters whose bytes can be used where they lie
+ * point into the file; the others are copied. */
+FL_MUST_USE fl_status fli_load_tensors(fl_model *m, const fli_tensors *from,
+                                       const fli_stored_list *list, const fl_model_opts *opts,
+                                       fl_err *err);
+
+FL_MUST_USE fl_status fli_load_gguf(fl_model **out, const char *path, const fl_model_opts *opts,
+                                    fl_err *err);
+
+/* The tokenizer must be one of this model. */
+FL_MUST_USE fl_status fli_check_tokenizer(const fl_model *m, const char *where, fl_err *err);
 
 /* A model with its table of parameters, but no bytes behind them. */
 FL_MUST_USE fl_status fli_model_shell(fl_model **out, const fl_config *config, fl_err *err);

@@ -1,4 +1,4 @@
-/* load - from a folder to a model.
+/* load - from a folder to a model; GGUF files are in load_gguf.c.
  *
  * config.json gives the table of parameters; the table gives the names and shapes that the file
  * must have. Every tensor of the file is used, or known to carry nothing, or an error; so is every
@@ -27,10 +27,13 @@ static fl_status has_config(const char *dir, bool *out, fl_err *err) {
 fl_status fl_model_folder(char out[FL_PATH_MAX], const char *path, fl_err *err) {
     bool found;
     if (!fl_path_exists(path)) return fl_fail(err, FL_ERR_IO, "%s: there is no such folder", path);
-    if (!fl_path_is_dir(path))
+    if (!fl_path_is_dir(path) && !fl_path_has_suffix(path, ".gguf"))
         return fl_fail(err, FL_ERR_UNSUPPORTED,
-                       "%s: expected a folder with config.json and model.safetensors", path);
-    FL_TRY(has_config(path, &found, err));
+                       "%s: expected a folder with config.json and model.safetensors, or a file "
+                       "NAME.gguf",
+                       path);
+    found = !fl_path_is_dir(path);
+    if (!found) FL_TRY(has_config(path, &found, err));
     if (found) {
         snprintf(out, FL_PATH_MAX, "%s", path);
         return FL_OK;
@@ -52,9 +55,9 @@ fl_status fl_model_folder(char out[FL_PATH_MAX], const char *path, fl_err *err) 
 
 typedef struct {
     fl_model *m;
-    fl_safetensors *file;
+    const fli_tensors *file;
     const fl_model_opts *opts;
-    fli_stored_list list;
+    const fli_stored_list *list;
     const fl_stored_tensor **found;  // one per item of the list
     size_t strip;                    // bytes of the architecture's prefix that this file leaves out
 } loading;
@@ -63,11 +66,14 @@ static bool starts_with(const char *s, const char *prefix) {
     return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
+static const fl_stored_tensor *find(const loading *l, const char *name) {
+    return l->file->find(l->file->file, name);
+}
+
 /* A file of the bare base model names "h.0..." what the full one names "transformer.h.0...". */
 static void find_prefix(loading *l) {
-    const char *prefix = l->m->config.arch->hf_prefix, *first = l->list.item[0].name;
-    bool bare = starts_with(first, prefix) && !fl_safetensors_find(l->file, first) &&
-                fl_safetensors_find(l->file, first + strlen(prefix));
+    const char *prefix = l->m->config.arch->hf_prefix, *first = l->list->item[0].name;
+    bool bare = starts_with(first, prefix) && !find(l, first) && find(l, first + strlen(prefix));
     l->strip = bare ? strlen(prefix) : 0;
 }
 
@@ -75,45 +81,43 @@ static const char *name_in_file(const loading *l, const char *name) {
     return l->strip && starts_with(name, l->m->config.arch->hf_prefix) ? name + l->strip : name;
 }
 
-static bool is_float(fl_dtype t) {
-    return t == FL_F32 || t == FL_F16 || t == FL_BF16 || t == FL_F64;
+static bool is_number(fl_dtype t) {
+    return t == FL_F32 || t == FL_F16 || t == FL_BF16 || t == FL_F64 || fl_dtype_is_block(t);
 }
 
 static fl_status find_tensor(loading *l, int i, fl_err *err) {
-    const fl_write_tensor *want = &l->list.w[i];
-    const fl_stored_tensor *t = fl_safetensors_find(l->file, name_in_file(l, want->name));
+    const fl_write_tensor *want = &l->list->w[i];
+    const fl_stored_tensor *t = find(l, name_in_file(l, want->name));
     if (!t) return fl_fail(err, FL_ERR_FORMAT, "tensor %s is missing", name_in_file(l, want->name));
     fl_tensor shape = fl_tensor_of(NULL, want->dtype, want->rank, want->dim);
     if (!fl_tensor_same_shape(&t->t, &shape)) {
         char have[FL_SHAPE_TEXT], need[FL_SHAPE_TEXT];
-        return fl_fail(err, FL_ERR_SHAPE, "%s: tensor %s is %s; config.json makes it %s",
+        return fl_fail(err, FL_ERR_SHAPE, "%s: tensor %s is %s; %s makes it %s",
                        fl_path_base(t->file), t->name, fl_tensor_shape_text(&t->t, have),
-                       fl_tensor_shape_text(&shape, need));
+                       l->file->facts, fl_tensor_shape_text(&shape, need));
     }
-    if (!is_float(t->t.dtype))
+    if (!is_number(t->t.dtype))
         return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: tensor %s is %s, expected a float format",
                        fl_path_base(t->file), t->name, fl_dtype_name(t->t.dtype));
     l->found[i] = t;
     return FL_OK;
 }
 
-static bool carries_nothing(const fl_config *c, const char *name) {
-    for (const char *const *end = c->arch->ignored; *end; end++)
+static bool carries_nothing(const loading *l, const char *name) {
+    for (const char *const *end = l->file->ignored; *end; end++)
         if (fl_path_has_suffix(name, *end)) return true;
-    return c->tie_word_embeddings &&
+    return l->m->config.tie_word_embeddings &&
            strcmp(name, "lm_head.weight") == 0;  // a second copy of the embedding
 }
 
 static fl_status check_extra(const loading *l, fl_err *err) {
-    int n = fl_safetensors_count(l->file);
-    for (int i = 0; i < n; i++) {
-        const fl_stored_tensor *t = fl_safetensors_at(l->file, i);
+    for (int i = 0; i < l->file->n; i++) {
+        const fl_stored_tensor *t = l->file->at(l->file->file, i);
         bool wanted = false;
-        for (int k = 0; k < l->list.n && !wanted; k++) wanted = l->found[k] == t;
-        if (!wanted && !carries_nothing(&l->m->config, t->name))
-            return fl_fail(err, FL_ERR_FORMAT,
-                           "%s: tensor %s has no place in a %s of this config.json",
-                           fl_path_base(t->file), t->name, l->m->config.arch->name);
+        for (int k = 0; k < l->list->n && !wanted; k++) wanted = l->found[k] == t;
+        if (!wanted && !carries_nothing(l, t->name))
+            return fl_fail(err, FL_ERR_FORMAT, "%s: tensor %s has no place in a %s of this %s",
+                           fl_path_base(t->file), t->name, l->m->config.arch->name, l->file->facts);
     }
     return FL_OK;
 }
@@ -127,47 +131,71 @@ static fl_dtype memory_format(const loading *l, const fl_param *p, const fl_tens
 }
 
 static void choose_formats(loading *l) {
-    for (int i = 0; i < l->list.n; i++) {
-        const fli_stored *s = &l->list.item[i];
+    for (int i = 0; i < l->list->n; i++) {
+        const fli_stored *s = &l->list->item[i];
         const fl_tensor *file = &l->found[i]->t;
+        int64_t row = 0;
         for (int k = 0; k < s->n_parts; k++) {
             fl_param *p = s->part[k];
             p->data.dtype = memory_format(l, p, file);
             p->trainable = !l->opts->as_stored && l->opts->dtype == FL_F32 &&
                            p->role != FL_ROLE_CONSTANT;
             if (l->opts->as_stored && p->data.dtype == file->dtype && fli_stored_mappable(s, file))
-                p->data.data = file->data;
+                p->data.data = fl_tensor_row(file, row);
+            row += p->data.dim[0];
         }
     }
 }
 
 static fl_status load_tensors(loading *l, fl_err *err) {
     find_prefix(l);
-    for (int i = 0; i < l->list.n; i++) FL_TRY(find_tensor(l, i, err));
+    for (int i = 0; i < l->list->n; i++) FL_TRY(find_tensor(l, i, err));
     FL_TRY(check_extra(l, err));
     choose_formats(l);
     FL_TRY(fli_model_allocate(l->m, err));
-    for (int i = 0; i < l->list.n; i++) {
+    for (int i = 0; i < l->list->n; i++) {
         const fl_tensor *file = &l->found[i]->t;
-        if (l->list.item[i].part[0]->data.data != file->data)
-            fli_stored_load(&l->list.item[i], file);
+        if (l->list->item[i].part[0]->data.data != file->data)
+            fli_stored_load(&l->list->item[i], file);
     }
     return FL_OK;
+}
+
+fl_status fli_load_tensors(fl_model *m, const fli_tensors *from, const fli_stored_list *list,
+                           const fl_model_opts *opts, fl_err *err) {
+    loading l = {.m = m, .file = from, .list = list, .opts = opts};
+    l.found = fl_alloc((size_t)list->n * sizeof *l.found);
+    if (!l.found) return fl_fail(err, FL_ERR_NOMEM, "the list of a model's tensors");
+    fl_status s = load_tensors(&l, err);
+    fl_dealloc(l.found);
+    return s;
+}
+
+static const fl_stored_tensor *at_in_safetensors(const void *file, int i) {
+    return fl_safetensors_at(file, i);
+}
+
+static const fl_stored_tensor *find_in_safetensors(const void *file, const char *name) {
+    return fl_safetensors_find(file, name);
 }
 
 /* The mapping stays open with the model when weights are used from it. */
 static fl_status load_weights(fl_model *m, const char *dir, const fl_model_opts *opts,
                               fl_err *err) {
-    loading l = {.m = m, .opts = opts};
-    FL_TRY(fl_safetensors_open(&l.file, dir, err));
-    fl_status s = fli_stored_hf(&l.list, m, FL_F32, err);
-    if (s == FL_OK && !(l.found = fl_alloc((size_t)l.list.n * sizeof *l.found)))
-        s = fl_fail(err, FL_ERR_NOMEM, "%s", dir);
-    if (s == FL_OK) s = load_tensors(&l, err);
-    fl_dealloc(l.found);
-    fli_stored_clear(&l.list);
-    if (opts->as_stored) m->memory->mapped = l.file;
-    else fl_safetensors_close(l.file);
+    fl_safetensors *file;
+    fli_stored_list list = {0};
+    FL_TRY(fl_safetensors_open(&file, dir, err));
+    const fli_tensors from = {.file = file,
+                              .n = fl_safetensors_count(file),
+                              .at = at_in_safetensors,
+                              .find = find_in_safetensors,
+                              .facts = "config.json",
+                              .ignored = m->config.arch->ignored};
+    fl_status s = fli_stored_hf(&list, m, FL_F32, err);
+    if (s == FL_OK) s = fli_load_tensors(m, &from, &list, opts, err);
+    fli_stored_clear(&list);
+    if (opts->as_stored) m->memory->mapped = file;
+    else fl_safetensors_close(file);
     return s;
 }
 
@@ -192,6 +220,15 @@ static fl_status has_tokenizer(const char *dir, bool *out, fl_err *err) {
     return FL_OK;
 }
 
+fl_status fli_check_tokenizer(const fl_model *m, const char *where, fl_err *err) {
+    int32_t size = fl_tokenizer_size(m->tokenizer);
+    if (size <= m->config.vocab_size) return FL_OK;
+    return fl_fail(err, FL_ERR_FORMAT,
+                   "%s: the tokenizer has %d tokens, the model's vocab_size is %lld: not the "
+                   "tokenizer of this model",
+                   where, size, (long long)m->config.vocab_size);
+}
+
 static fl_status load_tokenizer(fl_model *m, const char *dir, fl_err *err) {
     bool found;
     FL_TRY(load_template_file(m, dir, err));
@@ -201,12 +238,7 @@ static fl_status load_tokenizer(fl_model *m, const char *dir, fl_err *err) {
         return FL_OK;
     }
     FL_TRY(fl_tokenizer_load(&m->tokenizer, dir, err));
-    int32_t size = fl_tokenizer_size(m->tokenizer);
-    if (size > m->config.vocab_size)
-        return fl_fail(err, FL_ERR_FORMAT,
-                       "%s: the tokenizer has %d tokens, config.json's vocab_size is %lld: not the "
-                       "tokenizer of this model",
-                       dir, size, (long long)m->config.vocab_size);
+    FL_TRY(fli_check_tokenizer(m, dir, err));
     const char *template = fl_tokenizer_chat_template(m->tokenizer);
     if (m->chat_template || !template) return FL_OK;
     m->chat_template = fl_strdup(template);
@@ -218,6 +250,7 @@ fl_status fl_model_load(fl_model **out, const char *path, const fl_model_opts *o
     fl_config config;
     fl_model *m = NULL;
     FL_TRY(fl_model_folder(dir, path, err));
+    if (!fl_path_is_dir(dir)) return fli_load_gguf(out, path, opts, err);
     FL_TRY(fl_config_load(&config, dir, err));
     fl_status s = fli_model_shell(&m, &config, err);
     fl_config_clear(&config);  // the model has its own reference

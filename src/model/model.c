@@ -93,6 +93,7 @@ void fl_model_free(fl_model *m) {
         fl_buffer_unref(mem->weights);
         fl_buffer_unref(mem->grads);
         fl_safetensors_close(mem->mapped);
+        fl_gguf_close(mem->gguf);
         fl_dealloc(mem->added);
         fli_rope_clear(mem->rope);
         fl_dealloc(mem->slot);

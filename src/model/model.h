@@ -94,15 +94,17 @@ typedef struct fl_model {
 
 typedef struct {
     fl_dtype dtype;  // wanted in memory: FL_F32 or FL_BF16; with `as_stored` unset and 0 = FL_F32
-    bool as_stored;  // keep (map) the file's own format: inference
+    bool as_stored;  // keep (map) the file's own format, quantized ones included: inference
     bool no_tokenizer;
 } fl_model_opts;
 
-/* A Hugging Face folder, a run folder (its latest checkpoint), or a checkpoint folder. */
+/* A Hugging Face folder, a run folder (its latest checkpoint), a checkpoint folder, or a GGUF file
+ * (of a split model, any of its parts). */
 FL_MUST_USE fl_status fl_model_load(fl_model **out, const char *path, const fl_model_opts *opts,
                                     fl_err *err);
 
-/* The folder fl_model_load would read: `path` itself, or the latest checkpoint of a run. */
+/* What fl_model_load would read: `path` itself, a folder or a GGUF file, or the latest checkpoint of
+ * a run. */
 FL_MUST_USE fl_status fl_model_folder(char out[FL_PATH_MAX], const char *path, fl_err *err);
 
 /* Fresh weights: normal(0, initializer_range), residual outputs scaled by 1/sqrt(2 layers); norms

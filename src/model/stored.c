@@ -1,6 +1,7 @@
 /* stored - how parameters lie in files.
  *
- * A file's tensor is one parameter, one expert of a parameter, or several one below the other (GPT-2's c_attn holds q, k and
+ * A file's tensor is one parameter, one expert of a parameter, or several one below the other
+ * (GPT-2's c_attn holds q, k and
  * v) or taking turns by the head (GPT-NeoX), as rows (out, in) or transposed (in, out). In GGUF the
  * rows of Llama's Q and K are permuted: there a rotated pair is two neighbours (2i, 2i+1), here it
  * is (i, i + D/2); and Gemma's gains have the 1 that is added to them here. One description serves
@@ -45,7 +46,7 @@ static const void *element(const fli_stored *s, int64_t r, int64_t col, fl_dtype
         r = r - at + at % 2 * (head / 2) + at / 2;
     }
     *dtype = t->dtype;
-    return (const char *)t->data + (size_t)(r * part_cols(s) + col) * fl_dtype_bytes(t->dtype);
+    return (const char *)t->data + fl_dtype_row_bytes(t->dtype, r * part_cols(s) + col);
 }
 
 /* fl_write_tensor.row, for a matrix as it is. */
@@ -168,7 +169,13 @@ fl_status fli_stored_hf(fli_stored_list *out, const fl_model *m, fl_dtype dtype,
     return FL_OK;
 }
 
-/* GGUF has (out, in) throughout, and f32 for vectors. */
+/* Vectors are f32, and matrices f16 whose rows are not whole blocks of the format wanted. */
+static fl_dtype gguf_format(const fl_param *p, const fl_weight_row *row, fl_dtype wanted) {
+    if (p->data.rank == 1 || row->gguf_f32) return FL_F32;
+    return fl_tensor_cols(&p->data) % fl_dtype_block(wanted) ? FL_F16 : wanted;
+}
+
+/* GGUF has (out, in) throughout. */
 fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fl_dtype dtype, fl_err *err) {
     FL_TRY(list_new(out, m, err));
     fl_param *p = m->param;
@@ -178,7 +185,7 @@ fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fl_dtype dtyp
         if (it.row->gguf_permute) s->permute_heads = p->data.dim[0] / m->config.head_dim;
         s->plus_one = it.row->gguf_plus_one;
         fli_name_weight(s->name, sizeof s->name, it.row->gguf, it.layer);
-        out->w[out->n - 1].dtype = p->data.rank == 1 || it.row->gguf_f32 ? FL_F32 : dtype;
+        out->w[out->n - 1].dtype = gguf_format(p, it.row, dtype);
     }
     if (m->config.tie_word_embeddings && m->config.arch->gguf_head == FL_GGUF_HEAD_STORED) {
         out->item[out->n] = (fli_stored){.name = "output.weight",
@@ -194,8 +201,10 @@ fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fl_dtype dtyp
 /* ---- reading ---- */
 
 bool fli_stored_mappable(const fli_stored *s, const fl_tensor *file) {
-    return is_plain(s) && !s->one_expert && file->rank >= 2 &&
-           (uintptr_t)file->data % fl_dtype_bytes(file->dtype) == 0;
+    const bool in_place = !s->transposed && !s->permute_heads && !s->turn_rows && !s->one_expert;
+    const size_t unit = fl_dtype_is_block(file->dtype) ? sizeof(uint16_t)
+                                                       : fl_dtype_bytes(file->dtype);
+    return in_place && file->rank >= 2 && (uintptr_t)file->data % unit == 0;
 }
 
 enum { TILE = 64 };
@@ -235,16 +244,39 @@ static void load_parts(const fli_stored *s, const fl_tensor *file) {
         int64_t at = r;
         const fl_tensor *t = part_of(s, &at);
         n = s->turn_rows ? s->turn_rows : t->dim[0];
-        void *to = (char *)t->data + (size_t)(at * cols) * fl_dtype_bytes(t->dtype);
-        const char *from = (const char *)file->data +
-                           (size_t)(r * cols) * fl_dtype_bytes(file->dtype);
+        void *to = (char *)t->data + fl_dtype_row_bytes(t->dtype, at * cols);
+        const char *from = (const char *)file->data + fl_dtype_row_bytes(file->dtype, r * cols);
         fl_convert(to, t->dtype, from, file->dtype, n * cols);
     }
 }
 
+/* Rows are whole blocks, so they can be moved in any format. */
+static void load_permuted(const fli_stored *s, const fl_tensor *file) {
+    const int64_t cols = part_cols(s);
+    const char *from = file->data;
+    for (int i = 0; i < s->n_parts; i++) {
+        const fl_tensor *t = &s->part[i]->data;
+        const int64_t head = t->dim[0] / s->permute_heads;
+        for (int64_t r = 0; r < t->dim[0]; r++) {
+            const int64_t at = r % head, own = r - at + at % 2 * (head / 2) + at / 2;
+            char *to = (char *)t->data + (size_t)own * fl_dtype_row_bytes(t->dtype, cols);
+            fl_convert(to, t->dtype, from, file->dtype, cols);
+            from += fl_dtype_row_bytes(file->dtype, cols);
+        }
+    }
+}
+
+static void take_off_one(const fli_stored *s) {
+    for (int i = 0; i < s->n_parts; i++) {
+        const fl_tensor *t = &s->part[i]->data;
+        for (int64_t k = 0; k < fl_tensor_count(t); k++)
+            fl_tensor_set(t, k, fl_tensor_get(t, k) - 1);
+    }
+}
+
 void fli_stored_load(const fli_stored *s, const fl_tensor *file) {
-    FL_ASSERT(!s->permute_heads && !s->plus_one);
     const fl_tensor to = whole(s);
     if (is_plain(s)) fl_convert(to.data, to.dtype, file->data, file->dtype, fl_tensor_count(&to));
-    else (s->transposed ? load_turned : load_parts)(s, file);
+    else (s->transposed ? load_turned : s->permute_heads ? load_permuted : load_parts)(s, file);
+    if (s->plus_one) take_off_one(s);
 }
