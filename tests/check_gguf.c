@@ -1,7 +1,7 @@
 /* check_gguf - reading GGUF: what the `gguf` package wrote, and files that lie.
  *
  * Caught by it: dims in the wrong order, an array's head read as its values, a count believed
- * before it is checked, an offset that wraps, tensors that overlap, a part of a split taken twice. */
+ * before it is checked, an offset that wraps, tensors that overlap, a split part taken twice. */
 #include <math.h>
 #include <string.h>
 

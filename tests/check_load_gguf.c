@@ -1,8 +1,8 @@
-/* check_load_gguf - a model through GGUF and back: the same facts, the same weights; weights used as
- * they are stored give what the same numbers give as f32; files that are no model are refused.
+/* check_load_gguf - a model through GGUF and back: the same facts, the same weights; weights used
+ * as they are stored give what the same numbers give as f32; files that are no model are refused.
  *
- * Caught by it: Q and K left permuted, a part of a fused tensor taken from the wrong row, a fact read
- * under another name, tied heads missed, a block row cut at the wrong byte. */
+ * Caught by it: Q and K left permuted, a part of a fused tensor taken from the wrong row, a fact
+ * read under another name, tied heads missed, a block row cut at the wrong byte. */
 #include <string.h>
 
 #include "base/alloc.h"

@@ -40,8 +40,8 @@ typedef struct {
     double error;  // of the quantized ones, relative: sqrt(sum (w - q)^2 / sum w^2)
 } fl_quantize_report;
 
-/* `model` is whatever fl_model_load takes; one that is no GGUF file becomes one on the way, TO.whole,
- * which is removed. */
+/* `model` is whatever fl_model_load takes; one that is no GGUF file becomes one on the way, called
+ * TO.whole and removed at the end. */
 FL_MUST_USE fl_status fl_quantize_model(const char *model, const char *to,
                                         const fl_quantize_opts *o, fl_quantize_report *report,
                                         fl_err *err);

@@ -2,8 +2,8 @@
  *
  * The keys become what config.json would say, by the names that the architecture's row gives both,
  * and are read and checked as it is: there is one reader of facts. Weights are used where they lie,
- * in their own format. Only the rows of Llama's Q and K are copied, into the order of Hugging Face's
- * files (docs/traps.md): rows are whole blocks, so that costs nothing but the copy, and everything
+ * in their own format. Only the rows of Llama's Q and K are copied, into the order that Hugging
+ * Face's files have (docs/traps.md): rows are whole blocks, so that costs nothing but the copy, and everything
  * that knows about heads knows one order. */
 #include <math.h>
 #include <stdio.h>
@@ -138,8 +138,8 @@ static fl_status read_scaling(facts *x, json_t **out) {
     return FL_OK;
 }
 
-/* The share of a head that is rotated goes into the scaling's object too: config.json's reader takes
- * it from there whatever the family calls it. */
+/* The share of a head that is rotated goes into the scaling's object too: config.json's reader
+ * takes it from there whatever the family calls it. */
 static fl_status copy_rope(facts *x) {
     char key[128];
     double theta = 0;
