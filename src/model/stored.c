@@ -1,11 +1,10 @@
 /* stored - how parameters lie in files.
  *
  * A file's tensor is one parameter, one expert of a parameter, or several one below the other
- * (GPT-2's c_attn holds q, k and
- * v) or taking turns by the head (GPT-NeoX), as rows (out, in) or transposed (in, out). In GGUF the
- * rows of Llama's Q and K are permuted: there a rotated pair is two neighbours (2i, 2i+1), here it
- * is (i, i + D/2); and Gemma's gains have the 1 that is added to them here. One description serves
- * reading and writing in both formats. */
+ * (GPT-2's c_attn holds q, k and v) or taking turns by the head (GPT-NeoX), as rows (out, in) or
+ * transposed (in, out). In GGUF the rows of Llama's Q and K are permuted: there a rotated pair is
+ * two neighbours (2i, 2i+1), here it is (i, i + D/2); and Gemma's gains have the 1 that is added to
+ * them here. One description serves reading and writing in both formats. */
 #include <stdio.h>
 #include <string.h>
 

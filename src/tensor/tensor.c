@@ -286,6 +286,9 @@ void fl_convert(void *dst, fl_dtype dst_type, const void *src, fl_dtype src_type
                dst_type == FL_F32) {  // loading a model: worth a loop of its own
         for (int64_t i = 0; i < n; i++)
             ((float *)dst)[i] = fl_bf16_to_f32(((const uint16_t *)src)[i]);
+    } else if (src_type == FL_F16 && dst_type == FL_F32) {
+        for (int64_t i = 0; i < n; i++)
+            ((float *)dst)[i] = fl_f16_to_f32(((const uint16_t *)src)[i]);
     } else if (src_type == FL_F32 && dst_type == FL_BF16) {
         for (int64_t i = 0; i < n; i++)
             ((uint16_t *)dst)[i] = fl_f32_to_bf16(((const float *)src)[i]);

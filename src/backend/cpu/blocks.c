@@ -1,4 +1,5 @@
-/* blocks - weights in block formats on any CPU: a tile of w is dequantized, used, and forgotten.
+/* blocks - weights in block formats, and in f16, on any CPU: a tile of w is widened, used, and
+ * forgotten.
  *
  * A tile is COLS rows of w by DEPTH of their elements, turned so that the COLS sums of a row of x
  * grow side by side. Every sum is over DEPTH elements first, and then over the tiles of a row in
@@ -19,6 +20,10 @@ typedef float tile[DEPTH][COLS];
 
 static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
+}
+
+static bool is_ours(const fl_tensor *w) {
+    return (fl_dtype_is_block(w->dtype) || w->dtype == FL_F16) && fl_tensor_contiguous(w);
 }
 
 static bool is_real(const fl_tensor *t) {
@@ -73,9 +78,8 @@ static void multiply(const fl_tensor *x, int64_t r0, int64_t rows, const fl_tens
 /* ---- linear ---- */
 
 static bool product_supports(const fl_call *c) {
-    return fl_dtype_is_block(c->in[1].dtype) && is_real(&c->in[0]) && is_real(&c->out[0]) &&
-           fl_tensor_contiguous(&c->in[0]) && fl_tensor_contiguous(&c->in[1]) &&
-           fl_tensor_contiguous(&c->out[0]);
+    return is_ours(&c->in[1]) && is_real(&c->in[0]) && is_real(&c->out[0]) &&
+           fl_tensor_contiguous(&c->in[0]) && fl_tensor_contiguous(&c->out[0]);
 }
 
 static int64_t linear_tasks(const fl_call *c) {
@@ -188,8 +192,7 @@ static const fl_kernel linear_ce = {.phase = {{linear_ce_tasks, linear_ce_run}},
 /* ---- embedding ---- */
 
 static bool embedding_supports(const fl_call *c) {
-    return fl_dtype_is_block(c->in[1].dtype) && is_real(&c->out[0]) &&
-           fl_tensor_contiguous(&c->in[1]) && fl_tensor_contiguous(&c->out[0]);
+    return is_ours(&c->in[1]) && is_real(&c->out[0]) && fl_tensor_contiguous(&c->out[0]);
 }
 
 static int64_t embedding_tasks(const fl_call *c) {

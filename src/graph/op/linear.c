@@ -48,13 +48,14 @@ static const int64_t product[][3] = {
     {33, 65, 130}, {8, 130, 64}, {130, 67, 96}, {5, 40, 1700}, {20, 300, 800}, {900, 20, 33},
 };
 
-/* After them, w (n, k) in each block format: one row, and more than a tile of everything. */
+/* After them, w (n, k) in each block format and in f16: one row, and more than a tile of
+ * everything. */
 static bool block_sample(int i, int64_t m_n_k[3], fl_dtype *dtype) {
     static const int64_t sizes[][3] = {{1, 5, 256}, {19, 33, 768}};
     const int format = i / FLI_COUNT(sizes) + FL_BLOCK_DTYPE_FIRST;
-    if (format >= FL_DTYPE_COUNT) return false;
+    if (format > FL_DTYPE_COUNT) return false;
     for (int d = 0; d < 3; d++) m_n_k[d] = sizes[i % FLI_COUNT(sizes)][d];
-    *dtype = (fl_dtype)format;
+    *dtype = format == FL_DTYPE_COUNT ? FL_F16 : (fl_dtype)format;
     return true;
 }
 
