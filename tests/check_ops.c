@@ -384,11 +384,11 @@ static void check_op(fl_op_id op) {
 
 /* --- gradients --- */
 
-/* Integers, weights in blocks, and floats that are constants of the operation. */
+/* Integers, weights in blocks or f16, and floats that are constants of the operation. */
 static bool is_constant(const test_case *t, int in) {
     const fl_dtype dtype = t->call.in[in].dtype;
-    return dtype == FL_I32 || fl_dtype_is_block(dtype) || (t->op == FL_OP_ROPE && in == 2) ||
-           (t->op == FL_OP_ROUTE && in == 1);
+    if (dtype == FL_I32 || dtype == FL_F16 || fl_dtype_is_block(dtype)) return true;
+    return (t->op == FL_OP_ROPE && in == 2) || (t->op == FL_OP_ROUTE && in == 1);
 }
 
 typedef struct {
