@@ -25,6 +25,7 @@ void fli_ref_row(const fl_tensor *t, int64_t r, fl_dtype as, double *out) {
         whole_blocks(&row, out);
         return;
     }
+    if (t->dtype == FL_F16) as = FL_F64;  // it is what it is, too
     for (int64_t i = 0; i < n; i++) {
         out[i] = fl_tensor_get(&row, i);
         if (as == FL_BF16) out[i] = (double)fl_bf16_to_f32(fl_f32_to_bf16((float)out[i]));
