@@ -4,8 +4,8 @@
  *   linear_dx  dx (.., K) = dy (.., N) w
  *   linear_dw  dw (N, K)  = dy^T x, summed over all rows
  *
- * w may be in a block format or f16. Its numbers then count as they are stored: they are not rounded to
- * the format of x, as those of a float weight are. */
+ * w may be in a block format or f16. Its numbers then count as they are stored: they are not
+ * rounded to the format of x, as those of a float weight are. */
 #include "graph/rule.h"
 
 static fl_status with_cols(fl_call *c, const fl_tensor *x, int64_t cols) {
