@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "check.h"
 #include "infer/generate.h"
+#include "infer/speculate.h"
 #include "token/tokenizer.h"
 
 typedef struct {
@@ -247,6 +248,31 @@ static void check_speculation(const fl_model *other) {
     fl_session_free(s);
 }
 
+/* What followed the longest end that was there before, the last time that it was. */
+static void check_look_up(void) {
+    static const struct {
+        int32_t text[10];
+        int64_t n, n_want;
+        int32_t want[4];
+    } rows[] = {
+        {{1, 2, 3, 9, 8, 1, 2, 3}, 8, 4, {9, 8, 1, 2}},
+        {{1, 2, 3, 7, 5, 2, 3, 9, 2, 3}, 10, 3, {9, 2, 3}},
+        {{5, 3, 6, 1, 3}, 5, 3, {6, 1, 3}},
+        {{5, 6, 7}, 3, 0, {0}},
+    };
+    fl_session *s = session(0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        fli_speculation p;
+        fli_speculation_opts o = {.lookup = 3, .most = 4};
+        CHECK(fli_speculation_init(&p, s, &o, NULL) == FL_OK);
+        CHECK(fli_speculation_make(&p, rows[i].text, rows[i].n, 9, NULL) == FL_OK);
+        int64_t n = rows[i].n_want;
+        CHECKF(p.n == n && memcmp(p.id, rows[i].want, (size_t)n * sizeof *p.id) == 0, "row %zu", i);
+        fli_speculation_clear(&p);
+    }
+    fl_session_free(s);
+}
+
 /* Memory that runs out at any point is an error, and everything is given back (the sanitizer
  * looks). */
 static void check_memory(void) {
@@ -293,6 +319,7 @@ int main(void) {
     CHECK(fl_model_new(&other, &c, 2, NULL) == FL_OK);
     CHECK(fl_tokenizer_load(&other->tokenizer, FL_TEST_DATA "/tokenizer/eos", NULL) == FL_OK);
     check_speculation(other);
+    check_look_up();
     fl_model_free(other);
     check_memory();
     fl_model_free(model);

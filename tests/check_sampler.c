@@ -1,9 +1,12 @@
-/* check_sampler - the filters against transformers' logits processors, the draws against their
- * probabilities.
+/* check_sampler - the filters against transformers' logits processors and the expectations of
+ * llama.cpp's tests/test-sampling.cpp, the draws against their probabilities.
  *
  * Caught by it (each tried): top-p that leaves out the token that crosses the mass; a penalty
  * applied twice for a token that is there twice; min-p after the temperature; a draw that favours
- * the likeliest; a window that forgets to forget. */
+ * the likeliest; a window that forgets to forget; the most typical candidates dropped; XTC that
+ * drops the last one too, or reads its threshold as a part of the likeliest's; DRY that looks
+ * across a breaker or penalises it; a Z-box that trusts what lies beyond it; a Mirostat that
+ * updates mu by another probability; a draft judged without its own. */
 #include <math.h>
 #include <string.h>
 

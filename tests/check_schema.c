@@ -5,8 +5,9 @@
  * The validator here knows the keywords by their meaning in the specification, and nothing of grammars.
  *
  * Caught by it (each tried): an integer limit off by one, a limit of more digits forgotten, required properties that
- * may be left out, a comma before the first member, an additional name equal to another, a tuple cut short, lengths
- * counted in bytes, an unanchored pattern read as anchored, oneOf taken for anyOf. */
+ * may be left out, a comma before the first member, an additional name equal to another, a tuple cut short, more items
+ * than maxItems, an unanchored pattern read as anchored, oneOf taken for anyOf, additionalProperties of the one
+ * schema not asked for the other's properties. */
 #include "infer/schema.h"
 
 #include <math.h>
