@@ -283,7 +283,8 @@ static void decode_step(const test_case *c, const kv *s, int64_t from, int64_t n
                     .segment = FL_NONE,
                     .start = fl_input(g, "start", FL_I32, 1, &B),
                     .k_cache = k,
-                    .v_cache = v};
+                    .v_cache = v,
+                    .context = T};
     fl_val logits = fl_model_logits(c->m, g, fl_model_hidden(c->m, g, &f));
     fl_graph_output(g, logits);
     fl_program *p = NULL;

@@ -73,7 +73,8 @@ typedef enum {
 } fl_slot;
 
 /* One weight. Names have %d where the layer's number goes, and * where an expert's does: files have
- * a tensor for each. Rows that follow each other with the same `hf` up to '#' are the parts of one tensor in the file, one below the other. */
+ * a tensor for each. Rows that follow each other with the same `hf` up to '#' are the parts of one
+ * tensor in the file, one below the other unless by_head. */
 typedef struct {
     fl_slot slot;
     const char *hf;
@@ -127,10 +128,9 @@ typedef enum {
 } fl_gguf_head;
 
 typedef struct fl_arch {
-    const char *name;      // model_type, and the architecture's name in GGUF
-    const char *hf_class;  // "Qwen3ForCausalLM"
-    const char
-        *hf_prefix;  // of the base model's tensors; files of the bare base model leave it out
+    const char *name;       // model_type
+    const char *hf_class;   // "Qwen3ForCausalLM"
+    const char *hf_prefix;  // of the base model's tensors; its own files leave it out
     fl_norm_kind norm;
     bool norm_plus_one;  // gains are stored less 1
     fl_position_kind position;
@@ -143,16 +143,14 @@ typedef struct fl_arch {
     bool embed_scaled;       // embeddings are multiplied by sqrt(hidden_size)
     bool tied;               // tie_word_embeddings when config.json does not say
     const char *gguf_name;   // NULL: llama.cpp has no such architecture
-    int64_t (*gguf_query_scalar)(
-        const fl_config *c);  // query_pre_attn_scalar there; NULL: head_dim
+    int64_t (*gguf_query_scalar)(const fl_config *c);  // what llama.cpp takes; NULL: head_dim
     fl_gguf_head gguf_head;
     bool gguf_biased;           // with attention_bias only
     const char *constants;      // JSON merged into config.json as written
     const fl_config_key *keys;  // key NULL ends each list
     const fl_config_demand *demands;
     const fl_weight_row *weights;  // hf NULL ends; outside, layers, outside
-    const char *const
-        *ignored;  // ends of names in files that carry nothing: masks, tables; NULL ends
+    const char *const *ignored;    // ends of names that carry nothing: masks, tables; NULL ends
 } fl_arch;
 
 extern const fl_arch *const fl_archs[];         // NULL last

@@ -33,7 +33,8 @@ TINY_RMS = dict(TINY, num_key_value_heads=2, rms_norm_eps=1e-5, tie_word_embeddi
 # heads of 16: queries and keys are not hidden_size wide; caps and windows small enough to matter
 GEMMA = dict(TINY_RMS, head_dim=16, query_pre_attn_scalar=24, sliding_window=6)
 YARN = dict(rope_type="yarn", rope_theta=100.0, factor=4.0, original_max_position_embeddings=24, beta_fast=4.0)
-LONG = dict(rope_type="longrope", rope_theta=500.0, original_max_position_embeddings=36, partial_rotary_factor=0.75,
+# one less than T, so that logits need the long factors and greedy text begins with the short ones
+LONG = dict(rope_type="longrope", rope_theta=500.0, original_max_position_embeddings=23, partial_rotary_factor=0.75,
             short_factor=[1.0, 1.1, 1.3], long_factor=[1.5, 2.0, 4.0])
 
 MODELS = {
@@ -62,7 +63,7 @@ MODELS = {
             full_attention=dict(rope_type="linear", rope_theta=1000.0, factor=8.0),
             sliding_attention=dict(rope_type="default", rope_theta=100.0)))),
     "phi3": (Phi3ForCausalLM, Phi3Config(**TINY_RMS, sliding_window=9)),
-    "phi3_long": (Phi3ForCausalLM, Phi3Config(**TINY_RMS, original_max_position_embeddings=36,
+    "phi3_long": (Phi3ForCausalLM, Phi3Config(**TINY_RMS, original_max_position_embeddings=23,
                                               rope_parameters=LONG)),
     "olmo2": (Olmo2ForCausalLM, Olmo2Config(**TINY_RMS)),
     "stablelm": (StableLmForCausalLM, StableLmConfig(**TINY, num_key_value_heads=2, use_qkv_bias=True,

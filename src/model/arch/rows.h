@@ -7,8 +7,7 @@
 
 #include "model/arch.h"
 
-/* ---- fields: KIND(field of fl_config, name in config.json, name in GGUF, required, fallback) ----
- */
+/* ---- fields: of fl_config, name in config.json, name in GGUF, required, fallback ---- */
 
 #define INT(field, key, gguf, must, otherwise) \
     { key, gguf, offsetof(fl_config, field), FL_KEY_INT, must, otherwise, NULL }
