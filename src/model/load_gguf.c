@@ -173,10 +173,16 @@ static fl_status copy_facts(facts *x) {
     if (x->arch->position == FL_POSITION_ROPE) FL_TRY(copy_rope(x));
     if (x->arch->window != FL_WINDOW_NONE) {
         char key[128];
-        int64_t window = 0;
+        int64_t window = 0, every = 0;
+        double theta = 0;
         FL_TRY(
             fl_gguf_get_int(x->f, full_key(x, "attention.sliding_window", key), &window, x->err));
         if (window > 0) json_object_set_new(x->v, "sliding_window", json_integer(window));
+        FL_TRY(fl_gguf_get_int(x->f, full_key(x, "attention.sliding_window_pattern", key), &every,
+                               x->err));
+        if (every > 0) json_object_set_new(x->v, "sliding_window_pattern", json_integer(every));
+        FL_TRY(fl_gguf_get_real(x->f, full_key(x, "rope.freq_base_swa", key), &theta, x->err));
+        if (theta > 0) json_object_set_new(x->v, "rope_local_base_freq", json_real(theta));
     }
     FL_TRY(copy_token(x, "tokenizer.ggml.bos_token_id", "bos_token_id"));
     FL_TRY(copy_token(x, "tokenizer.ggml.eos_token_id", "eos_token_id"));
@@ -259,6 +265,8 @@ static fl_status read_config(fl_config *out, const fl_gguf_file *f, const char *
     facts x = {.f = f, .where = path, .err = err, .v = json_object()};
     fl_status s = x.v ? find_arch(f, &x.arch, err) : fl_fail(err, FL_ERR_NOMEM, "the facts");
     if (s == FL_OK) s = parse_config(&x, out);
+    if (s == FL_OK && x.arch->gguf_query_scalar)  // no key has it: llama.cpp knows it
+        out->query_pre_attn_scalar = x.arch->gguf_query_scalar(out);
     json_decref(x.v);
     return s;
 }
