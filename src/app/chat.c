@@ -36,9 +36,10 @@ static void on_terminate(int signal_number) {
     on_interrupt(signal_number);
 }
 
-/* On a terminal Ctrl-C ends an answer or a line; anywhere else what it usually does. */
+/* On a terminal Ctrl-C ends an answer or a line; anywhere else what it usually does. A write that
+ * it comes into goes on: stdio would call it a failure of standard output for ever. */
 static void handle_signals(bool terminal) {
-    struct sigaction interrupt = {.sa_handler = on_interrupt},
+    struct sigaction interrupt = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART},
                      terminate = {.sa_handler = on_terminate};
     sigaction(SIGTERM, &terminate, NULL);
     if (terminal) sigaction(SIGINT, &interrupt, NULL);
@@ -49,6 +50,11 @@ static bool survive_interrupt(const app_chat *c) {
     if (!c->terminal || terminated) return false;
     fl_interrupt_reset();
     return true;
+}
+
+/* A Ctrl-C between two lines on a terminal counts for the line that comes. */
+static bool must_stop(const app_chat *c) {
+    return c->terminal ? terminated : fl_interrupted();
 }
 
 /* ---- answers ---- */
@@ -196,7 +202,7 @@ static fl_status converse(app_chat *c, app_line *l, fl_err *err) {
     fl_text text = {0};
     fl_status s = FL_OK;
     bool asked_to_end = false;
-    while (s == FL_OK && !c->done && !fl_interrupted()) {
+    while (s == FL_OK && !c->done && !must_stop(c)) {
         app_line_result r = read_message(l, &text);
         if (r == LINE_END) break;
         if (r == LINE_INTERRUPTED) {

@@ -197,7 +197,7 @@ fl_status app_line_open(app_line **out, const char *history, const char *const *
     if (!l) return fl_fail(err, FL_ERR_NOMEM, "reading lines");
     *l = (app_line){.words = words};
     if (is_terminal()) {
-        struct sigaction resize = {.sa_handler = on_resize};
+        struct sigaction resize = {.sa_handler = on_resize, .sa_flags = SA_RESTART};
         use_utf8();
         if (!open_pipe() || !open_editor(l, history)) {
             app_line_close(l);
