@@ -30,6 +30,9 @@ static const char *const models[] = {"gpt2",
                                      "mixtral",
                                      "qwen2_moe",
                                      "qwen3_moe",
+                                     "deepseek_v2",
+                                     "deepseek_v3",
+                                     "deepseek_v3_yarn",
                                      NULL};
 static const struct {
     const char *adapter, *base;
@@ -262,7 +265,8 @@ static void kv_new(kv *s, const fl_config *c, int64_t B) {
     fl_err err;
     for (int i = 0; i < 2 * LAYERS; i++) {
         s->cache[i] = fl_tensor_of(NULL, FL_F32, 4,
-                                   (int64_t[]){B, CACHE, c->num_key_value_heads, c->head_dim});
+                                   (int64_t[]){B, CACHE, fl_config_cache(c).heads,
+                                               fl_config_cache(c).size});
         CHECK(fl_buffer_new(&s->memory[i], fl_tensor_bytes(&s->cache[i]), &err) == FL_OK);
         s->cache[i].data = fl_buffer_data(s->memory[i]);
     }
@@ -283,7 +287,7 @@ static void decode_step(const test_case *c, const kv *s, int64_t from, int64_t n
                     .segment = FL_NONE,
                     .start = fl_input(g, "start", FL_I32, 1, &B),
                     .k_cache = k,
-                    .v_cache = v,
+                    .v_cache = fl_config_cache(&c->m->config).values ? v : NULL,
                     .context = T};
     fl_val logits = fl_model_logits(c->m, g, fl_model_hidden(c->m, g, &f));
     fl_graph_output(g, logits);

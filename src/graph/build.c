@@ -38,6 +38,16 @@ fl_val fl_reshape(fl_graph *g, fl_val x, int rank, const int64_t *dim) {
     return APPLY(g, RESHAPE, a, x);
 }
 
+fl_val fl_slice(fl_graph *g, fl_val x, int64_t at, int64_t n) {
+    const fl_attr a = {.dim = {at, n}};
+    return APPLY(g, SLICE, a, x);
+}
+
+fl_val fl_pad(fl_graph *g, fl_val x, int64_t at, int64_t width) {
+    const fl_attr a = {.dim = {at, width}};
+    return APPLY(g, PAD, a, x);
+}
+
 fl_val fl_sum_to(fl_graph *g, fl_val x, int rank, const int64_t *dim) {
     const fl_attr a = shaped(rank, dim);
     return APPLY(g, SUM_TO, a, x);
@@ -114,6 +124,11 @@ fl_val fl_route(fl_graph *g, fl_val logits, fl_val bias, const fl_routing *how) 
 fl_val fl_expert_linear(fl_graph *g, fl_val x, fl_val w, fl_val ids, fl_val bias, fl_dtype dt) {
     const fl_attr a = {.dtype = dt};
     return APPLY(g, EXPERT_LINEAR, a, x, w, ids, bias);
+}
+
+fl_val fl_expert_linear_dx(fl_graph *g, fl_val dy, fl_val w, fl_val ids, fl_dtype dt) {
+    const fl_attr a = {.dtype = dt};
+    return APPLY(g, EXPERT_LINEAR_DX, a, dy, w, ids);
 }
 
 fl_val fl_combine(fl_graph *g, fl_val x, fl_val weights, fl_dtype dt) {

@@ -95,6 +95,8 @@ fl_val fl_mul(fl_graph *g, fl_val a, fl_val b);
 fl_val fl_scale(fl_graph *g, fl_val x, float factor);
 fl_val fl_cast(fl_graph *g, fl_val x, fl_dtype dt);  // returns x itself when it already has it
 fl_val fl_reshape(fl_graph *g, fl_val x, int rank, const int64_t *dim);
+fl_val fl_slice(fl_graph *g, fl_val x, int64_t at, int64_t n);    // columns [at, at + n)
+fl_val fl_pad(fl_graph *g, fl_val x, int64_t at, int64_t width);  // zeros but x from column at on
 fl_val fl_sum_to(fl_graph *g, fl_val x, int rank, const int64_t *dim);
 fl_val fl_broadcast(fl_graph *g, fl_val x, int rank, const int64_t *dim);
 fl_val fl_unary_of(fl_graph *g, fl_unary f, fl_val x);
@@ -110,9 +112,11 @@ fl_val fl_rope_scaled(fl_graph *g, fl_val x, fl_val position, fl_val inv_freq, b
 fl_val fl_softmax(fl_graph *g, fl_val x);
 fl_val fl_linear(fl_graph *g, fl_val x, fl_val w, fl_val bias, fl_dtype dt);
 fl_val fl_matmul(fl_graph *g, fl_val a, fl_val b, bool trans_a, bool trans_b, float alpha);
-/* Weights of the chosen experts (.., k); fl_out(g, .., 1) are their ids. */
+/* Weights of the chosen experts (.., k); fl_out(g, .., 1) are their ids. In the products ids may be
+ * FL_NONE: a weight for each head. */
 fl_val fl_route(fl_graph *g, fl_val logits, fl_val bias, const fl_routing *how);
 fl_val fl_expert_linear(fl_graph *g, fl_val x, fl_val w, fl_val ids, fl_val bias, fl_dtype dt);
+fl_val fl_expert_linear_dx(fl_graph *g, fl_val dy, fl_val w, fl_val ids, fl_dtype dt);
 fl_val fl_combine(fl_graph *g, fl_val x, fl_val weights, fl_dtype dt);
 fl_val fl_cache_append(fl_graph *g, fl_val cache, fl_val x, fl_val start);
 fl_val fl_linear_ce(fl_graph *g, fl_val x, fl_val w, fl_val target, float softcap);

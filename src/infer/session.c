@@ -45,12 +45,13 @@ struct fl_session {
 /* ---- the cache ---- */
 
 static size_t row_bytes(const fl_session *s) {
-    const fl_config *c = &s->m->config;
-    return (size_t)(c->num_key_value_heads * c->head_dim) * fl_dtype_bytes(s->compute);
+    const fl_cache_shape shape = fl_config_cache(&s->m->config);
+    return (size_t)(shape.heads * shape.size) * fl_dtype_bytes(s->compute);
 }
 
 static int64_t n_blocks(const fl_session *s) {
-    return 2 * s->m->config.num_hidden_layers;
+    const fl_config *c = &s->m->config;
+    return (fl_config_cache(c).values ? 2 : 1) * c->num_hidden_layers;
 }
 
 static void *block(const fl_session *s, int64_t i) {
@@ -92,12 +93,11 @@ static fl_status cache_grow(fl_session *s, int64_t need, fl_err *err) {
 
 /* Keys and values as values of the graph; arrays of one per layer in `v`, keys first. */
 static void cache_values(const fl_session *s, fl_graph *g, fl_val *v) {
-    const fl_config *c = &s->m->config;
-    int64_t layers = c->num_hidden_layers;
-    for (int64_t i = 0; i < 2 * layers; i++) {
+    const fl_cache_shape shape = fl_config_cache(&s->m->config);
+    int64_t layers = s->m->config.num_hidden_layers;
+    for (int64_t i = 0; i < n_blocks(s); i++) {
         fl_tensor t = fl_tensor_of(block(s, i), s->compute, 4,
-                                   (int64_t[]){1, s->capacity, c->num_key_value_heads,
-                                               c->head_dim});
+                                   (int64_t[]){1, s->capacity, shape.heads, shape.size});
         v[i] = fl_extern(g, i < layers ? "keys" : "values", t, false);
     }
 }
@@ -114,7 +114,9 @@ static fl_status step_build(fl_session *s, step *st, kind k, int64_t T, fl_val *
                     .segment = FL_NONE,
                     .start = st->start,
                     .k_cache = cache,
-                    .v_cache = cache + s->m->config.num_hidden_layers,
+                    .v_cache = fl_config_cache(&s->m->config).values
+                                   ? cache + s->m->config.num_hidden_layers
+                                   : NULL,
                     .context = s->opts.context,
                     .compute = s->compute};
     fl_val h = fl_reshape(g, fl_model_hidden(s->m, g, &f), 2,

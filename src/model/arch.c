@@ -6,11 +6,23 @@
 #include "model/arch/rows.h"
 
 /* The first is what fledge train makes when not told. */
-const fl_arch *const fl_archs[] = {&fli_arch_qwen3,     &fli_arch_llama,     &fli_arch_gpt2,
-                                   &fli_arch_mistral,   &fli_arch_qwen2,     &fli_arch_gemma2,
-                                   &fli_arch_gemma3,    &fli_arch_phi3,      &fli_arch_olmo2,
-                                   &fli_arch_stablelm,  &fli_arch_gpt_neox,  &fli_arch_mixtral,
-                                   &fli_arch_qwen2_moe, &fli_arch_qwen3_moe, NULL};
+const fl_arch *const fl_archs[] = {&fli_arch_qwen3,
+                                   &fli_arch_llama,
+                                   &fli_arch_gpt2,
+                                   &fli_arch_mistral,
+                                   &fli_arch_qwen2,
+                                   &fli_arch_gemma2,
+                                   &fli_arch_gemma3,
+                                   &fli_arch_phi3,
+                                   &fli_arch_olmo2,
+                                   &fli_arch_stablelm,
+                                   &fli_arch_gpt_neox,
+                                   &fli_arch_mixtral,
+                                   &fli_arch_qwen2_moe,
+                                   &fli_arch_qwen3_moe,
+                                   &fli_arch_deepseek_v2,
+                                   &fli_arch_deepseek_v3,
+                                   NULL};
 
 const fl_arch *fl_arch_find(const char *name) {
     for (int i = 0; fl_archs[i]; i++)
@@ -35,6 +47,15 @@ bool fli_attention_biased(const fl_config *c, int layer) {
 bool fli_mlp_biased(const fl_config *c, int layer) {
     (void)layer;
     return c->mlp_bias;
+}
+
+bool fli_q_latent(const fl_config *c, int layer) {
+    (void)layer;
+    return c->q_lora_rank > 0;
+}
+
+bool fli_q_whole(const fl_config *c, int layer) {
+    return !fli_q_latent(c, layer);
 }
 
 bool fli_sparse(const fl_config *c, int layer) {
@@ -82,6 +103,21 @@ static int64_t size_M(const fl_config *c) {
 }
 static int64_t size_S(const fl_config *c) {
     return c->shared_intermediate_size;
+}
+static int64_t size_A(const fl_config *c) {
+    return c->q_lora_rank;
+}
+static int64_t size_Z(const fl_config *c) {
+    return c->kv_lora_rank;
+}
+static int64_t size_L(const fl_config *c) {
+    return c->kv_lora_rank + c->qk_rope_head_dim;
+}
+static int64_t size_U(const fl_config *c) {
+    return c->num_attention_heads * (c->qk_nope_head_dim + c->v_head_dim);
+}
+static int64_t size_O(const fl_config *c) {
+    return c->num_attention_heads * (c->kv_lora_rank ? c->v_head_dim : c->head_dim);
 }
 static int64_t size_I(const fl_config *c) {
     (void)c;
@@ -145,6 +181,11 @@ bool fl_weight_next(const fl_config *c, fl_weight_iter *it) {
 }
 
 /* ---- a model's numbers ---- */
+
+fl_cache_shape fl_config_cache(const fl_config *c) {
+    if (c->kv_lora_rank) return (fl_cache_shape){1, c->kv_lora_rank + c->qk_rope_head_dim, false};
+    return (fl_cache_shape){c->num_key_value_heads, c->head_dim, true};
+}
 
 int64_t fl_config_window(const fl_config *c, int layer) {
     bool full = layer < c->max_window_layers || (c->full_every && (layer + 1) % c->full_every == 0);

@@ -17,9 +17,11 @@ extern "C" {
 
 /* X(ID, role, rows, cols, residual): the places a weight can have. Dimensions are letters: V
  * vocabulary, C hidden size, P positions, Q heads x head size, K key-value heads x head size, F
- * feed-forward size, D head size, E experts, M width of an expert, S of the shared one, I one, 1 none;
- * an EXPERT's have E in front. A residual output is scaled down at initialisation. From LAYER_FIRST on there is one per layer, attention's before FFN_NORM. The bias of a norm follows
- * its weight.
+ * feed-forward size, D head size, E experts, M width of an expert, S of the shared one, I one, 1
+ * none; an EXPERT's have E in front. Of latent attention: A the queries' latent, Z the keys', L Z
+ * and the rotated key, U heads x what Z becomes in each, O heads x value size (elsewhere Q). A
+ * residual output is scaled down at initialisation. From LAYER_FIRST on there is one per layer,
+ * attention's before FFN_NORM. The bias of a norm follows its weight.
  *
  * A block's input is normalised (ATTN_NORM, FFN_NORM), or what it adds to the residual stream is
  * (ATTN_POST_NORM, FFN_POST_NORM), or both. Q_NORM goes over each head, Q_NORM_WIDE over all. */
@@ -41,9 +43,15 @@ extern "C" {
     X(K_NORM, NORM, D, 1, 0)          \
     X(Q_NORM_WIDE, NORM, Q, 1, 0)     \
     X(K_NORM_WIDE, NORM, K, 1, 0)     \
-    X(O, MATRIX, C, Q, 1)             \
+    X(O, MATRIX, C, O, 1)             \
     X(O_B, BIAS, C, 1, 0)             \
     X(ATTN_POST_NORM, NORM, C, 1, 0)  \
+    X(Q_DOWN, MATRIX, A, C, 0)       \
+    X(Q_DOWN_NORM, NORM, A, 1, 0)    \
+    X(Q_UP, MATRIX, Q, A, 0)         \
+    X(KV_DOWN, MATRIX, L, C, 0)      \
+    X(KV_DOWN_NORM, NORM, Z, 1, 0)   \
+    X(KV_UP, HEADS, U, Z, 0)         \
     X(FFN_NORM, NORM, C, 1, 0)        \
     X(FFN_NORM_B, BIAS, C, 1, 0)      \
     X(GATE, MATRIX, F, C, 0)          \

@@ -18,26 +18,27 @@ static fli_rope_kind rope_kind(const fli_builder *b) {
     return far->inv_freq && context > far->above ? FLI_ROPE_LONG : FLI_ROPE_MAIN;
 }
 
-static fl_val rotated(const fli_builder *b, fl_val x) {
+fl_val fli_rotated(const fli_builder *b, fl_val x, bool interleaved) {
     if (b->c->arch->position != FL_POSITION_ROPE) return x;
     fli_rope_kind kind = rope_kind(b);
     float scale = b->m->memory->rope[kind].scale;
-    return fl_rope_scaled(b->g, x, b->f->position, b->inv_freq[kind], false, scale);
+    return fl_rope_scaled(b->g, x, b->f->position, b->inv_freq[kind], interleaved, scale);
 }
 
 /* (B, T, n_heads x D) -> (B, T, n_heads, D), normalised and rotated where the architecture does. */
 static fl_val query_or_key(const fli_builder *b, fl_val x, fl_slot wide, fl_slot each,
                            int64_t n_heads) {
     x = fli_norm(b, x, wide);
-    return rotated(b, fli_norm(b, heads(b, x, n_heads), each));
+    return fli_rotated(b, fli_norm(b, heads(b, x, n_heads), each), false);
 }
 
-static fl_val cached(const fli_builder *b, fl_val *caches, fl_val x) {
+fl_val fli_cached(const fli_builder *b, fl_val *caches, fl_val x) {
     if (!caches) return x;
     return caches[b->layer] = fl_cache_append(b->g, caches[b->layer], x, b->f->start);
 }
 
 fl_val fli_attention(const fli_builder *b, fl_val n) {
+    if (fli_slot(b, FL_SLOT_KV_DOWN)) return fli_latent_attention(b, n);
     const fl_config *c = b->c;
     const fl_forward *f = b->f;
     fl_val q = fli_linear(b, n, FL_SLOT_Q, FL_SLOT_Q_B);
@@ -47,8 +48,8 @@ fl_val fli_attention(const fli_builder *b, fl_val n) {
     q = query_or_key(b, q, FL_SLOT_Q_NORM_WIDE, FL_SLOT_Q_NORM, c->num_attention_heads);
     fl_attention_args a = {
         .q = q,
-        .k = cached(b, f->k_cache, k),
-        .v = cached(b, f->v_cache, heads(b, v, c->num_key_value_heads)),
+        .k = fli_cached(b, f->k_cache, k),
+        .v = fli_cached(b, f->v_cache, heads(b, v, c->num_key_value_heads)),
         .segment = f->segment,
         .start = f->start,
         .causal = true,

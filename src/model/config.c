@@ -101,10 +101,24 @@ static bool lists(const fl_arch *arch, const char *key) {
     return false;
 }
 
+/* DeepSeek-V2 has groups of experts and may yet choose from all; so it does when it does not say. */
+static const char TOPK_METHOD[] = "topk_method", GREEDY[] = "greedy";
+
+static bool has_topk_method(const fl_config *c) {
+    return lists(c->arch, "n_group") && !c->arch->routing.sigmoid;
+}
+
+static void read_topk_method(fl_config *c, const json_t *v) {
+    const char *method = json_string_value(json_object_get(v, TOPK_METHOD));
+    if (has_topk_method(c) && (!method || strcmp(method, GREEDY) == 0))
+        c->n_group = c->topk_group = 0;
+}
+
 static fl_status parse_fields(fl_config *c, const json_t *v, const char *where, fl_err *err) {
     FL_TRY(check_demands(c->arch, v, where, err));
     for (const fl_config_key *k = c->arch->keys; k->key; k++)
         FL_TRY(read_field(c, k, v, where, err));
+    read_topk_method(c, v);
     FL_TRY(fl_json_bool_or(v, "tie_word_embeddings", c->arch->tied, &c->tie_word_embeddings, where,
                            err));
     FL_TRY(read_token(v, "bos_token_id", &c->bos_token_id, where, err));
@@ -171,6 +185,12 @@ static void derive(fl_config *c) {
     fall_back(c);
     if (c->num_experts && !c->moe_intermediate_size)
         c->moe_intermediate_size = c->intermediate_size;
+    if (c->n_shared_experts)
+        c->shared_intermediate_size = c->n_shared_experts * c->moe_intermediate_size;
+    if (c->kv_lora_rank) {
+        c->head_dim = c->qk_nope_head_dim + c->qk_rope_head_dim;
+        c->rotary_dim = c->qk_rope_head_dim;
+    }
     if (!c->num_key_value_heads) c->num_key_value_heads = c->num_attention_heads;
     if (!c->intermediate_size) c->intermediate_size = 4 * c->hidden_size;
     if (!c->head_dim && c->num_attention_heads > 0)
@@ -203,6 +223,18 @@ static fl_status check_sizes(const fl_config *c, fl_err *err) {
     return FL_OK;
 }
 
+static fl_status check_latents(const fl_config *c, fl_err *err) {
+    const int64_t sizes[] = {c->kv_lora_rank, c->qk_nope_head_dim, c->qk_rope_head_dim,
+                             c->v_head_dim};
+    if (!c->kv_lora_rank) return FL_OK;
+    bool good = c->q_lora_rank >= 0 && c->q_lora_rank <= 1 << 20;
+    for (int i = 0; i < 4; i++) good = good && sizes[i] >= 1 && sizes[i] <= 1 << 16;
+    if (good) return FL_OK;
+    return fl_fail(err, FL_ERR_ARG,
+                   "kv_lora_rank, qk_nope_head_dim, qk_rope_head_dim and v_head_dim must be 1 to "
+                   "65536, q_lora_rank not below 0");
+}
+
 /* An expert's share of the router, and what all of a layer's experts come to. */
 static fl_status check_experts(const fl_config *c, fl_err *err) {
     enum { MOST = 1 << 26 };
@@ -218,6 +250,15 @@ static fl_status check_experts(const fl_config *c, fl_err *err) {
     if (c->experts_per_token < 1 || c->experts_per_token > c->num_experts)
         return fl_fail(err, FL_ERR_ARG, "num_experts_per_tok is %lld, expected 1 to %lld",
                        (long long)c->experts_per_token, (long long)c->num_experts);
+    const int64_t groups = c->n_group ? c->n_group : 1, chosen = c->n_group ? c->topk_group : 1;
+    if (groups < 1 || c->num_experts % groups || chosen < 1 || chosen > groups ||
+        c->experts_per_token > c->num_experts / groups * chosen ||
+        (c->arch->routing.group_pair && c->num_experts / groups < 2))
+        return fl_fail(err, FL_ERR_ARG,
+                       "%lld experts of %lld cannot be chosen from %lld of %lld groups (n_group, "
+                       "topk_group)",
+                       (long long)c->experts_per_token, (long long)c->num_experts,
+                       (long long)chosen, (long long)groups);
     if (c->first_dense >= 0 && c->expert_every >= 0) return FL_OK;
     return fl_fail(err, FL_ERR_ARG, "the layers that have experts must be counted from 0 upwards");
 }
@@ -226,6 +267,7 @@ fl_status fl_config_complete(fl_config *c, fl_err *err) {
     FL_ASSERT(c->arch);
     derive(c);
     FL_TRY(check_sizes(c, err));
+    FL_TRY(check_latents(c, err));
     FL_TRY(check_experts(c, err));
     if (c->num_attention_heads % c->num_key_value_heads)
         return fl_fail(err, FL_ERR_ARG,
@@ -284,6 +326,9 @@ static void put_fields(json_t *v, const fl_config *c, fl_dtype dtype) {
     json_object_set_new(v, "architectures", json_pack("[s]", arch->hf_class));
     json_object_set_new(v, "model_type", json_string(arch->name));
     for (const fl_config_key *k = arch->keys; k->key; k++) put_field(v, c, k);
+    if (has_topk_method(c))
+        json_object_set_new(v, TOPK_METHOD,
+                            json_string(c->n_group ? "group_limited_greedy" : GREEDY));
     for (const fl_config_key *k = softcaps; k->key; k++) put_softcap(v, c, k);
     if (arch->position == FL_POSITION_ROPE) fli_config_put_rope(v, c);
     fli_config_put_window(v, c);

@@ -15,6 +15,9 @@ static fl_val chosen(const fli_builder *b, fl_val n) {
     fl_routing how = b->c->arch->routing;
     how.n_chosen = b->c->experts_per_token;
     how.normalise |= b->c->norm_topk;
+    how.n_groups = b->c->n_group;
+    how.groups_chosen = b->c->topk_group;
+    how.scale = (float)b->c->routed_scaling_factor;
     return fl_route(b->g, logits(b, n, FL_SLOT_ROUTER),
                     bias ? fl_model_value(b->m, b->g, bias) : FL_NONE, &how);
 }

@@ -73,7 +73,7 @@ static void add_frequencies(fli_builder *b) {
 }
 
 fl_val fl_model_hidden(fl_model *m, fl_graph *g, const fl_forward *f) {
-    FL_ASSERT(!f->k_cache == !f->v_cache);
+    FL_ASSERT(!f->v_cache == !(f->k_cache && fl_config_cache(&m->config).values));
     const fl_value_info *tokens = fl_value_get(g, f->tokens);
     fli_builder b =
         {.m = m, .g = g, .f = f, .c = &m->config, .B = tokens->t.dim[0], .T = tokens->t.dim[1]};

@@ -48,9 +48,14 @@ typedef struct {
     int64_t shared_intermediate_size;        // of the expert that every token goes to
     int64_t first_dense;                     // layers before this one have no experts
     int64_t expert_every;                    // nor has any but every n-th; 0: all have
-    bool norm_topk;                          // weights of the chosen experts sum to 1
-    bool attention_bias, mlp_bias;           // where the architecture leaves the choice
-    bool parallel_residual;                  // attention and feed-forward read the same stream
+    int64_t n_shared_experts;                // as wide together as shared_intermediate_size
+    int64_t n_group, topk_group;             // experts are chosen from the best groups; 0: from all
+    double routed_scaling_factor;            // of the chosen experts' weights; 0: 1
+    int64_t q_lora_rank, kv_lora_rank;       // latent attention; 0: queries whole, no latents
+    int64_t qk_nope_head_dim, qk_rope_head_dim, v_head_dim;  // of it: a head is nope + rope
+    bool norm_topk;                 // weights of the chosen experts sum to 1
+    bool attention_bias, mlp_bias;  // where the architecture leaves the choice
+    bool parallel_residual;         // attention and feed-forward read the same stream
     bool tie_word_embeddings;
     int32_t bos_token_id, eos_token_id;  // -1: none
     json_t *rope_scaling;                // as in config.json, or NULL; owned by the model
@@ -66,6 +71,7 @@ typedef enum {
     FL_ROLE_BIAS,
     FL_ROLE_ADAPTER,
     FL_ROLE_ROUTER,   // chooses experts
+    FL_ROLE_HEADS,    // (heads x rows, cols), multiplied head by head: no transform reaches it
     FL_ROLE_EXPERT,   // (E, rows, cols), each multiplied by the rows sent to it
     FL_ROLE_CONSTANT  // carried and saved, never learnt
 } fl_role;
@@ -134,13 +140,22 @@ double fl_config_flops_per_token(const fl_config *c,
 int64_t fl_config_count(const fl_config *c);
 int64_t fl_config_count_active(const fl_config *c);  // that one token meets: of experts, the chosen
 
+/* What a token leaves in a layer's cache: (heads, size) numbers of a key, and as many of a value;
+ * not of a value in latent attention, which makes both from one vector. */
+typedef struct {
+    int64_t heads, size;
+    bool values;
+} fl_cache_shape;
+fl_cache_shape fl_config_cache(const fl_config *c);
+
 /* The forward graph. Absent inputs are FL_NONE. */
 typedef struct {
     fl_val tokens;              // i32 (B, T)
     fl_val position;            // i32 (B, T); within the document when packed, else 0..T-1
     fl_val segment;             // i32 (B, T): documents do not attend across; or none
     fl_val start;               // i32 (B): tokens already in the caches; or none (then no caches)
-    fl_val *k_cache, *v_cache;  // one per layer, (B, S, K, D); NULL without caches
+    fl_val *k_cache, *v_cache;  // one per layer, (B, S, K, D); NULL without caches, v_cache
+                                // also where there are no values
     int64_t context;            // tokens the text may come to have; 0: T. Chooses longrope's table
     fl_dtype compute;           // format of matrix products and most activations: FL_F32 or FL_BF16
 } fl_forward;

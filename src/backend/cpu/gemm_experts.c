@@ -64,13 +64,16 @@ static order order_at(void *memory, int64_t slots, int64_t E) {
                    .blocks = (block *)(void *)(at + slots + E + 2)};
 }
 
-static void sort_slots(const order *o, const fl_tensor *ids, int64_t E) {
-    const int32_t *id = ids->data;
-    const int64_t slots = fl_tensor_count(ids);
+/* Without ids, slot j of a row is expert j's. */
+static int64_t expert_of(const fl_tensor *ids, int64_t E, int64_t slot) {
+    return ids->rank ? ((const int32_t *)ids->data)[slot] : slot % E;
+}
+
+static void sort_slots(const order *o, const fl_tensor *ids, int64_t slots, int64_t E) {
     memset(o->first, 0, (size_t)(E + 1) * sizeof *o->first);
-    for (int64_t i = 0; i < slots; i++) o->first[id[i] + 1]++;
+    for (int64_t i = 0; i < slots; i++) o->first[expert_of(ids, E, i) + 1]++;
     for (int64_t e = 0; e < E; e++) o->first[e + 1] += o->first[e];
-    for (int64_t i = 0; i < slots; i++) o->slot[o->first[id[i]]++] = (int32_t)i;
+    for (int64_t i = 0; i < slots; i++) o->slot[o->first[expert_of(ids, E, i)]++] = (int32_t)i;
     for (int64_t e = E; e > 0; e--) o->first[e] = o->first[e - 1];  // each stands at its end now
     o->first[0] = 0;
 }
@@ -104,8 +107,8 @@ typedef struct {
 } grouped;
 
 static grouped describe(const fli_engine *e, const fl_call *c, bool transposed) {
-    const fl_tensor *x = &c->in[X], *w = &c->in[W], *ids = &c->in[IDS];
-    grouped p = {.slots = fl_tensor_count(ids), .E = w->dim[0], .transposed = transposed};
+    const fl_tensor *x = &c->in[X], *w = &c->in[W];
+    grouped p = {.slots = fl_tensor_rows(&c->out[0]), .E = w->dim[0], .transposed = transposed};
     p.share = p.slots / fl_tensor_rows(x);
     p.g = (fli_gemm){.m = p.slots,
                      .n = w->dim[transposed ? 1 : 2],
@@ -188,7 +191,7 @@ static size_t workspace(const fli_engine *e, problem of, const fl_call *c) {
 static void make_order(const fli_engine *e, problem of, const fl_call *c) {
     const grouped p = of(e, c);
     const order o = order_at(c->workspace, p.slots, p.E);
-    sort_slots(&o, &c->in[IDS], p.E);
+    sort_slots(&o, &c->in[IDS], p.slots, p.E);
     cut_blocks(&o, p.E, p.g.mc);
 }
 
@@ -293,9 +296,9 @@ static size_t dw_workspace(const fli_engine *e, const fl_call *c) {
 }
 
 static void dw_make_order(const fl_call *c) {
-    const fl_tensor *ids = &c->in[DW_IDS];
-    const order o = order_at(c->workspace, fl_tensor_count(ids), c->out[0].dim[0]);
-    sort_slots(&o, ids, c->out[0].dim[0]);
+    const int64_t slots = fl_tensor_rows(&c->in[DW_DY]), E = c->out[0].dim[0];
+    const order o = order_at(c->workspace, slots, E);
+    sort_slots(&o, &c->in[DW_IDS], slots, E);
 }
 
 static int64_t dw_panel_tasks(const fli_engine *e, const fl_call *c) {

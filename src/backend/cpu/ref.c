@@ -85,6 +85,8 @@ const fl_backend fl_backend_ref = {
             WITH(LINEAR_DX, fli_ref_linear_dx, fli_ref_product_scratch),
             WITH(LINEAR_DW, fli_ref_linear_dw, fli_ref_product_scratch),
             WITH(MATMUL, fli_ref_matmul, fli_ref_matmul_scratch),
+            ONE(SLICE, fli_ref_slice),
+            ONE(PAD, fli_ref_pad),
             WITH(ROUTE, fli_ref_route, fli_ref_route_scratch),
             WITH(ROUTE_GRAD, fli_ref_route_grad, fli_ref_route_scratch),
             WITH(EXPERT_LINEAR, fli_ref_expert_linear, fli_ref_expert_linear_scratch),

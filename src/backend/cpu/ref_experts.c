@@ -111,8 +111,13 @@ void fli_ref_route_grad(const fl_call *c, int64_t begin, int64_t end, void *scra
 /* --- products --- */
 
 /* Which row of x slot i reads: its own, or the one that all choices of its row share. */
-static int64_t row_of(const fl_tensor *x, const fl_tensor *ids, int64_t i) {
-    return i / (fl_tensor_count(ids) / fl_tensor_rows(x));
+static int64_t row_of(const fl_tensor *x, int64_t slots, int64_t i) {
+    return i / (slots / fl_tensor_rows(x));
+}
+
+/* Without ids, slot j of a row is expert j's. */
+static int64_t expert_of(const fl_tensor *ids, int64_t E, int64_t i) {
+    return ids->rank ? (int64_t)fl_tensor_get(ids, i) : i % E;
 }
 
 /* A row of each operand, and one of the result. */
@@ -128,9 +133,9 @@ void fli_ref_expert_linear(const fl_call *c, int64_t begin, int64_t end, void *s
     const bool has_bias = c->n_in > 3 && c->in[3].rank;
     const int64_t n = w->dim[1], k = w->dim[2];
     double *row = scratch, *weight = row + k;
-    for (int64_t i = 0, slots = fl_tensor_count(ids); i < slots; i++) {
-        const int64_t e = (int64_t)fl_tensor_get(ids, i);
-        fli_ref_row(x, row_of(x, ids, i), FL_F64, row);
+    for (int64_t i = 0, slots = fl_tensor_rows(&c->out[0]); i < slots; i++) {
+        const int64_t e = expert_of(ids, w->dim[0], i);
+        fli_ref_row(x, row_of(x, slots, i), FL_F64, row);
         for (int64_t j = 0; j < n; j++) {
             fli_ref_row(w, e * n + j, x->dtype, weight);
             const double bias = has_bias ? fl_tensor_get(&c->in[3], e * n + j) : 0;
@@ -144,11 +149,11 @@ void fli_ref_expert_linear_dx(const fl_call *c, int64_t begin, int64_t end, void
     const fl_tensor *dy = &c->in[0], *w = &c->in[1], *ids = &c->in[2];
     const int64_t n = w->dim[1], k = w->dim[2];
     double *row = scratch, *weight = row + n, *dx = weight + k;
-    for (int64_t i = 0, slots = fl_tensor_count(ids); i < slots; i++) {
+    for (int64_t i = 0, slots = fl_tensor_rows(dy); i < slots; i++) {
         fli_ref_row(dy, i, FL_F64, row);
         for (int64_t l = 0; l < k; l++) dx[l] = 0;
         for (int64_t j = 0; j < n; j++) {
-            fli_ref_row(w, (int64_t)fl_tensor_get(ids, i) * n + j, dy->dtype, weight);
+            fli_ref_row(w, expert_of(ids, w->dim[0], i) * n + j, dy->dtype, weight);
             for (int64_t l = 0; l < k; l++) dx[l] += row[j] * weight[l];
         }
         for (int64_t l = 0; l < k; l++) fl_tensor_set(&c->out[0], i * k + l, dx[l]);
@@ -162,9 +167,9 @@ void fli_ref_expert_linear_dw(const fl_call *c, int64_t begin, int64_t end, void
     double *row = scratch, *dw = row + k;
     for (int64_t ej = 0; ej < c->out[0].dim[0] * n; ej++) {
         for (int64_t l = 0; l < k; l++) dw[l] = 0;
-        for (int64_t i = 0, slots = fl_tensor_count(ids); i < slots; i++) {
-            if ((int64_t)fl_tensor_get(ids, i) != ej / n) continue;
-            fli_ref_row(x, row_of(x, ids, i), dy->dtype, row);
+        for (int64_t i = 0, slots = fl_tensor_rows(dy); i < slots; i++) {
+            if (expert_of(ids, c->out[0].dim[0], i) != ej / n) continue;
+            fli_ref_row(x, row_of(x, slots, i), dy->dtype, row);
             const double d = fl_tensor_get(dy, i * n + ej % n);
             for (int64_t l = 0; l < k; l++) dw[l] += d * row[l];
         }

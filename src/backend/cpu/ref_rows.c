@@ -171,3 +171,21 @@ void fli_ref_cache_append(const fl_call *c, int64_t begin, int64_t end, void *sc
         }
     }
 }
+
+void fli_ref_slice(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
+    UNUSED(begin, end, scratch);
+    const int64_t C = fl_tensor_cols(&c->in[0]), n = fl_tensor_cols(&c->out[0]);
+    for (int64_t i = 0; i < fl_tensor_count(&c->out[0]); i++) {
+        fl_tensor_set(&c->out[0], i, fl_tensor_get(&c->in[0], i / n * C + c->attr.dim[0] + i % n));
+    }
+}
+
+void fli_ref_pad(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
+    UNUSED(begin, end, scratch);
+    const int64_t n = fl_tensor_cols(&c->in[0]), C = fl_tensor_cols(&c->out[0]);
+    for (int64_t i = 0; i < fl_tensor_count(&c->out[0]); i++) {
+        const int64_t at = i % C - c->attr.dim[0];
+        fl_tensor_set(&c->out[0], i,
+                      at >= 0 && at < n ? fl_tensor_get(&c->in[0], i / C * n + at) : 0);
+    }
+}

@@ -97,17 +97,24 @@
         SPARSE(EXPERT_UP, block ".experts.*." up ".weight", "ffn_up_exps.weight"),       \
         SPARSE(EXPERT_DOWN, block ".experts.*." down ".weight", "ffn_down_exps.weight")
 
+#define SHARED_EXPERT(name)                                                                   \
+    SPARSE(SHARED_GATE, "mlp." name ".gate_proj.weight", "ffn_gate_shexp.weight"),            \
+        SPARSE(SHARED_UP, "mlp." name ".up_proj.weight", "ffn_up_shexp.weight"),              \
+        SPARSE(SHARED_DOWN, "mlp." name ".down_proj.weight", "ffn_down_shexp.weight")
+
 /* When a weight is there. */
 bool fli_untied(const fl_config *c, int layer);
 bool fli_attention_biased(const fl_config *c, int layer);
 bool fli_mlp_biased(const fl_config *c, int layer);
+bool fli_q_latent(const fl_config *c, int layer);  // queries are made from a latent vector
+bool fli_q_whole(const fl_config *c, int layer);
 bool fli_sparse(const fl_config *c, int layer);  // a layer with experts
 bool fli_dense(const fl_config *c, int layer);
 bool fli_sequential(const fl_config *c, int layer);  // not parallel_residual
 
 extern const char *const fli_ignored_rotary[];  // tables that old files hold
 
-extern const fl_arch fli_arch_gemma2, fli_arch_gemma3, fli_arch_gpt2, fli_arch_gpt_neox,
+extern const fl_arch fli_arch_deepseek_v2, fli_arch_deepseek_v3, fli_arch_gemma2, fli_arch_gemma3, fli_arch_gpt2, fli_arch_gpt_neox,
     fli_arch_llama, fli_arch_mistral, fli_arch_mixtral, fli_arch_qwen2_moe, fli_arch_qwen3_moe,
     fli_arch_olmo2, fli_arch_phi3, fli_arch_qwen2, fli_arch_qwen3, fli_arch_stablelm;
 
