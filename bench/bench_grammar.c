@@ -1,8 +1,9 @@
-/* bench_grammar - what a grammar costs a token: microseconds to find the mask and to take the token.
+/* bench_grammar - what a grammar costs a token: microseconds to find the mask and to take the
+ * token.
  *
  *     bench_grammar TOKENIZER GRAMMAR [tokens]
- * Texts are drawn at random from the masks, one after the other, with the caches a server would keep. Tab-separated:
- * what, tokens, mean, median, 99 %, largest. */
+ * Texts are drawn at random from the masks, one after the other, with the caches a server would
+ * keep. Tab-separated: what, tokens, mean, median, 99 %, largest. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

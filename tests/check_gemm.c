@@ -60,8 +60,8 @@ static const product products[] = {
     {"matmul ta tb", FL_OP_MATMUL, true, true},
 };
 
-/* m, n, k: several tiles; several slabs of K; tails everywhere; one row; a thin result; rows of A that
- * meet in the same cache sets. */
+/* m, n, k: several tiles; several slabs of K; tails everywhere; one row; a thin result; rows of A
+ * that meet in the same cache sets. */
 static const int64_t shapes[][3] = {{600, 530, 256}, {70, 300, 2500}, {259, 129, 1057},
                                     {1, 1000, 768},  {513, 33, 64},   {45, 70, 2048}};
 

@@ -214,8 +214,9 @@ static void check_context(void) {
     fl_session_free(s);
 }
 
-/* With proposals ahead the text is the same: greedy by any draft, and at any temperature by look-up; the session holds
- * no proposal that was refused. Drafts: the model itself, and one of other weights. */
+/* With proposals ahead the text is the same: greedy by any draft, and at any temperature by
+ * look-up; the session holds no proposal that was refused. Drafts: the model itself, and one of
+ * other weights. */
 static void check_speculation(const fl_model *other) {
     fl_session *s = session(0), *drafts[2] = {session(0), NULL};
     CHECK(fl_session_new(&drafts[1], (fl_model *)other,

@@ -1,9 +1,10 @@
-/* check_grammar - GBNF: what is accepted, what is refused, and the mask of a vocabulary against trying each token.
+/* check_grammar - GBNF: what is accepted, what is refused, and the mask of a vocabulary against
+ * trying each token.
  *
- * Caught by it (each tried): a repetition {m,n} with one copy too many; a complement of ranges one inside the
- * other; a range cut at the wrong byte; a tail call that forgets what follows; the stack of a trimmed state renamed
- * wrongly; a walk that goes on below a node that cannot match; end allowed where it is not; letters taken as alike where
- * the grammar tells them apart. */
+ * Caught by it (each tried): a repetition {m,n} with one copy too many; a complement of ranges one
+ * inside the other; a range cut at the wrong byte; a tail call that forgets what follows; the stack
+ * of a trimmed state renamed wrongly; a walk that goes on below a node that cannot match; end
+ * allowed where it is not; letters taken as alike where the grammar tells them apart. */
 #include <string.h>
 
 #include "base/alloc.h"

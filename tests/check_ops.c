@@ -74,8 +74,8 @@ static void fill_ints(fl_tensor *t, const fl_sample *s, int i, fl_rng *rng) {
     }
 }
 
-/* Random numbers as blocks; where a format is only read, random bytes, whose scales stay small while
- * the top bits of an f16's exponent are clear. */
+/* Random numbers as blocks; where a format is only read, random bytes, whose scales stay small
+ * while the top bits of an f16's exponent are clear. */
 static void fill_blocks(fl_tensor *t, fl_rng *rng) {
     uint8_t *bytes = t->data;
     float row[FL_BLOCK_MAX];

@@ -76,7 +76,8 @@ static void check_golden(const json_t *row, size_t at) {
 
 /* --- llama.cpp's expectations ---------------------------------------------------------------- */
 
-/* Of tests/test-sampling.cpp: p of each id given, the tokens that were there, p of each id wanted. */
+/* Of tests/test-sampling.cpp: p of each id given, the tokens that were there, p of each id
+ * wanted. */
 enum { MOST = 8 };
 typedef struct {
     fl_sampler_opts o;
@@ -233,7 +234,8 @@ static void check_dry(const fl_tokenizer *t) {
     }
 }
 
-/* A breaker of two bytes in two tokens, the second of which begins a word: nothing before it counts. */
+/* A breaker of two bytes in two tokens, the second of which begins a word: nothing before it
+ * counts. */
 static void check_dry_breaker(const fl_tokenizer *t) {
     static const float logits[512];
     const char *texts[] = {"a b c", "a b. c", "a b.. c"};
@@ -263,7 +265,8 @@ static void check_dry_breaker(const fl_tokenizer *t) {
 
 /* --- Mirostat, temperature, the chain --------------------------------------------------------- */
 
-/* Over a text of many tokens, Zipf's law for each, the surprise under the kept candidates comes to tau. */
+/* Over a text of many tokens, Zipf's law for each, the surprise under the kept candidates comes to
+ * tau. */
 static void check_mirostat(void) {
     enum { V = 2000, N = 4000 };
     static float logits[V];
@@ -290,7 +293,8 @@ static void check_mirostat(void) {
     }
 }
 
-/* Even logits are as uncertain as can be, and get the highest temperature; a sure thing the lowest. */
+/* Even logits are as uncertain as can be, and get the highest temperature; a sure thing the
+ * lowest. */
 static void check_dynamic_temperature(void) {
     static const float even[4] = {1, 1, 1, 1}, sure[4] = {50, 0, 0, 1}, mixed[2] = {0.5f, 0};
     fl_sampler_opts o = {.temperature = 1, .dynatemp_range = 0.5, .dynatemp_exponent = 2};
@@ -376,8 +380,9 @@ static void check_draws(void) {
     fl_sampler_free(s);
 }
 
-/* What a judged draft writes is distributed as what is picked: likely and unlikely drafts, filters on both sides. A draft
- * equal to the model is always taken; one without a choice gives the token that would be picked. */
+/* What a judged draft writes is distributed as what is picked: likely and unlikely drafts, filters
+ * on both sides. A draft equal to the model is always taken; one without a choice gives the token
+ * that would be picked. */
 static void check_judge(void) {
     enum { V = 6, N = 60000 };
     static const float target[V] = {0, 1, -1, 2, 0.5f, 0.7f};

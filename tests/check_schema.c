@@ -1,13 +1,16 @@
-/* check_schema - JSON schema as a grammar: what is written under random schemas is valid under them.
+/* check_schema - JSON schema as a grammar: what is written under random schemas is valid under
+ * them.
  *
- *     check_schema [FILE]     also writes {"schema", "text"} lines, for tests/peers/schema_validate.py
+ *     check_schema [FILE]   also writes {"schema", "text"} lines for tests/peers/schema_validate.py
  *
- * The validator here knows the keywords by their meaning in the specification, and nothing of grammars.
+ * The validator here knows the keywords by their meaning in the specification, and nothing of
+ * grammars.
  *
- * Caught by it (each tried): an integer limit off by one, a limit of more digits forgotten, required properties that
- * may be left out, a comma before the first member, an additional name equal to another, a tuple cut short, more items
- * than maxItems, an unanchored pattern read as anchored, oneOf taken for anyOf, additionalProperties of the one
- * schema not asked for the other's properties. */
+ * Caught by it (each tried): an integer limit off by one, a limit of more digits forgotten,
+ * required properties that may be left out, a comma before the first member, an additional name
+ * equal to another, a tuple cut short, more items than maxItems, an unanchored pattern read as
+ * anchored, oneOf taken for anyOf, additionalProperties of the one schema not asked for the other's
+ * properties. */
 #include "infer/schema.h"
 
 #include <math.h>
@@ -356,7 +359,7 @@ static void check_random(void) {
 /* --- what is accepted ------------------------------------------------------------------------- */
 
 static bool accepts(fl_matcher *m, const char *text) {
-    bool fits;
+    bool fits = false;
     CHECK(fl_matcher_reset(m, NULL) == FL_OK &&
           fl_matcher_feed(m, text, strlen(text), &fits, NULL) == FL_OK);
     return fits && fl_matcher_can_end(m);

@@ -87,7 +87,8 @@ static void check_feed(fl_model *m, const golden *g, fl_session_opts o, int64_t 
     fl_session_free(s);
 }
 
-/* Logits after each of several tokens are the bytes of reading them one by one: what lets a model judge proposals. */
+/* Logits after each of several tokens are the bytes of reading them one by one: what lets a model
+ * judge proposals. */
 static void check_each(fl_model *m, const golden *g, fl_session_opts o) {
     fl_session *one = session(m, o), *several = session(m, o);
     for (int64_t t = 0, n = 1; t < g->T; t += n, n = n % 7 + 1) {

@@ -1,10 +1,12 @@
-/* grammar_flags.h - the flags of commands whose texts may keep to a grammar, and the matcher they ask for.
+/* grammar_flags.h - the flags of commands whose texts may keep to a grammar, and the matcher they
+ * ask for.
  *
  *     static const app_flag flags[] = {
  *     #include "app/grammar_flags.def"
  *         {0}};
  *     app_grammar g;
- *     app_grammar_read(&g, a, model, &opts, &err);  opts.matcher = g.matcher; ...  app_grammar_clear(&g); */
+ *     app_grammar_read(&g, a, model, &opts, &err);  opts.matcher = g.matcher; ... 
+ * app_grammar_clear(&g); */
 #ifndef FL_APP_GRAMMAR_FLAGS_H
 #define FL_APP_GRAMMAR_FLAGS_H
 

@@ -6,10 +6,10 @@
  *     if (fl_tfevents_close(ev, &err) != FL_OK) ...
  *
  * The file is events.out.tfevents.TIME.HOST.PID in the folder. A record is u64 length, u32 masked
- * CRC-32C of it, the bytes, u32 masked CRC-32C of them. The bytes are a protobuf Event { 1: double wall_time; 2: int64 step; 3: string file_version; 5:
- * Summary { 1: Value { 1: string tag; 2: float simple_value } } }. This is a log: it is appended to
- * and flushed record by record, so what was written survives a kill; a reader ignores a torn last
- * record. */
+ * CRC-32C of it, the bytes, u32 masked CRC-32C of them. The bytes are a protobuf Event { 1: double
+ * wall_time; 2: int64 step; 3: string file_version; 5: Summary { 1: Value { 1: string tag; 2: float
+ * simple_value } } }. This is a log: it is appended to and flushed record by record, so what was
+ * written survives a kill; a reader ignores a torn last record. */
 #ifndef FL_FORMAT_TFEVENTS_H
 #define FL_FORMAT_TFEVENTS_H
 

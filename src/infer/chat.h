@@ -15,7 +15,8 @@
  * A conversation that no longer fits the context is an error, or, if so told, its oldest turns are
  * left out of the prompt and the answer says how many. They stay among the messages.
  *
- * A chat belongs to one thread. The session must outlive it and is used by nobody else meanwhile. */
+ * A chat belongs to one thread. The session must outlive it and is used by nobody else
+ * meanwhile. */
 #ifndef FL_INFER_CHAT_H
 #define FL_INFER_CHAT_H
 

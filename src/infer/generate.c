@@ -195,7 +195,8 @@ int fl_generate_ends(const fl_model *m, const fl_generate_opts *o, int32_t *out)
 
 /* ---- the grammar ---- */
 
-/* Only what continues the text may be picked. Where it is complete and the model has no token that says so, it ends. */
+/* Only what continues the text may be picked. Where it is complete and the model has no token that
+ * says so, it ends. */
 static fl_status grammar_restrict(run *r, fl_err *err) {
     const uint64_t *allowed;
     bool some = false;

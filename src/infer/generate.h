@@ -37,7 +37,8 @@ typedef struct {
     int n_stop;
     const int32_t *end;  // tokens that end it besides those the model names; not shown
     int n_end;
-    // Proposals ahead (speculate.h): by a draft model of the same tokenizer, or by look-up of at most so many
+    // Proposals ahead (speculate.h): by a draft model of the same tokenizer, or by look-up of at
+    // most so many
     // equal tokens, 0 for neither; at most so many a step, 0: 7.
     fl_session *draft;
     int64_t lookup, n_proposals;
@@ -71,8 +72,8 @@ typedef struct {
     double prompt_seconds, generate_seconds;
 } fl_generate_result;
 
-/* The tokens that end a text: the model's own, and o->end. `out` has room for o->n_end + 2; how many. What the trie of
- * a matcher is made with. */
+/* The tokens that end a text: the model's own, and o->end. `out` has room for o->n_end + 2; how
+ * many. What the trie of a matcher is made with. */
 int fl_generate_ends(const fl_model *m, const fl_generate_opts *o, int32_t *out);
 
 /* Continue a text. An empty prompt starts from the tokenizer's bos, or its eos where that is what

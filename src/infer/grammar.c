@@ -1,9 +1,10 @@
 /* grammar - a compiled grammar: what it must keep to, and how it looks.
  *
- * One search finds what can be reached from the beginning of each rule without reading a byte. A call of a rule that
- * may be empty goes on behind it; a call of one that is not known to be empty waits for it, and is taken up when its
- * RETURN is reached. So each instruction is passed once. The calls that were passed are the rules that a rule may
- * begin with; where these go in a circle, a parse would never end. */
+ * One search finds what can be reached from the beginning of each rule without reading a byte. A
+ * call of a rule that may be empty goes on behind it; a call of one that is not known to be empty
+ * waits for it, and is taken up when its RETURN is reached. So each instruction is passed once. The
+ * calls that were passed are the rules that a rule may begin with; where these go in a circle, a
+ * parse would never end. */
 #include "infer/grammar.h"
 
 #include <string.h>
@@ -84,8 +85,8 @@ static void search_all(search *s) {
     }
 }
 
-/* Every rule that is left (its count is not 0) has one left that begins with it: going from one to the next ends in
- * the circle. */
+/* Every rule that is left (its count is not 0) has one left that begins with it: going from one to
+ * the next ends in the circle. */
 static fl_status fail_circle(search *s, fl_err *err) {
     const fl_grammar *g = s->g;
     int32_t *count = s->first, *before = s->waiting, rule = 0;
@@ -101,7 +102,8 @@ static fl_status fail_circle(search *s, fl_err *err) {
                    g->rules[rule].name);
 }
 
-/* Take away rules that no rule begins with, until none is left or a circle is. Counts are in `first`. */
+/* Take away rules that no rule begins with, until none is left or a circle is. Counts are in
+ * `first`. */
 static fl_status check_circles(search *s, fl_err *err) {
     const fl_grammar *g = s->g;
     int32_t *count = s->first, left = g->n_rules, n = 0;
@@ -162,7 +164,8 @@ static fl_status check_defined(fl_grammar *g, fl_err *err) {
     return fl_fail(err, FL_ERR_ARG, "the grammar has no rule root, which is where it begins");
 }
 
-/* A call that only RETURN follows needs no place to return to: lists that call themselves last stay flat. */
+/* A call that only RETURN follows needs no place to return to: lists that call themselves last stay
+ * flat. */
 static void mark_tails(fl_grammar *g) {
     for (int32_t pc = 0; pc < g->n_code; pc++) {
         if (g->code[pc].op != FLI_CALL) continue;

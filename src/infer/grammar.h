@@ -26,11 +26,12 @@
  *
  * A rule ends with its line, except inside a group and after ::= and |. Left recursion is refused.
  *
- * A grammar is compiled to instructions over bytes (a character beyond ASCII is a sequence of byte ranges), with
- * calls between rules; so a token may end inside a character. The matcher runs all parses at once. A set of parses -
- * where each stands in the code, and its stack of places to return to - is a state; states and their transitions are
- * kept, so text runs through a table. The mask of a state is found by walking the vocabulary, a trie of bytes, through
- * these transitions, and is kept too.
+ * A grammar is compiled to instructions over bytes (a character beyond ASCII is a sequence of byte
+ * ranges), with calls between rules; so a token may end inside a character. The matcher runs all
+ * parses at once. A set of parses - where each stands in the code, and its stack of places to
+ * return to - is a state; states and their transitions are kept, so text runs through a table. The
+ * mask of a state is found by walking the vocabulary, a trie of bytes, through these transitions,
+ * and is kept too.
  *
  * A grammar and a trie are immutable; a matcher belongs to one thread, and outlives neither. */
 #ifndef FL_INFER_GRAMMAR_H
@@ -54,7 +55,8 @@ void fl_grammar_free(fl_grammar *g);  // NULL is allowed
 /* The code, an instruction a line. */
 void fl_grammar_print(const fl_grammar *g, fl_text *out);
 
-/* The bytes of every token that is text. `end` are the tokens that end a text: allowed where the grammar may end. */
+/* The bytes of every token that is text. `end` are the tokens that end a text: allowed where the
+ * grammar may end. */
 typedef struct fl_token_trie fl_token_trie;
 FL_MUST_USE fl_status fl_token_trie_new(fl_token_trie **out, const fl_tokenizer *t,
                                         const int32_t *end, int n_end, fl_err *err);
@@ -67,14 +69,14 @@ FL_MUST_USE fl_status fl_matcher_new(fl_matcher **out, const fl_grammar *g,
 void fl_matcher_free(fl_matcher *m);
 FL_MUST_USE fl_status fl_matcher_reset(fl_matcher *m, fl_err *err);  // to the beginning
 
-/* Whether these bytes continue the text; if so they are part of it now. Failure is a grammar with more
- * parses at once than are followed. */
+/* Whether these bytes continue the text; if so they are part of it now. Failure is a grammar with
+ * more parses at once than are followed. */
 FL_MUST_USE fl_status fl_matcher_feed(fl_matcher *m, const void *bytes, size_t n, bool *fits,
                                       fl_err *err);
 bool fl_matcher_can_end(const fl_matcher *m);  // the text so far is complete
 
-/* A bit for each token (lowest first, as many as the tokenizer has) that may come next; valid until the next call.
- * None is set where the text is complete and there is no token that ends it. */
+/* A bit for each token (lowest first, as many as the tokenizer has) that may come next; valid until
+ * the next call. None is set where the text is complete and there is no token that ends it. */
 FL_MUST_USE fl_status fl_matcher_mask(fl_matcher *m, const uint64_t **allowed, fl_err *err);
 
 /* The token that came; one that was not allowed is FL_ERR_ARG. */

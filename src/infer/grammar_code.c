@@ -79,8 +79,8 @@ fl_status fli_code_add_byte(fl_grammar *g, uint8_t byte, fl_err *err) {
 
 /* --- characters as bytes ---------------------------------------------------------------------- */
 
-/* Characters of equally many bytes whose bytes after the first are these ranges; first bytes in a set, so that
- * sequences with equal tails are one. */
+/* Characters of equally many bytes whose bytes after the first are these ranges; first bytes in a
+ * set, so that sequences with equal tails are one. */
 typedef struct {
     fli_set first;
     uint8_t n_tail, low[3], high[3];
@@ -112,8 +112,8 @@ static fl_status sequence_add(sequences *s, const char *low, const char *high, i
     return FL_OK;
 }
 
-/* Cut a range where the number of bytes changes, around the surrogates, and until each byte is a range of its own
- * (R. Cox, "Regular expression matching in the wild", 2010). */
+/* Cut a range where the number of bytes changes, around the surrogates, and until each byte is a
+ * range of its own (R. Cox, "Regular expression matching in the wild", 2010). */
 static fl_status sequences_of(sequences *s, int32_t low, int32_t high, fl_err *err) {
     static const int32_t edge[] = {0x7F, 0x7FF, 0xD7FF, 0xDFFF, 0xFFFF, 0x10FFFF};
     while (low <= high) {
@@ -135,7 +135,8 @@ static fl_status sequences_of(sequences *s, int32_t low, int32_t high, fl_err *e
     return FL_OK;
 }
 
-/* SPLIT to the next, the bytes of this one, JUMP to the end; the last has neither SPLIT nor JUMP. */
+/* SPLIT to the next, the bytes of this one, JUMP to the end; the last has neither SPLIT nor
+ * JUMP. */
 static fl_status emit_sequences(fl_grammar *g, const sequences *s, fl_err *err) {
     int32_t left = 0;
     for (int32_t i = 0; i < s->n; i++) left += s->at[i].n_tail + 3;

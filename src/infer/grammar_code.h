@@ -56,7 +56,8 @@ static inline bool fli_set_has(const fli_set *s, uint8_t byte) {
     return s->word[byte >> 6] >> (byte & 63) & 1;
 }
 
-/* --- writing code ------------------------------------------------------------------------------ */
+/* --- writing code
+ * ------------------------------------------------------------------------------ */
 
 FL_MUST_USE fl_status fli_code_add(fl_grammar *g, fli_op op, int32_t arg, fl_err *err);
 /* At `at`, moving what stands there on. */
@@ -75,7 +76,8 @@ FL_MUST_USE fl_status fli_rule_named(fl_grammar *g, const char *name, size_t n, 
 /* All rules are there, none begins with itself; then what the matcher needs besides. */
 FL_MUST_USE fl_status fli_grammar_finish(fl_grammar *g, fl_err *err);
 
-/* --- running it -------------------------------------------------------------------------------- */
+/* --- running it
+ * -------------------------------------------------------------------------------- */
 
 /* Pairs of integers, each once, numbered in the order they came. */
 typedef struct {
@@ -97,7 +99,8 @@ FL_MUST_USE fl_status fli_states_begin(fli_states *s, int32_t *state, fl_err *er
 /* The state after a byte of this class. */
 FL_MUST_USE fl_status fli_states_next(fli_states *s, int32_t state, int byte_class, int32_t *next,
                                       fl_err *err);
-/* The same for what was asked before, states x n_classes; -1: it was not. Valid until the next call. */
+/* The same for what was asked before, states x n_classes; -1: it was not. Valid until the next
+ * call. */
 const int32_t *fli_states_table(const fli_states *s);
 bool fli_states_ends(const fli_states *s, int32_t state);
 /* Forget all but *state, which gets a new number, if there are many; whether it did. */

@@ -1,9 +1,11 @@
-/* grammar_match - a text kept to a grammar: the state it has come to, and the mask of what may follow.
+/* grammar_match - a text kept to a grammar: the state it has come to, and the mask of what may
+ * follow.
  *
- * The mask is a walk through the vocabulary with the states along the path to each node kept by depth. Inside a
- * string, most tokens are letters, and the grammar does not tell these apart: where every plain byte leads from a
- * state to the same next one, and so on for as many bytes as the longest plain token has, whether such a token may
- * come is a matter of its length, and only the others are walked through. */
+ * The mask is a walk through the vocabulary with the states along the path to each node kept by
+ * depth. Inside a string, most tokens are letters, and the grammar does not tell these apart: where
+ * every plain byte leads from a state to the same next one, and so on for as many bytes as the
+ * longest plain token has, whether such a token may come is a matter of its length, and only the
+ * others are walked through. */
 #include <string.h>
 
 #include "base/alloc.h"

@@ -5,8 +5,8 @@
  *   sequence    = { item [ "?" | "*" | "+" | "{" .. "}" ] }
  *   item        = string | class | "." | name | "(" alternatives ")"
  *
- * Code is written as the text is read; where a later character shows that something must stand before what is
- * written (a choice, a repetition), it is inserted there. */
+ * Code is written as the text is read; where a later character shows that something must stand
+ * before what is written (a choice, a repetition), it is inserted there. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -151,8 +151,8 @@ static fl_status emit_any(fl_grammar *g, int32_t from, fl_err *err) {
     return fli_code_add(g, FLI_JUMP, -(n + 1), err);
 }
 
-/* At least `least` times and, unless most < 0, at most `most` times. A SPLIT leaves from each that may be the last,
- * straight to the end. */
+/* At least `least` times and, unless most < 0, at most `most` times. A SPLIT leaves from each that
+ * may be the last, straight to the end. */
 static fl_status emit_times(fl_grammar *g, int32_t from, int64_t least, int64_t most, fl_err *err) {
     int64_t n = g->n_code - from, times = most < 0 ? least : most;
     if (times * (n + 1) > FLI_MAX_CODE) {
@@ -282,8 +282,8 @@ static fl_status sequence_read(parser *p, int depth, fl_err *err) {
     }
 }
 
-/* Each alternative but the last: SPLIT to the next, its code, JUMP to the end. JUMPs are chained by their argument
- * until the end is known. */
+/* Each alternative but the last: SPLIT to the next, its code, JUMP to the end. JUMPs are chained by
+ * their argument until the end is known. */
 static fl_status alternatives_read(parser *p, int depth, fl_err *err) {
     fl_grammar *g = p->g;
     int32_t chain = -1;

@@ -1,8 +1,9 @@
 /* grammar_states - all parses of a text at once, and what each byte makes of them.
  *
- * A parse is (place in the code, stack); a stack is a number, that of the pair (place to return to, stack below). Equal
- * stacks have equal numbers, so equal parses are equal pairs. A state is a set of parses that wait for a byte, in
- * order; equal states have equal numbers too, and a table holds the transitions already asked for. */
+ * A parse is (place in the code, stack); a stack is a number, that of the pair (place to return to,
+ * stack below). Equal stacks have equal numbers, so equal parses are equal pairs. A state is a set
+ * of parses that wait for a byte, in order; equal states have equal numbers too, and a table holds
+ * the transitions already asked for. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,7 +187,8 @@ static fl_status pool_grow(fli_states *s, int32_t more, fl_err *err) {
     return FL_OK;
 }
 
-/* --- following parses to where they wait for a byte -------------------------------------------- */
+/* --- following parses to where they wait for a byte
+ * -------------------------------------------- */
 
 static int32_t pass_jumps(const fl_grammar *g, int32_t pc) {
     while (g->code[pc].op == FLI_JUMP) pc += g->code[pc].arg;
@@ -322,8 +324,8 @@ void fli_states_free(fli_states *s) {
     fl_dealloc(s);
 }
 
-/* The stacks of `from` that the parses of state `at` stand on, into `to`; `renamed` gets their new numbers. A stack
- * has a larger number than the one below it. */
+/* The stacks of `from` that the parses of state `at` stand on, into `to`; `renamed` gets their new
+ * numbers. A stack has a larger number than the one below it. */
 static bool stacks_keep(const fli_states *from, int32_t at, fli_pairs *to, int32_t *renamed) {
     const state *st = &from->states[at];
     memset(renamed, -1, (size_t)from->stacks.n * sizeof *renamed);

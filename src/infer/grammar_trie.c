@@ -61,8 +61,8 @@ static size_t shared(const word *a, const word *b) {
     return n;
 }
 
-/* Each word adds the bytes that the one before does not begin with. `open` has the last node of each depth, whose
- * end is not known yet. */
+/* Each word adds the bytes that the one before does not begin with. `open` has the last node of
+ * each depth, whose end is not known yet. */
 static void nodes_fill(fl_token_trie *t, fli_trie *trie, const word *w, int32_t n, int32_t *open) {
     int32_t depth = 0;
     for (int32_t i = 0; i < n; i++) {

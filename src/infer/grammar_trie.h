@@ -1,7 +1,7 @@
 /* grammar_trie.h - the vocabulary as two tries of bytes: tokens of plain bytes only, and the rest.
  *
- * A trie stands in the order a walk visits it: each node is a byte, its depth, and where the walk goes on if nothing
- * below can match. */
+ * A trie stands in the order a walk visits it: each node is a byte, its depth, and where the walk
+ * goes on if nothing below can match. */
 #ifndef FL_INFER_GRAMMAR_TRIE_H
 #define FL_INFER_GRAMMAR_TRIE_H
 

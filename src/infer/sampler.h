@@ -89,9 +89,10 @@ void fl_sampler_restrict(fl_sampler *s, const uint64_t *allowed);
 /* The next token. Logits that are not numbers are an error. */
 FL_MUST_USE fl_status fl_sampler_pick(fl_sampler *s, const float *logits, int32_t *id, fl_err *err);
 
-/* The next token when a draft has proposed one, drawn from q (n_q candidates with p); n_q <= 1: it had no choice. *id is
- * distributed as by fl_sampler_pick, whatever q is, and is the proposal as often as that allows (Leviathan et al.
- * 2023); without a choice it is the very token that fl_sampler_pick would give. */
+/* The next token when a draft has proposed one, drawn from q (n_q candidates with p); n_q <= 1: it
+ * had no choice. *id is distributed as by fl_sampler_pick, whatever q is, and is the proposal as
+ * often as that allows (Leviathan et al. 2023); without a choice it is the very token that
+ * fl_sampler_pick would give. */
 struct fl_candidate;
 FL_MUST_USE fl_status fl_sampler_judge(fl_sampler *s, const float *logits, int32_t proposed,
                                        const struct fl_candidate *q, int64_t n_q, int32_t *id,

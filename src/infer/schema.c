@@ -1,8 +1,10 @@
-/* schema - JSON schema to grammar: a rule for each schema, and one for each $ref, which may lead back to itself.
+/* schema - JSON schema to grammar: a rule for each schema, and one for each $ref, which may lead
+ * back to itself.
  *
- * A rule's text is written to a text of its own while those of the schemas inside go to the grammar. A value is
- * followed by `ws` where it stands in an object or array; a name of an additional property is written without
- * escapes, so that it cannot be one of the others in disguise. */
+ * A rule's text is written to a text of its own while those of the schemas inside go to the
+ * grammar. A value is followed by `ws` where it stands in an object or array; a name of an
+ * additional property is written without escapes, so that it cannot be one of the others in
+ * disguise. */
 #include "infer/schema.h"
 
 #include <math.h>
@@ -395,7 +397,8 @@ static fl_status plain_write(fli_schema_writer *w, const json_t *schema, fl_text
     return FL_OK;
 }
 
-/* --- $ref, allOf, anyOf, oneOf ----------------------------------------------------------------- */
+/* --- $ref, allOf, anyOf, oneOf
+ * ----------------------------------------------------------------- */
 
 /* The schema that #/a/b names; ~1 is a slash, ~0 a tilde. */
 static const json_t *ref_find(const fli_schema_writer *w, const char *ref) {

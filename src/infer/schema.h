@@ -1,4 +1,5 @@
-/* schema.h - JSON schema to grammar: text that is JSON of this shape (JSON Schema 2020-12, a subset).
+/* schema.h - JSON schema to grammar: text that is JSON of this shape (JSON Schema 2020-12, a
+ * subset).
  *
  *     fl_text grammar = {0};
  *     fl_schema_grammar(schema, &grammar, &err);
@@ -14,8 +15,8 @@
  *   integer  minimum, maximum, exclusiveMinimum, exclusiveMaximum
  *   number   up to 16 digits before and after the point, exponents of up to two
  *
- * Without a type, keywords of one imply it. Titles and other words for people are passed over; any other keyword
- * is refused by name, as is what cannot hold at all. */
+ * Without a type, keywords of one imply it. Titles and other words for people are passed over; any
+ * other keyword is refused by name, as is what cannot hold at all. */
 #ifndef FL_INFER_SCHEMA_H
 #define FL_INFER_SCHEMA_H
 

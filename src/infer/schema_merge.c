@@ -189,7 +189,8 @@ fl_status fli_schema_merge(const json_t *a, const json_t *b, json_t **out, fl_er
     return FL_OK;
 }
 
-/* --- schemas that cannot both hold ------------------------------------------------------------- */
+/* --- schemas that cannot both hold
+ * ------------------------------------------------------------- */
 
 /* The values a schema lists: enum, or const as a list of one; a new reference, or NULL. */
 static json_t *values_of(const json_t *schema) {

@@ -1,7 +1,7 @@
 /* schema_object - objects of a schema: their members in order, and the names of additional ones.
  *
- * Each property has two rules, for what follows when no member is written yet and when one is, so that commas stand
- * between members whichever are left out. */
+ * Each property has two rules, for what follows when no member is written yet and when one is, so
+ * that commas stand between members whichever are left out. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,8 +16,8 @@ typedef struct {
     bool required;
 } property;
 
-/* Strings without escapes that are none of the names from `at` on, `from` characters of which are written already. A
- * rule per character that some of them share. */
+/* Strings without escapes that are none of the names from `at` on, `from` characters of which are
+ * written already. A rule per character that some of them share. */
 typedef struct {
     const char **name;  // in order
     size_t n;
@@ -80,8 +80,8 @@ static fl_status other_member(fli_schema_writer *w, const property *p, size_t n,
     return fli_schema_rule(w, *rule, &body, err);
 }
 
-/* Members from i on, when some are written (`comma`) or none is: this one and the rest, or, unless it is required,
- * the rest. `tail` is the rule of the rest, of both kinds. */
+/* Members from i on, when some are written (`comma`) or none is: this one and the rest, or, unless
+ * it is required, the rest. `tail` is the rule of the rest, of both kinds. */
 static fl_status member_write(fli_schema_writer *w, const property *p, bool comma,
                               const int tail[2], int *rule, fl_err *err) {
     fl_text body = {0};

@@ -1,9 +1,10 @@
 /* schema_pattern - a regular expression as the grammar of the characters of a JSON string.
  *
- * Of ECMA-262: characters, \ before what stands for itself, \d \D \w \W \s \n \r \t \f \v \xHH \uHHHH, . [..] [^..]
- * | ( ) (?: ) ? * + {m} {m,} {m,n}, and ^ and $ at the ends of the alternatives of the whole. Without them anything may
- * stand before or after, as a match anywhere counts. \D, \W and \s match less here than they might: ASCII only. What
- * must be escaped in JSON is. Anything else is refused. */
+ * Of ECMA-262: characters, \ before what stands for itself, \d \D \w \W \s \n \r \t \f \v \xHH
+ * \uHHHH, . [..] [^..] | ( ) (?: ) ? * + {m} {m,} {m,n}, and ^ and $ at the ends of the
+ * alternatives of the whole. Without them anything may stand before or after, as a match anywhere
+ * counts. \D, \W and \s match less here than they might: ASCII only. What must be escaped in JSON
+ * is. Anything else is refused. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -56,7 +57,8 @@ static void write_range(fl_text *out, int32_t low, int32_t high) {
     fl_text_printf(out, "\\U%08X-\\U%08X", (unsigned)low, (unsigned)high);
 }
 
-/* What is in the ranges and may stand in a JSON string as it is: in the gaps between those that may not. */
+/* What is in the ranges and may stand in a JSON string as it is: in the gaps between those that may
+ * not. */
 static bool write_raw(fl_text *out, const chars *s) {
     static const range raw[] = {{' ', '!'},
                                 {'#', '['},

@@ -1,8 +1,8 @@
 /* schema_range - the integers between two limits, as a grammar of their digits.
  *
- * Numbers of equally many digits: where the limits begin alike, that digit and the rest; else the first digit of the
- * lower and what is not below it, those between with any digits, that of the upper and what is not above it. Numbers
- * of more digits are more such groups. */
+ * Numbers of equally many digits: where the limits begin alike, that digit and the rest; else the
+ * first digit of the lower and what is not below it, those between with any digits, that of the
+ * upper and what is not above it. Numbers of more digits are more such groups. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -32,7 +32,8 @@ bool fli_schema_apart(const json_t *a, const json_t *b);
 /* Whether a value is of a type: "integer", "string", .. */
 bool fli_schema_is(const json_t *v, const char *type);
 
-/* The characters of a string that hold a match of a regular expression, as alternatives without quotes. */
+/* The characters of a string that hold a match of a regular expression, as alternatives without
+ * quotes. */
 FL_MUST_USE fl_status fli_schema_pattern(fl_text *out, const char *pattern, fl_err *err);
 
 /* The integers from low to high; INT64_MIN and INT64_MAX: no limit. */

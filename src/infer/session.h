@@ -53,8 +53,8 @@ FL_MUST_USE fl_status fl_session_feed(fl_session *s, const int32_t *id, int64_t 
 FL_MUST_USE fl_status fl_session_score(fl_session *s, const int32_t *id, const int32_t *target,
                                        int64_t n, float *nll, fl_err *err);
 
-/* Read n tokens, 1 to FL_SESSION_EACH, and give the logits after each of them, (n, V) f32: the same bytes as after reading
- * them one by one. Valid until the next call. */
+/* Read n tokens, 1 to FL_SESSION_EACH, and give the logits after each of them, (n, V) f32: the same
+ * bytes as after reading them one by one. Valid until the next call. */
 enum { FL_SESSION_EACH = 64 };
 FL_MUST_USE fl_status fl_session_feed_each(fl_session *s, const int32_t *id, int64_t n,
                                            const float **logits, fl_err *err);

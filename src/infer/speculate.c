@@ -16,7 +16,8 @@ static fl_status check_draft(const fl_session *target, const fl_session *draft, 
     return fl_fail(err, FL_ERR_ARG, "the draft model has another tokenizer than the model");
 }
 
-/* Its distribution is the model's affair: penalties need the text, and Mirostat the tokens it came to. */
+/* Its distribution is the model's affair: penalties need the text, and Mirostat the tokens it came
+ * to. */
 static fl_status draft_sampler(fli_speculation *p, fl_err *err) {
     const fl_model *d = fl_session_model(p->o.draft);
     fl_sampler_opts o = *p->o.sampler;

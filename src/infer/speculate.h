@@ -1,9 +1,9 @@
 /* speculate.h - tokens proposed ahead, so that the model can read several in one step.
  *
- * A draft model proposes what it would write itself; look-up proposes what followed the last time that the text ended
- * as it does now (Saxena 2023). fl_generate has the model read the proposals, and fl_sampler_judge takes or refuses
- * them one by one, so the text is distributed as without them - and is the same text where a proposal was no choice:
- * greedy, and by look-up. */
+ * A draft model proposes what it would write itself; look-up proposes what followed the last time
+ * that the text ended as it does now (Saxena 2023). fl_generate has the model read the proposals,
+ * and fl_sampler_judge takes or refuses them one by one, so the text is distributed as without them
+ * - and is the same text where a proposal was no choice: greedy, and by look-up. */
 #ifndef FL_INFER_SPECULATE_H
 #define FL_INFER_SPECULATE_H
 

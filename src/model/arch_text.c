@@ -1,4 +1,5 @@
-/* arch_text - an architecture in words, made from its row: what the table of supported models says. */
+/* arch_text - an architecture in words, made from its row: what the table of supported models
+ * says. */
 #include <stddef.h>
 
 #include "model/arch.h"

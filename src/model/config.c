@@ -101,7 +101,8 @@ static bool lists(const fl_arch *arch, const char *key) {
     return false;
 }
 
-/* DeepSeek-V2 has groups of experts and may yet choose from all; so it does when it does not say. */
+/* DeepSeek-V2 has groups of experts and may yet choose from all; so it does when it does not
+ * say. */
 static const char TOPK_METHOD[] = "topk_method", GREEDY[] = "greedy";
 
 static bool has_topk_method(const fl_config *c) {

@@ -101,7 +101,7 @@ static fl_status find_scaling(const fl_arch *arch, const json_t *v, const json_t
 fl_status fli_config_read_rope(fl_config *c, const json_t *v, const char *where, fl_err *err) {
     const json_t *scaling, *nested;
     FL_TRY(find_scaling(c->arch, v, &scaling, &nested, where, err));
-    double theta = c->arch->rope.theta ? c->arch->rope.theta : 10000;
+    double theta = c->arch->rope.theta > 0 ? c->arch->rope.theta : 10000;
     FL_TRY(fl_json_real_or(v, theta_key(c), theta, &c->rope_theta, where, err));
     if (scaling)
         FL_TRY(fl_json_real_or(scaling, "rope_theta", c->rope_theta, &c->rope_theta, where, err));

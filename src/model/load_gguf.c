@@ -3,8 +3,8 @@
  * The keys become what config.json would say, by the names that the architecture's row gives both,
  * and are read and checked as it is: there is one reader of facts. Weights are used where they lie,
  * in their own format. Only the rows of Llama's Q and K are copied, into the order that Hugging
- * Face's files have (docs/traps.md): rows are whole blocks, so that costs nothing but the copy, and everything
- * that knows about heads knows one order. */
+ * Face's files have (docs/traps.md): rows are whole blocks, so that costs nothing but the copy, and
+ * everything that knows about heads knows one order. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

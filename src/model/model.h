@@ -109,8 +109,8 @@ typedef struct {
 FL_MUST_USE fl_status fl_model_load(fl_model **out, const char *path, const fl_model_opts *opts,
                                     fl_err *err);
 
-/* What fl_model_load would read: `path` itself, a folder or a GGUF file, or the latest checkpoint of
- * a run. */
+/* What fl_model_load would read: `path` itself, a folder or a GGUF file, or the latest checkpoint
+ * of a run. */
 FL_MUST_USE fl_status fl_model_folder(char out[FL_PATH_MAX], const char *path, fl_err *err);
 
 /* Fresh weights: normal(0, initializer_range), residual outputs scaled by 1/sqrt(2 layers); norms

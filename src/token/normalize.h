@@ -1,5 +1,6 @@
-/* normalize.h - what is done to a text before it is cut into pieces: a list of steps, each rewriting
- * the whole of it. Bytes that are not UTF-8 pass through every step but SentencePiece's own. */
+/* normalize.h - what is done to a text before it is cut into pieces: a list of steps, each
+ * rewriting the whole of it. Bytes that are not UTF-8 pass through every step but SentencePiece's
+ * own. */
 #ifndef FL_TOKEN_NORMALIZE_H
 #define FL_TOKEN_NORMALIZE_H
 

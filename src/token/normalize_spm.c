@@ -58,8 +58,8 @@ void fli_step_spm(const fli_step *step, fl_text *out, const uint8_t *s, size_t n
 
 /* ---- Hugging Face ---- */
 
-/* A short grapheme goes by the shortest entry that begins it, whole; else its characters do, each by
- * itself. (A curious rule, and the one its vocabularies are used with.) */
+/* A short grapheme goes by the shortest entry that begins it, whole; else its characters do, each
+ * by itself. (A curious rule, and the one its vocabularies are used with.) */
 static void put_grapheme(const fli_charsmap *m, fl_text *out, const uint8_t *s, size_t n) {
     enum { SHORT = 6 };
     size_t len_found;

@@ -1,5 +1,5 @@
-/* piece_wordpiece.c - a word as the longest token that begins it, then the longest that goes on, and
- * so forth; a word where that fails is unknown as a whole.
+/* piece_wordpiece.c - a word as the longest token that begins it, then the longest that goes on,
+ * and so forth; a word where that fails is unknown as a whole.
  *
  * Tokens that begin a word have a space before them in the trie, those that go on have none, so
  * that a token's bytes are the text it stands for. */

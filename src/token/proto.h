@@ -5,7 +5,8 @@
  *         if (f.number == 3) ...
  *     if (p.broken) ...
  *
- * A key is a varint, number << 3 | wire type. The encoding: protobuf.dev/programming-guides/encoding. */
+ * A key is a varint, number << 3 | wire type. The encoding:
+ * protobuf.dev/programming-guides/encoding. */
 #ifndef FL_TOKEN_PROTO_H
 #define FL_TOKEN_PROTO_H
 

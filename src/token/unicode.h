@@ -27,8 +27,8 @@ extern uint8_t fli_class_of[FLI_N_CHARS];  // by code point, after fli_unicode_i
 
 void fli_unicode_init(void);  // any number of times, from any thread
 
-/* The classes of BERT's tokenizer, of an older Unicode: those of the library that Hugging Face's has
- * them from. */
+/* The classes of BERT's tokenizer, of an older Unicode: those of the library that Hugging Face's
+ * has them from. */
 enum {
     FLI_BERT_DROPPED = 1,  // by clean_text
     FLI_BERT_PUNCT = 2,    // ASCII symbols too

@@ -1,5 +1,5 @@
-/* record.h - what a run leaves beside its checkpoints: run.json (machine, sizes, costs, results) and
- * report.html, made from it and the logs. */
+/* record.h - what a run leaves beside its checkpoints: run.json (machine, sizes, costs, results)
+ * and report.html, made from it and the logs. */
 #ifndef FL_TRAIN_RECORD_H
 #define FL_TRAIN_RECORD_H
 

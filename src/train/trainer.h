@@ -8,7 +8,8 @@
  * The loop knows nothing about architectures, objectives, weight transforms or data beyond their
  * seams. It writes metrics.jsonl, samples.jsonl, plan.jsonl, TensorBoard events and checkpoints.
  * Resumed after a kill at any moment it goes on to byte-identical checkpoints; so it does with any
- * number of threads. fl_interrupt makes it save and return FL_OK with r.end = FL_TRAIN_INTERRUPTED. */
+ * number of threads. fl_interrupt makes it save and return FL_OK with r.end =
+ * FL_TRAIN_INTERRUPTED. */
 #ifndef FL_TRAIN_TRAINER_H
 #define FL_TRAIN_TRAINER_H
 

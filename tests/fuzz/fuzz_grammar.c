@@ -1,5 +1,6 @@
-/* fuzz_grammar - any bytes as a grammar, and as a schema where they are JSON: refused with a message, or a grammar
- * that takes the bytes themselves as a text, byte by byte, without an end to its work. */
+/* fuzz_grammar - any bytes as a grammar, and as a schema where they are JSON: refused with a
+ * message, or a grammar that takes the bytes themselves as a text, byte by byte, without an end to
+ * its work. */
 #include <stdint.h>
 #include <stdlib.h>
 

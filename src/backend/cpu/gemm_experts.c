@@ -1,9 +1,9 @@
 /* gemm_experts - products of rows with the weights of the experts they were sent to, on every row
  * of engines.
  *
- * A slot is one (row, choice). Slots are ordered by expert, and each expert's are cut into blocks of
- * rows; a block is an ordinary product whose rows are gathered from where they lie and whose result
- * is scattered to where it belongs:
+ * A slot is one (row, choice). Slots are ordered by expert, and each expert's are cut into blocks
+ * of rows; a block is an ordinary product whose rows are gathered from where they lie and whose
+ * result is scattered to where it belongs:
  *
  *     phase 0   panels of every expert's weight, where the executor has not packed them
  *     phase 1   the order: slots by expert (a counting sort), and the blocks

@@ -182,7 +182,9 @@ static fl_status expert_linear_dw_shape(fl_call *c, fl_err *err) {
     FLI_DTYPES(c, 1u << DW_IDS, "expert_linear_dw", err);
     const fl_tensor *dy = &c->in[DW_DY], *x = &c->in[DW_X], *ids = &c->in[DW_IDS],
                     *w = &c->in[DW_W];
-    FLI_WANT(fli_present(c, DW_W) && w->rank == 3 && w->dim[1] == fl_tensor_cols(dy) && w->dim[2] == fl_tensor_cols(x), c,
+    FLI_WANT(fli_present(c, DW_W) && w->rank == 3 && w->dim[1] == fl_tensor_cols(dy) &&
+                     w->dim[2] == fl_tensor_cols(x),
+             c,
              "expert_linear_dw", "w must be (E, N, K), N the columns of dy and K those of x", err);
     const bool by_head = !fli_present(c, DW_IDS) && dy->rank >= 2 &&
                          dy->dim[dy->rank - 2] == w->dim[0] &&

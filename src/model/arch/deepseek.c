@@ -1,6 +1,6 @@
-/* deepseek - latent attention, the first layers dense, the others with many experts and shared ones.
- * V2 routes by softmax, V3 by sigmoid with a bias that only chooses, and judges a group of experts by
- * its two best. */
+/* deepseek - latent attention, the first layers dense, the others with many experts and shared
+ * ones. V2 routes by softmax, V3 by sigmoid with a bias that only chooses, and judges a group of
+ * experts by its two best. */
 #include "model/arch/rows.h"
 
 static const char constants[] = "{\"hidden_act\":\"silu\",\"use_cache\":true}";

@@ -1,5 +1,5 @@
-/* mixtral - Mistral with experts in place of the feed-forward: two of eight, their weights a softmax
- * over the two. */
+/* mixtral - Mistral with experts in place of the feed-forward: two of eight, their weights a
+ * softmax over the two. */
 #include "model/arch/rows.h"
 
 static const fl_config_key keys[] = {SIZE_KEYS(4096 * 32),

@@ -94,8 +94,8 @@ FL_INLINE void prefetch_panel(const float *at) {
     }
 }
 
-/* rows is a constant wherever this is expanded. Element (i, p) of A is at a + i * ra + p * pa; one of
- * ra and pa is a constant too. */
+/* rows is a constant wherever this is expanded. Element (i, p) of A is at a + i * ra + p * pa; one
+ * of ra and pa is a constant too. */
 FL_INLINE void block_rows(int rows, const float *a, int64_t ra, int64_t pa, const float *panel,
                           int64_t k, float *c, int64_t ldc, bool add) {
     vf acc[MR][2];

@@ -1,6 +1,7 @@
 /* route - scores, the best experts of each row, their weights; and the way back to the logits.
  *
- * Rows are independent: a row's experts and weights have the same bytes whoever shares its batch. */
+ * Rows are independent: a row's experts and weights have the same bytes whoever shares its
+ * batch. */
 #include "backend/cpu/isa/softmax.h"
 
 static int64_t route_tasks(const fl_call *c) {
