@@ -71,6 +71,8 @@ class Terminal:
         at = self.plain().find(text, self.seen)
         check(what or text, at >= 0, self.plain()[self.seen:])
         self.seen = at + len(text) if at >= 0 else self.seen
+        while text.endswith("> ") and time.time() < end and termios.tcgetattr(self.fd)[3] & termios.ICANON:
+            time.sleep(0.005)  # keys go to the terminal and not to the editor yet
 
     def prompt(self):
         """The figures, and the next prompt: before it, keys go to the terminal and not to the editor."""
@@ -129,6 +131,7 @@ def check_editing():
     t.ask("\033[200~pasted,\rwith an é:\nS\033[201~\bT", "\nUVWXYZ", "a paste of several lines, edited")
     t.prompt()
     t.ask("/show-prompt", "user\npasted,\nwith an é:\nT<|im_end|>")
+    t.expect("> ")
     t.type(CTRL_D)
     check("Ctrl-D ends with 0", t.end() == 0, t.text())
     check("history is kept, for its owner only", os.stat(os.path.join(work, "fledge/chat_history")).st_mode & 0o777 == 0o600)
