@@ -15,18 +15,14 @@
 
 static const double BYTES_PER_TOKEN = 3.6;  // of English with a vocabulary that fits the text
 
-/* Bytes of the text on disk; compressed text counts three times. */
+/* About how much text the recipe names; 0: none. */
 static fl_status text_bytes(const fl_recipe *r, double *out, fl_err *err) {
     fl_corpus *c;
     *out = 0;
     if (r->text.n == 0) return FL_OK;
     FL_TRY(fl_corpus_open(&c, r->text.item, r->text.n,
                           &(fl_corpus_opts){.text_field = r->text_field}, err));
-    for (int i = 0; i < fl_corpus_n_files(c); i++) {
-        const char *f = fl_corpus_file(c, i);
-        const bool packed = fl_path_has_suffix(f, ".gz") || fl_path_has_suffix(f, ".zst");
-        *out += (double)fl_corpus_file_bytes(c, i) * (packed ? 3 : 1);
-    }
+    *out = fl_corpus_text_bytes(c);
     fl_corpus_close(c);
     return FL_OK;
 }

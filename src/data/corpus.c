@@ -254,3 +254,13 @@ double fl_corpus_bytes_read(const fl_corpus *c) {
 int64_t fl_corpus_n_skipped(const fl_corpus *c) {
     return c->n_skipped + (c->rows ? fli_rows_n_skipped(c->rows) : 0);
 }
+
+double fl_corpus_text_bytes(const fl_corpus *c) {
+    double sum = 0;
+    for (int i = 0; i < fl_corpus_n_files(c); i++) {
+        const char *f = fl_corpus_file(c, i);
+        const bool packed = fl_path_has_suffix(f, ".gz") || fl_path_has_suffix(f, ".zst");
+        sum += (double)fl_corpus_file_bytes(c, i) * (packed ? 3 : 1);
+    }
+    return sum;
+}

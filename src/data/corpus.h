@@ -64,6 +64,9 @@ double fl_corpus_bytes_total(const fl_corpus *c);         // on disk, all files
 double fl_corpus_bytes_read(const fl_corpus *c);          // of those, so far: for progress
 int64_t fl_corpus_n_skipped(const fl_corpus *c);          // bad lines passed over so far
 
+/* About how much text it is before any of it is read: compressed files count three times. */
+double fl_corpus_text_bytes(const fl_corpus *c);
+
 #ifdef __cplusplus
 }
 #endif

@@ -38,8 +38,7 @@ typedef struct {
     const int32_t *end;  // tokens that end it besides those the model names; not shown
     int n_end;
     // Proposals ahead (speculate.h): by a draft model of the same tokenizer, or by look-up of at
-    // most so many
-    // equal tokens, 0 for neither; at most so many a step, 0: 7.
+    // most so many equal tokens, 0 for neither; at most so many a step, 0: 7.
     fl_session *draft;
     int64_t lookup, n_proposals;
     fl_matcher *matcher;  // the text keeps to its grammar; NULL: to none. Reset first

@@ -19,7 +19,8 @@
  *     root  ::= item ("," item)*      # a comment
  *     item  ::= [a-z0-9]{1,8} | "\"" [^"\n]* "\"" | .
  *
- *   "text"    these characters; \" \\ \n \r \t \xHH \uHHHH \UHHHHHHHH, as in classes, which add \[ \]
+ *   "text"    these characters; \" \\ \n \r \t \xHH \uHHHH \UHHHHHHHH, as in classes, which add
+ *             \[ \]
  *   [a-z]     one character of these; [^a-z] one that is none of these; . any character
  *   ( )       a group;  x | y  one or the other;  x y  one after the other
  *   ? * +     0 or 1, any number, 1 or more of what stands before;  {m} {m,} {m,n} {,n} so many

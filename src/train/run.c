@@ -66,24 +66,14 @@ static fl_status train_tokenizer(run *u, fl_corpus *c, fl_err *err) {
     return s == FL_OK ? s : fl_context(err, s, "training the tokenizer");
 }
 
-/* Compressed text counts three times its size. */
-static double text_bytes(const fl_corpus *c) {
-    double sum = 0;
-    for (int i = 0; i < fl_corpus_n_files(c); i++) {
-        const char *f = fl_corpus_file(c, i);
-        const bool packed = fl_path_has_suffix(f, ".gz") || fl_path_has_suffix(f, ".zst");
-        sum += (double)fl_corpus_file_bytes(c, i) * (packed ? 3 : 1);
-    }
-    return sum;
-}
-
 static fl_status make_tokenizer(run *u, const char *folder, fl_err *err) {
     const fl_corpus_opts co = {.text_field = u->r->text_field};
     fl_corpus *c;
     FL_TRY(fl_corpus_open(&c, u->r->text.item, u->r->text.n, &co, err));
     const bool bytes = u->r->tokenizer && strcmp(u->r->tokenizer, BYTES) == 0;
     if (bytes) u->r->vocab_size = 257;  // every byte, and the end of a text
-    else if (u->r->vocab_size == FL_UNSET) u->r->vocab_size = fl_dial_vocab(text_bytes(c));
+    else if (u->r->vocab_size == FL_UNSET)
+        u->r->vocab_size = fl_dial_vocab(fl_corpus_text_bytes(c));
     fl_status s = train_tokenizer(u, c, err);
     fl_corpus_close(c);
     if (s == FL_OK) s = fl_dir_make(folder, err);
