@@ -10,7 +10,6 @@
 #include "base/alloc.h"
 #include "compress/quantize.h"
 #include "infer/perplexity.h"
-#include "tensor/quant.h"
 #include "token/tokenizer.h"
 
 enum { CHOICES_MAX = 64 };
@@ -35,8 +34,7 @@ static fl_status read_choice(const char *given, char text[128], fl_quantize_choi
         return fl_fail(err, FL_ERR_ARG, "--tensor %s: expected PART=FORMAT", given);
     *equals = '\0';
     out->part = text;
-    if (!fl_dtype_from_name(&out->dtype, equals + 1) || !fl_dtype_is_writable(out->dtype) ||
-        fl_dtype_ggml(out->dtype) < 0)
+    if (!fl_dtype_from_name(&out->dtype, equals + 1) || !fl_quantize_writes(out->dtype))
         return fl_fail(err, FL_ERR_ARG, "--tensor %s: %s is no format that can be written", given,
                        equals + 1);
     return FL_OK;
@@ -111,10 +109,10 @@ static fl_status print_report(const app_args *a, const fl_quantize_report *r, co
                               fl_err *err) {
     const char *out = app_str(a, "out");
     if (app_bool(a, "json")) {
-        json_t *v = json_pack("{s:s, s:i, s:i, s:i, s:f, s:f, s:f}", "out", out, "tensors",
+        json_t *v = json_pack("{s:s, s:i, s:i, s:i, s:i, s:f, s:f, s:f}", "out", out, "tensors",
                               r->n_tensors, "quantized", r->n_quantized, "weighted", r->n_weighted,
-                              "bytes_before", r->bytes_before, "bytes", r->bytes_after,
-                              "relative_error", r->error);
+                              "fitted", r->n_fitted, "bytes_before", r->bytes_before, "bytes",
+                              r->bytes_after, "relative_error", r->error);
         if (v && ppl[0] > 0) {
             json_object_set_new(v, "perplexity_before", json_real(ppl[0]));
             json_object_set_new(v, "perplexity", json_real(ppl[1]));
@@ -125,6 +123,10 @@ static fl_status print_report(const app_args *a, const fl_quantize_report *r, co
            r->bytes_after / 1e6, r->bytes_before / 1e6, r->n_quantized, r->n_tensors,
            r->n_weighted ? " (by importance)" : "", r->error);
     print_formats(r);
+    if (r->n_fitted)
+        printf(
+            "  %d tensors have rows that are no whole blocks of their format: they got another\n",
+            r->n_fitted);
     if (ppl[0] > 0) printf("perplexity %.4f, was %.4f\n", ppl[1], ppl[0]);
     return FL_OK;
 }

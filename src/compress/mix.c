@@ -32,22 +32,24 @@ struct fl_mix {
     const char *name;
     uint32_t file_type;
     fl_dtype dtype, head;
+    fl_dtype few_out;  // attention's output in models of eight experts
     rule rules[RULES_MAX];
 };
 
 static const fl_mix mixes[] = {
-    {"F32", 0, FL_F32, FL_F32, {{0}}},
-    {"F16", 1, FL_F16, FL_F16, {{0}}},
-    {"BF16", 32, FL_BF16, FL_BF16, {{0}}},
-    {"Q4_0", 2, FL_Q4_0, FL_Q6_K, {{DOWN, FIRST_EIGHTH, WEIGHED, FL_Q4_1}}},
-    {"Q4_1", 3, FL_Q4_1, FL_Q6_K, {{0}}},
-    {"Q5_0", 8, FL_Q5_0, FL_Q6_K, {{DOWN, FIRST_EIGHTH, WEIGHED, FL_Q5_1}}},
-    {"Q5_1", 9, FL_Q5_1, FL_Q6_K, {{0}}},
-    {"Q8_0", 7, FL_Q8_0, FL_Q8_0, {{0}}},
+    {"F32", 0, FL_F32, FL_F32, FL_F32, {{0}}},
+    {"F16", 1, FL_F16, FL_F16, FL_F16, {{0}}},
+    {"BF16", 32, FL_BF16, FL_BF16, FL_BF16, {{0}}},
+    {"Q4_0", 2, FL_Q4_0, FL_Q6_K, FL_Q4_0, {{DOWN, FIRST_EIGHTH, WEIGHED, FL_Q4_1}}},
+    {"Q4_1", 3, FL_Q4_1, FL_Q6_K, FL_Q4_1, {{0}}},
+    {"Q5_0", 8, FL_Q5_0, FL_Q6_K, FL_Q5_0, {{DOWN, FIRST_EIGHTH, WEIGHED, FL_Q5_1}}},
+    {"Q5_1", 9, FL_Q5_1, FL_Q6_K, FL_Q5_1, {{0}}},
+    {"Q8_0", 7, FL_Q8_0, FL_Q8_0, FL_Q8_0, {{0}}},
     {"Q2_K",
      10,
      FL_Q2_K,
      FL_Q6_K,
+     FL_Q5_K,
      {{V, ALL, SHARED, FL_Q4_K},
       {V, ALL, ALWAYS, FL_Q3_K},
       {DOWN, ALL, ALWAYS, FL_Q3_K},
@@ -56,12 +58,14 @@ static const fl_mix mixes[] = {
      21,
      FL_Q2_K,
      FL_Q6_K,
+     FL_Q2_K,
      {{V, ALL, SHARED, FL_Q4_K}, {DOWN, FIRST_EIGHTH, ALWAYS, FL_Q4_K}}},
-    {"Q3_K_S", 11, FL_Q3_K, FL_Q6_K, {{0}}},
+    {"Q3_K_S", 11, FL_Q3_K, FL_Q6_K, FL_Q5_K, {{0}}},
     {"Q3_K_M",
      12,
      FL_Q3_K,
      FL_Q6_K,
+     FL_Q5_K,
      {{V, FIRST_2, ALWAYS, FL_Q5_K},
       {V, ALL, ALWAYS, FL_Q4_K},
       {DOWN, FIRST_SIXTEENTH, ALWAYS, FL_Q5_K},
@@ -71,28 +75,42 @@ static const fl_mix mixes[] = {
      13,
      FL_Q3_K,
      FL_Q6_K,
+     FL_Q3_K,
      {{V, ALL, ALWAYS, FL_Q5_K}, {DOWN, ALL, ALWAYS, FL_Q5_K}, {OUT, ALL, ALWAYS, FL_Q5_K}}},
     {"Q4_K_S",
      14,
      FL_Q4_K,
      FL_Q6_K,
+     FL_Q5_K,
      {{V, FIRST_4, ALWAYS, FL_Q5_K}, {DOWN, FIRST_EIGHTH, ALWAYS, FL_Q5_K}}},
-    {"Q4_K_M", 15, FL_Q4_K, FL_Q6_K, {{V, MORE, ALWAYS, FL_Q6_K}, {DOWN, MORE, ALWAYS, FL_Q6_K}}},
-    {"Q5_K_S", 16, FL_Q5_K, FL_Q6_K, {{0}}},
-    {"Q5_K_M", 17, FL_Q5_K, FL_Q6_K, {{V, MORE, ALWAYS, FL_Q6_K}, {DOWN, MORE, ALWAYS, FL_Q6_K}}},
-    {"Q6_K", 18, FL_Q6_K, FL_Q6_K, {{0}}},
+    {"Q4_K_M",
+     15,
+     FL_Q4_K,
+     FL_Q6_K,
+     FL_Q5_K,
+     {{V, MORE, ALWAYS, FL_Q6_K}, {DOWN, MORE, ALWAYS, FL_Q6_K}}},
+    {"Q5_K_S", 16, FL_Q5_K, FL_Q6_K, FL_Q5_K, {{0}}},
+    {"Q5_K_M",
+     17,
+     FL_Q5_K,
+     FL_Q6_K,
+     FL_Q5_K,
+     {{V, MORE, ALWAYS, FL_Q6_K}, {DOWN, MORE, ALWAYS, FL_Q6_K}}},
+    {"Q6_K", 18, FL_Q6_K, FL_Q6_K, FL_Q6_K, {{0}}},
     {"IQ4_NL",
      25,
      FL_IQ4_NL,
      FL_Q6_K,
+     FL_Q5_K,
      {{V, ALL, SHARED, FL_Q5_K}, {DOWN, FIRST_EIGHTH, UNWEIGHED, FL_Q5_K}}},
     {"IQ4_XS",
      30,
      FL_IQ4_XS,
      FL_Q6_K,
+     FL_Q5_K,
      {{V, ALL, SHARED, FL_Q5_K}, {DOWN, FIRST_EIGHTH, UNWEIGHED, FL_Q5_K}}},
-    {"MXFP4", 38, FL_MXFP4, FL_Q8_0, {{0}}},
-    {"MXFP4_MOE", 38, FL_Q8_0, FL_Q8_0, {{EXPERT, ALL, ALWAYS, FL_MXFP4}}},
+    {"MXFP4", 38, FL_MXFP4, FL_Q8_0, FL_MXFP4, {{0}}},
+    {"MXFP4_MOE", 38, FL_Q8_0, FL_Q8_0, FL_Q8_0, {{EXPERT, ALL, ALWAYS, FL_MXFP4}}},
 };
 
 enum { N_MIXES = sizeof mixes / sizeof mixes[0] };
@@ -170,10 +188,7 @@ static fl_dtype for_the_few(const fl_mix *m, const fl_mix_facts *f, role r, fl_d
     if (r == V && f->layers == 80 && f->kv_heads < f->heads && (t == FL_Q3_K || t == FL_Q4_K))
         t = FL_Q5_K;
     if (f->experts != 8) return t;
-    if (r == V || r == K) return FL_Q8_0;
-    const bool small = m->dtype != FL_Q8_0 && m->dtype != FL_Q6_K && m->dtype != FL_Q5_K &&
-                       m->file_type >= 10;
-    return r == OUT && small ? FL_Q5_K : t;
+    return r == V || r == K ? FL_Q8_0 : r == OUT ? m->few_out : t;
 }
 
 fl_dtype fl_mix_fitting(fl_dtype wanted, int64_t cols) {
@@ -190,14 +205,12 @@ fl_dtype fl_mix_fitting(fl_dtype wanted, int64_t cols) {
 
 fl_dtype fl_mix_choose(const fl_mix *m, const fl_mix_facts *f, const char *tensor, int rank,
                        const int64_t *dim) {
-    const int64_t cols = dim[rank - 1];
     const role r = role_of(f, tensor, rank);
     int layer = 0;
     if (sscanf(tensor, "blk.%d.", &layer) != 1) layer = 0;
     fl_dtype t = m->dtype;
     if (r == HEAD)
-        return fl_mix_fitting(cols % fl_dtype_block(t) && fl_dtype_is_block(t) ? FL_Q8_0 : m->head,
-                              cols);
+        return fl_dtype_is_block(t) && dim[rank - 1] % fl_dtype_block(t) ? FL_Q8_0 : m->head;
     for (const rule *x = m->rules; x < m->rules + RULES_MAX && x->role != NO_ROLE; x++) {
         const bool mine = x->role == r || (x->role == EXPERT && rank == 3);
         if (!mine || !applies_here(x->layers, layer, f->layers) || !applies_to(x->condition, f))
@@ -205,5 +218,5 @@ fl_dtype fl_mix_choose(const fl_mix *m, const fl_mix_facts *f, const char *tenso
         t = x->dtype;
         break;
     }
-    return fl_mix_fitting(for_the_few(m, f, r, t), cols);
+    return for_the_few(m, f, r, t);
 }

@@ -1,7 +1,8 @@
 /* mix.h - which number format each tensor of a quantized model has: llama.cpp's mixes by name.
  *
  *     const fl_mix *mix = fl_mix_find("Q4_K_M");
- *     fl_dtype t = fl_mix_choose(mix, &facts, "blk.3.ffn_down.weight", rank, dim);
+ *     fl_dtype t = fl_mix_choose(mix, &facts, "blk.3.ffn_down.weight", 2, dim);
+ *     t = fl_mix_fitting(t, dim[1]);
  *
  * A mix is a row: the format of most matrices, and rules for those that suffer more: the values'
  * projection, the way down, the head. Tensors are called what GGUF calls them. */
@@ -31,10 +32,11 @@ const fl_mix *fl_mix_at(int i);              // all of them in turn; NULL after 
 /* Whether a tensor is quantized at all: matrices of weights, not norms, positions or routers. */
 bool fl_mix_quantizes(const char *tensor, int rank);
 
-/* `dim` outermost first. Rows that are not whole blocks of the format get a smaller one. */
+/* `dim` outermost first. Where rows are no whole blocks of the format chosen, by the mix or by
+ * hand, they get one that fits. */
 fl_dtype fl_mix_choose(const fl_mix *m, const fl_mix_facts *f, const char *tensor, int rank,
                        const int64_t *dim);
-fl_dtype fl_mix_fitting(fl_dtype wanted, int64_t cols);  // the same for a format chosen by hand
+fl_dtype fl_mix_fitting(fl_dtype wanted, int64_t cols);
 
 #ifdef __cplusplus
 }

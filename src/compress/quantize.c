@@ -16,7 +16,7 @@ enum { ROWS = 4096 };  // made at a time
 typedef struct {
     const fl_quantize_opts *o;
     float *row;          // one per worker, of the longest row
-    double *off, *size;  // (ROWS) of each row: sum of (w - q)^2, of w^2
+    double *off, *size;  // (ROWS) of each row: sum of (w - q)^2, of w^2; NaN: not to be made
     double off_sum, size_sum, bytes;
 } shared;
 
@@ -30,6 +30,11 @@ typedef struct {
 } job;
 
 /* ---- choosing ---- */
+
+bool fl_quantize_writes(fl_dtype t) {
+    const bool plain = t == FL_F32 || t == FL_F16 || t == FL_BF16;
+    return plain || (fl_dtype_is_block(t) && fl_dtype_is_writable(t));
+}
 
 static fl_status read_facts(fl_mix_facts *f, const fl_gguf_file *in, const fl_quantize_opts *o,
                             fl_err *err) {
@@ -53,11 +58,22 @@ static fl_status read_facts(fl_mix_facts *f, const fl_gguf_file *in, const fl_qu
 
 static fl_dtype wanted(const fl_quantize_opts *o, const fl_mix_facts *f,
                        const fl_stored_tensor *t) {
-    const int64_t cols = fl_tensor_cols(&t->t);
     if (!fl_mix_quantizes(t->name, t->t.rank)) return t->t.dtype;
     for (int i = 0; i < o->n_choices; i++)
-        if (strstr(t->name, o->choice[i].part)) return fl_mix_fitting(o->choice[i].dtype, cols);
+        if (strstr(t->name, o->choice[i].part)) return o->choice[i].dtype;
     return fl_mix_choose(o->mix, f, t->name, t->t.rank, t->t.dim);
+}
+
+/* A choice that no tensor is named in is a slip of the pen. */
+static fl_status check_choices(const fl_quantize_opts *o, const fl_gguf_file *in, fl_err *err) {
+    for (int c = 0; c < o->n_choices; c++) {
+        int i = 0;
+        const int n = fl_gguf_n_tensors(in);
+        while (i < n && !strstr(fl_gguf_tensor_at(in, i)->name, o->choice[c].part)) i++;
+        if (i == n)
+            return fl_fail(err, FL_ERR_ARG, "no tensor has \"%s\" in its name", o->choice[c].part);
+    }
+    return FL_OK;
 }
 
 static fl_status check_source(const fl_stored_tensor *t, fl_dtype to, const fl_quantize_opts *o,
@@ -80,6 +96,12 @@ static const float *importance_of(const job *j, int64_t r) {
                            experts > 1 ? r / t->dim[1] : 0, experts);
 }
 
+static bool all_finite(const float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(x[i])) return false;
+    return true;
+}
+
 static void make_row(const job *j, int64_t i, int worker) {
     const fl_tensor *t = &j->from->t;
     const int64_t cols = fl_tensor_cols(t), r = j->first + i;
@@ -87,6 +109,10 @@ static void make_row(const job *j, int64_t i, int worker) {
     float *x = j->s->row + worker * cols, y[FL_BLOCK_MAX];
     char *out = j->out + (size_t)i * fl_dtype_row_bytes(to, cols);
     fl_convert(x, FL_F32, fl_tensor_row(t, r), t->dtype, cols);
+    if (!all_finite(x, cols)) {
+        j->s->off[i] = (double)NAN;
+        return;
+    }
     if (fl_dtype_is_block(to)) fl_quantize(out, to, x, importance_of(j, r), cols);
     else fl_convert(out, to, x, FL_F32, cols);
     double off = 0, size = 0;
@@ -107,7 +133,8 @@ static void make_rows(void *ctx, int64_t begin, int64_t end, int worker) {
 }
 
 /* fl_write_tensor.stored. Sums of the report go over the rows in their order. */
-static void make_batch(const fl_write_tensor *w, int64_t row, int64_t n, void *out) {
+static fl_status make_batch(const fl_write_tensor *w, int64_t row, int64_t n, void *out,
+                            fl_err *err) {
     job *j = (job *)(uintptr_t)w->source;
     shared *s = j->s;
     const int64_t cols = fl_tensor_cols(&j->from->t);
@@ -117,12 +144,17 @@ static void make_batch(const fl_write_tensor *w, int64_t row, int64_t n, void *o
         j->out = (char *)out + (size_t)at * fl_dtype_row_bytes(j->to, cols);
         fl_pool_run(fl_pool_default(), k, 1, make_rows, j);
         for (int64_t i = 0; i < k; i++) {
+            if (isnan(s->off[i]))
+                return fl_fail(err, FL_ERR_FORMAT,
+                               "tensor %s: row %lld has NaN or infinite weights", w->name,
+                               (long long)(row + at + i));
             s->off_sum += s->off[i];
             s->size_sum += s->size[i];
         }
     }
     s->bytes += (double)n * (double)fl_dtype_row_bytes(j->from->t.dtype, cols);
     fl_progress_step(s->o->progress, s->bytes);
+    return FL_OK;
 }
 
 /* ---- the file ---- */
@@ -181,8 +213,10 @@ static void copy_keys(work *k, const fl_quantize_opts *o) {
     fl_gguf_u32(k->out, ours[0], fl_mix_file_type(o->mix));
     fl_gguf_u32(k->out, ours[1], 2);
     if (!o->imatrix) return;
+    const fl_imatrix_text text = fl_imatrix_text_of(o->imatrix);
+    fl_gguf_str(k->out, "quantize.imatrix.dataset", text.name);
     fl_gguf_u32(k->out, "quantize.imatrix.entries_count", (uint32_t)fl_imatrix_count(o->imatrix));
-    fl_gguf_u32(k->out, "quantize.imatrix.chunks_count", (uint32_t)fl_imatrix_chunks(o->imatrix));
+    fl_gguf_u32(k->out, "quantize.imatrix.chunks_count", (uint32_t)text.chunks);
 }
 
 static fl_status convert(work *k, const char *to, const fl_quantize_opts *o, fl_quantize_report *r,
@@ -192,9 +226,12 @@ static fl_status convert(work *k, const char *to, const fl_quantize_opts *o, fl_
     double total = 0;
     FL_TRY(allocate(k, err));
     FL_TRY(read_facts(&facts, k->in, o, err));
+    FL_TRY(check_choices(o, k->in, err));
     for (int i = 0; i < n; i++) {
         const fl_stored_tensor *t = fl_gguf_tensor_at(k->in, i);
-        const fl_dtype dtype = wanted(o, &facts, t);
+        const fl_dtype want = wanted(o, &facts, t),
+                       dtype = fl_mix_fitting(want, fl_tensor_cols(&t->t));
+        r->n_fitted += dtype != want;
         FL_TRY(check_source(t, dtype, o, err));
         k->jobs[i] = (job){.from = t, .s = &k->s, .to = dtype};
         describe(k, i, dtype, r);

@@ -17,6 +17,9 @@
 extern "C" {
 #endif
 
+/* Formats that weights can be written in: f32, f16, bf16, and the blocks that can be made. */
+bool fl_quantize_writes(fl_dtype t);
+
 /* One tensor's format by hand: the first whose `part` is in the tensor's name counts. */
 typedef struct {
     const char *part;

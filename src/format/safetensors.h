@@ -61,8 +61,8 @@ struct fl_write_tensor {
     fl_dtype source_dtype;  // of `source`, when row is NULL
 
     /* Instead of `row`: n rows from `row` on as they are stored. What is slow to make is made many
-     * rows at a time. */
-    void (*stored)(const fl_write_tensor *w, int64_t row, int64_t n, void *out);
+     * rows at a time. An error ends the writing. */
+    fl_status (*stored)(const fl_write_tensor *w, int64_t row, int64_t n, void *out, fl_err *err);
 };
 
 FL_MUST_USE fl_status fl_safetensors_save(const char *path, const fl_write_tensor *tensors, int n,

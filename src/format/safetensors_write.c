@@ -56,13 +56,14 @@ static fl_status write_stored(const fl_write_tensor *w, int64_t rows, int64_t co
     const int64_t batch = bytes < BATCH_BYTES ? (int64_t)(BATCH_BYTES / bytes) : 1;
     char *buffer = fl_alloc((size_t)batch * bytes);
     if (!buffer) return fl_fail(err, FL_ERR_NOMEM, "writing tensor %s", w->name);
-    for (int64_t r = 0; r < rows; r += batch) {
+    fl_status s = FL_OK;
+    for (int64_t r = 0; s == FL_OK && r < rows; r += batch) {
         const int64_t n = rows - r < batch ? rows - r : batch;
-        w->stored(w, r, n, buffer);
-        fwrite(buffer, 1, (size_t)n * bytes, out);
+        s = w->stored(w, r, n, buffer, err);
+        if (s == FL_OK) fwrite(buffer, 1, (size_t)n * bytes, out);
     }
     fl_dealloc(buffer);
-    return FL_OK;
+    return s;
 }
 
 /* A failed write sticks to the stream and is reported when the file is committed. */
