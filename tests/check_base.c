@@ -20,6 +20,20 @@
 /* ---- rng ---- */
 
 /* Random123 1.14, tests/kat_vectors, philox4x32 10. */
+static void check_nearest(void) {
+    static const char *const words[] = {"train", "generate", "batch-size", "lr", NULL};
+    static const char *const typed[][2] = {{"tarin", "train"},
+                                           {"gen", "generate"},
+                                           {"batch_size", "batch-size"},
+                                           {"bacth-sze", "batch-size"},
+                                           {"quantize", NULL},
+                                           {"", NULL}};
+    for (size_t i = 0; i < sizeof typed / sizeof *typed; i++) {
+        const char *near = fl_nearest(typed[i][0], words), *expected = typed[i][1];
+        CHECK(near == expected || (near && expected && strcmp(near, expected) == 0));
+    }
+}
+
 static void check_philox(void) {
     static const struct {
         uint64_t seed, stream, counter;
@@ -397,6 +411,7 @@ int main(void) {
     check_utf8_complete();
     check_text();
     check_human();
+    check_nearest();
     for (int n = 1; n <= 5; n += 2) check_pool(n);
     check_pool_waits();
     check_pool_size();

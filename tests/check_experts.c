@@ -4,10 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "backend/job.h"
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "check.h"
+#include "one_job.h"
 
 static fl_pool *pools[2];  // one thread, three
 static fl_rng rng = {.seed = 11};
@@ -24,21 +24,6 @@ static fl_tensor numbers(fl_dtype dtype, int rank, const int64_t *dim) {
     for (int64_t i = 0; i < fl_tensor_count(&t); i++)
         fl_tensor_set(&t, i, 2 * fl_rng_double(&rng) - 1);
     return t;
-}
-
-static void run(const fl_kernel *k, const fl_call *c, bool packed, fl_pool *pool) {
-    fl_job *job;
-    fl_err err;
-    if (fl_job_new(&job, k, c, packed, pool, &err) != FL_OK) {
-        printf("%s\n", err.msg);
-        abort();
-    }
-    fl_job_run(job);
-    fl_job_free(job);
-}
-
-static bool same(const fl_tensor *a, const fl_tensor *b) {
-    return memcmp(a->data, b->data, fl_tensor_bytes(a)) == 0;
 }
 
 /* ---- products ---- */

@@ -115,7 +115,7 @@ static fl_status unknown_flag(const app_args *a, const char *typed, size_t n, fl
     for (int i = 0; i < a->n_values; i++) words[i] = a->values[i].flag->name;
     words[a->n_values] = NULL;
     snprintf(name, sizeof name, "%.*s", (int)(n < 40 ? n : 40), typed);
-    const char *near = app_nearest(name, words);
+    const char *near = fl_nearest(name, words);
     if (near) return fl_fail(err, FL_ERR_ARG, "unknown flag --%s; did you mean --%s?", name, near);
     return fl_fail(err, FL_ERR_ARG, "unknown flag --%s; see 'fledge %s --help'", name,
                    a->command->name);

@@ -38,16 +38,13 @@ static fl_status write_sample(void *ctx, fl_model *m, fl_text *out, fl_err *err)
 
 /* ---- the result ---- */
 
-static json_t *number(double v) {
-    return isfinite(v) ? json_real(v) : json_null();
-}
-
 static void print_json(const fl_run_result *r) {
     json_t *v = json_pack("{sssIsIsIsfsosososf}", "dir", r->dir, "parameters",
                           (json_int_t)r->n_params, "step", (json_int_t)r->train.step, "skipped",
                           (json_int_t)r->train.n_skipped, "tokens", r->train.tokens, "loss",
-                          number(r->train.loss), "val_loss", number(r->train.val_loss), "val_bpb",
-                          number(r->train.val_bpb), "seconds", r->train.seconds);
+                          fl_json_number(r->train.loss), "val_loss",
+                          fl_json_number(r->train.val_loss), "val_bpb",
+                          fl_json_number(r->train.val_bpb), "seconds", r->train.seconds);
     fl_text t = {0};
     fl_json_print(&t, v, 2);
     puts(fl_text_str(&t));

@@ -80,9 +80,6 @@ void app_args_free(app_args *a);
 typedef fl_status (*app_finder)(char out[FL_PATH_MAX], const char *model, fl_err *err);
 FL_MUST_USE fl_status app_args_find_models(app_args *a, app_finder find, fl_err *err);
 
-/* The word of `words` (NULL ends) nearest to `typed`, or NULL if none is near enough. */
-const char *app_nearest(const char *typed, const char *const *words);
-
 /* The command that argv[0..argc) names and how many words that took. */
 FL_MUST_USE fl_status app_command_find(const app_command **out, int *n_words, int argc,
                                        const char *const *argv, fl_err *err);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "app/command.h"
+#include "base/text.h"
 
 #define COMMAND(name) extern const app_command cmd_##name;
 #include "app/commands.def"
@@ -48,7 +49,7 @@ static fl_status unknown(const char *group, const char *typed, fl_err *err) {
     if (!typed) return fl_fail(err, FL_ERR_ARG, "%s: which one? see 'fledge help%s'", group, see);
     snprintf(whole, sizeof whole, "%.30s%s%.40s", group ? group : "", group ? " " : "", typed);
     list_words(group, words, store);
-    const char *near = app_nearest(typed, words);
+    const char *near = fl_nearest(typed, words);
     if (!near)
         return fl_fail(err, FL_ERR_ARG, "unknown command '%s'; see 'fledge help%s'", whole, see);
     return fl_fail(err, FL_ERR_ARG, "unknown command '%s'; did you mean '%s%s%s'?", whole,

@@ -136,6 +136,10 @@ static void print_value(fl_text *out, const json_t *v, int indent, int depth) {
     }
 }
 
+json_t *fl_json_number(double v) {
+    return isfinite(v) ? json_real(v) : json_null();
+}
+
 void fl_json_print(fl_text *out, const json_t *v, int indent) {
     print_value(out, v, indent, 0);
 }

@@ -29,6 +29,8 @@ FL_MUST_USE fl_status fl_json_save(const json_t *v, const char *path, fl_err *er
  * read back as it. */
 void fl_json_print(fl_text *out, const json_t *v, int indent);
 
+json_t *fl_json_number(double v);  // a new real; null where v isn't finite, which JSON cannot say
+
 /* A YAML document (libyaml; plain scalars become null, bool, integer, real or string as in YAML 1.2
  * core). */
 FL_MUST_USE fl_status fl_yaml_load(json_t **out, const char *path, fl_err *err);

@@ -267,3 +267,46 @@ bool fl_is_choice(const char *choices, const char *s) {
         if (n && strcspn(c, "|") == n && strncmp(c, s, n) == 0) return true;
     return false;
 }
+
+/* ---- words ---- */
+
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+static bool same_letter(char a, char b) {
+    return a == b || (a == '_' && b == '-') || (a == '-' && b == '_');
+}
+
+/* Letters to insert, delete, replace or swap with a neighbour to turn a into b (optimal string
+ * alignment). */
+static size_t edits(const char *a, const char *b) {
+    enum { MOST = 48 };
+    const size_t n = strlen(a), m = strlen(b);
+    size_t d[MOST + 1][MOST + 1];
+    if (n > MOST || m > MOST) return SIZE_MAX;
+    for (size_t i = 0; i <= n; i++) d[i][0] = i;
+    for (size_t j = 0; j <= m; j++) d[0][j] = j;
+    for (size_t i = 1; i <= n; i++) {
+        for (size_t j = 1; j <= m; j++) {
+            const size_t replaced = d[i - 1][j - 1] + !same_letter(a[i - 1], b[j - 1]);
+            d[i][j] = least(replaced, 1 + least(d[i - 1][j], d[i][j - 1]));
+            const bool swapped = i > 1 && j > 1 && same_letter(a[i - 1], b[j - 2]) &&
+                                 same_letter(a[i - 2], b[j - 1]);
+            if (swapped) d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
+        }
+    }
+    return d[n][m];
+}
+
+const char *fl_nearest(const char *typed, const char *const *words) {
+    const size_t n = strlen(typed);
+    const char *best = NULL;
+    size_t fewest = 2 + n / 3;  // a third of the letters may be wrong, and one more
+    for (; *words; words++) {
+        const bool beginning = n >= 3 && strncmp(typed, *words, n) == 0;
+        const size_t d = beginning ? least(1, edits(typed, *words)) : edits(typed, *words);
+        if (d < fewest) fewest = d, best = *words;
+    }
+    return best;
+}

@@ -34,7 +34,7 @@ char *fl_strdup(const char *s);  // fl_dealloc frees it; NULL when memory is exh
  * and *len = 1 (so that invalid bytes are passed over one at a time). Overlong forms and surrogates
  * are malformed. */
 int32_t fl_utf8_decode(const uint8_t *s, size_t n, int *len);
-int fl_utf8_encode(int32_t cp, char out[4]);          // bytes written
+int fl_utf8_encode(int32_t cp, char out[4]);                        // bytes written
 void fl_text_append_utf8(fl_text *t, const void *bytes, size_t n);  // malformed: U+FFFD
 size_t fl_utf8_complete(const uint8_t *s, size_t n);  // longest prefix of whole characters
 
@@ -50,6 +50,10 @@ bool fl_parse_count(double *out, const char *s);        // "5M", "124M", "1e6", 
 bool fl_parse_seconds(double *out, const char *s);      // "10m", "90s", "1h30m", "45"
 bool fl_parse_bytes(double *out, const char *s);        // "2G", "512MiB"
 bool fl_is_choice(const char *choices, const char *s);  // s is one of the words of "cosine|wsd"
+
+/* The one of `words` (NULL ends) that was probably meant by a mistyped word, or NULL where none is
+ * near enough. '_' and '-' are the same letter. */
+const char *fl_nearest(const char *typed, const char *const *words);
 
 #ifdef __cplusplus
 }

@@ -54,35 +54,10 @@ const fl_setting *fl_setting_find(const char *name) {
     return NULL;
 }
 
-/* Edits that make one word of the other. */
-static size_t distance(const char *a, const char *b) {
-    enum { MAX = 48 };
-    size_t row[MAX + 1];
-    const size_t n = strlen(a), m = strlen(b);
-    if (n > MAX || m > MAX) return MAX;
-    for (size_t j = 0; j <= m; j++) row[j] = j;
-    for (size_t i = 1; i <= n; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            const bool same = a[i - 1] == b[j - 1] || (a[i - 1] == '_' && b[j - 1] == '-');
-            const size_t change = diagonal + !same,
-                         least = row[j] < row[j - 1] ? row[j] : row[j - 1];
-            diagonal = row[j];
-            row[j] = change < least + 1 ? change : least + 1;
-        }
-    }
-    return row[m];
-}
-
 static const char *nearest(const char *typed) {
-    const char *best = NULL;
-    size_t least = strlen(typed) / 3 + 2;
-    for (int i = 0; i < FL_SETTING_N; i++) {
-        const size_t d = distance(typed, fl_settings[i].name);
-        if (d < least) least = d, best = fl_settings[i].name;
-    }
-    return best;
+    const char *names[FL_SETTING_N + 1] = {NULL};
+    for (int i = 0; i < FL_SETTING_N; i++) names[i] = fl_settings[i].name;
+    return fl_nearest(typed, names);
 }
 
 /* ---- values ---- */

@@ -10,11 +10,6 @@
 #include "base/json.h"
 #include "train/report.h"
 
-/* A number for JSON, which has no NaN: null. */
-static json_t *number(double v) {
-    return isfinite(v) ? json_real(v) : json_null();
-}
-
 static json_t *summary(const fl_record *r) {
     static const char *const ends[] = {"finished", "reached the loss asked for", "interrupted"};
     const fl_train_result *t = r->train;
@@ -29,10 +24,10 @@ static json_t *summary(const fl_record *r) {
                      fl_pool_size(r->pool ? r->pool : fl_pool_default()), "parameters",
                      (json_int_t)r->n_params, "trained_parameters", (json_int_t)r->n_trained,
                      "step", (json_int_t)t->step, "steps", (json_int_t)t->steps, "tokens",
-                     t->tokens, "pass_tokens", r->pass_tokens, "loss", number(t->loss), "val_loss",
-                     number(t->val_loss), "val_bpb", number(t->val_bpb), "skipped",
-                     (json_int_t)t->n_skipped, "seconds", t->seconds, "tokens_per_second",
-                     t->tokens_per_second, "flops", t->flops, "peak_bytes",
+                     t->tokens, "pass_tokens", r->pass_tokens, "loss", fl_json_number(t->loss),
+                     "val_loss", fl_json_number(t->val_loss), "val_bpb", fl_json_number(t->val_bpb),
+                     "skipped", (json_int_t)t->n_skipped, "seconds", t->seconds,
+                     "tokens_per_second", t->tokens_per_second, "flops", t->flops, "peak_bytes",
                      (json_int_t)used.ru_maxrss * 1024);
 }
 

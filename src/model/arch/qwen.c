@@ -53,17 +53,8 @@ static const fl_config_demand qwen3_demands[] = {DEMAND_SILU,
                                                  DEMAND_PLAIN_WEIGHTS,
                                                  {"partial_rotary_factor", "1|1.0|null"},
                                                  END_OF_DEMANDS};
-static const fl_weight_row qwen3_weights[] =
-    {EMBED_TOKENS,
-     LAYER(ATTN_NORM, "input_layernorm.weight", "attn_norm.weight"),
-     QKV,
-     LAYER(Q_NORM, "self_attn.q_norm.weight", "attn_q_norm.weight"),
-     LAYER(K_NORM, "self_attn.k_norm.weight", "attn_k_norm.weight"),
-     ATTENTION_OUT,
-     LAYER(FFN_NORM, "post_attention_layernorm.weight", "ffn_norm.weight"),
-     GATED_FEED_FORWARD,
-     OUT_NORM_AND_HEAD,
-     END_OF_WEIGHTS};
+static const fl_weight_row qwen3_weights[] = {EMBED_TOKENS, QWEN3_ATTENTION, GATED_FEED_FORWARD,
+                                              OUT_NORM_AND_HEAD, END_OF_WEIGHTS};
 
 const fl_arch fli_arch_qwen3 = {
     .name = "qwen3",

@@ -64,18 +64,12 @@ static const fl_config_key qwen3_keys[] = {SIZE_KEYS(32768), QWEN_MOE_KEYS, HEAD
                                            END_OF_KEYS};
 static const fl_config_demand qwen3_demands[] = {QWEN_MOE_DEMANDS, DEMAND_NOT("attention_bias"),
                                                  END_OF_DEMANDS};
-static const fl_weight_row qwen3_weights[] =
-    {EMBED_TOKENS,
-     LAYER(ATTN_NORM, "input_layernorm.weight", "attn_norm.weight"),
-     QKV,
-     LAYER(Q_NORM, "self_attn.q_norm.weight", "attn_q_norm.weight"),
-     LAYER(K_NORM, "self_attn.k_norm.weight", "attn_k_norm.weight"),
-     ATTENTION_OUT,
-     LAYER(FFN_NORM, "post_attention_layernorm.weight", "ffn_norm.weight"),
-     DENSE_FEED_FORWARD,
-     EXPERTS("mlp", "gate_proj", "up_proj", "down_proj"),
-     OUT_NORM_AND_HEAD,
-     END_OF_WEIGHTS};
+static const fl_weight_row qwen3_weights[] = {EMBED_TOKENS,
+                                              QWEN3_ATTENTION,
+                                              DENSE_FEED_FORWARD,
+                                              EXPERTS("mlp", "gate_proj", "up_proj", "down_proj"),
+                                              OUT_NORM_AND_HEAD,
+                                              END_OF_WEIGHTS};
 
 const fl_arch fli_arch_qwen3_moe = {
     .name = "qwen3_moe",

@@ -78,6 +78,11 @@
         LAYER(K, "self_attn.k_proj.weight", "attn_k.weight"), \
         LAYER(V, "self_attn.v_proj.weight", "attn_v.weight")
 #define ATTENTION_OUT LAYER(O, "self_attn.o_proj.weight", "attn_output.weight")
+#define QWEN3_ATTENTION                                                                \
+    LAYER(ATTN_NORM, "input_layernorm.weight", "attn_norm.weight"), QKV,               \
+        LAYER(Q_NORM, "self_attn.q_norm.weight", "attn_q_norm.weight"),                \
+        LAYER(K_NORM, "self_attn.k_norm.weight", "attn_k_norm.weight"), ATTENTION_OUT, \
+        LAYER(FFN_NORM, "post_attention_layernorm.weight", "ffn_norm.weight")
 #define GATED_FEED_FORWARD                                  \
     LAYER(GATE, "mlp.gate_proj.weight", "ffn_gate.weight"), \
         LAYER(UP, "mlp.up_proj.weight", "ffn_up.weight"),   \
@@ -97,9 +102,9 @@
         SPARSE(EXPERT_UP, block ".experts.*." up ".weight", "ffn_up_exps.weight"),       \
         SPARSE(EXPERT_DOWN, block ".experts.*." down ".weight", "ffn_down_exps.weight")
 
-#define SHARED_EXPERT(name)                                                                   \
-    SPARSE(SHARED_GATE, "mlp." name ".gate_proj.weight", "ffn_gate_shexp.weight"),            \
-        SPARSE(SHARED_UP, "mlp." name ".up_proj.weight", "ffn_up_shexp.weight"),              \
+#define SHARED_EXPERT(name)                                                        \
+    SPARSE(SHARED_GATE, "mlp." name ".gate_proj.weight", "ffn_gate_shexp.weight"), \
+        SPARSE(SHARED_UP, "mlp." name ".up_proj.weight", "ffn_up_shexp.weight"),   \
         SPARSE(SHARED_DOWN, "mlp." name ".down_proj.weight", "ffn_down_shexp.weight")
 
 /* When a weight is there. */
@@ -115,8 +120,8 @@ bool fli_sequential(const fl_config *c, int layer);  // not parallel_residual
 extern const char *const fli_ignored_rotary[];  // tables that old files hold
 
 extern const fl_arch fli_arch_deepseek_v2, fli_arch_deepseek_v3, fli_arch_gemma2, fli_arch_gemma3,
-    fli_arch_gpt2, fli_arch_gpt_neox,
-    fli_arch_llama, fli_arch_mistral, fli_arch_mixtral, fli_arch_qwen2_moe, fli_arch_qwen3_moe,
-    fli_arch_olmo2, fli_arch_phi3, fli_arch_qwen2, fli_arch_qwen3, fli_arch_stablelm;
+    fli_arch_gpt2, fli_arch_gpt_neox, fli_arch_llama, fli_arch_mistral, fli_arch_mixtral,
+    fli_arch_qwen2_moe, fli_arch_qwen3_moe, fli_arch_olmo2, fli_arch_phi3, fli_arch_qwen2,
+    fli_arch_qwen3, fli_arch_stablelm;
 
 #endif
