@@ -403,18 +403,12 @@ static void check_inspect(void) {
     golden_path(path, "gpt2", "");
     CHECK(fl_model_load(&m, path, &no_tokenizer, NULL) == FL_OK);
     fl_model_inspect(m, &r);
-    CHECK(r.n_nan == 0 && r.n_inf == 0 && !r.first_bad);
     int64_t sum = 0;
     for (int i = 0; i < FL_MODEL_PART_COUNT; i++) sum += r.part[i].parameters;
     CHECK(sum == fl_model_count(m, false) && sum == fl_config_count(&m->config));
     CHECK(r.part[FL_MODEL_PART_ATTENTION].parameters == 2 * (4 * 32 * 32 + 4 * 32));
     CHECK(r.part[FL_MODEL_PART_FEED_FORWARD].parameters == 2 * (2 * 32 * 64 + 64 + 32));
     CHECK(r.part[FL_MODEL_PART_NORM].parameters == 5 * 2 * 32);
-    fl_tensor_set(&m->param[5].data, 3, NAN);
-    fl_tensor_set(&m->param[7].data, 0, INFINITY);
-    fl_tensor_set(&m->param[7].data, 1, -INFINITY);
-    fl_model_inspect(m, &r);
-    CHECK(r.n_nan == 1 && r.n_inf == 2 && r.first_bad == &m->param[5]);
     fl_model_free(m);
 }
 

@@ -19,6 +19,12 @@ expect 0 "qwen3 (Qwen3ForCausalLM)" inspect "$golden/qwen3"
 expect 0 '"architecture": "gpt2"' inspect "$golden/gpt2" --json
 expect 0 "6 keys in 1 of 2 layers" inspect "$golden/qwen3_window"
 expect 0 "no tokenizer.json" inspect "$golden/qwen3"
+expect 0 "verdict          sound" inspect "$golden/qwen3" --check
+expect 0 "note          no tokenizer.json" inspect "$golden/qwen3" --check
+expect 0 '"active_parameters": 18848' inspect "$golden/mixtral" --json
+expect 0 "num_local_experts                            4" inspect "$golden/mixtral" --metadata
+expect 0 "model.layers.1.self_attn.q_proj.weight" inspect "$golden/qwen3" --tensors
+expect 2 "did you mean --tensors" inspect "$golden/qwen3" --tensor
 expect 1 "there is no such folder" inspect "$work/none"
 expect 2 "usage: fledge inspect MODEL" inspect
 expect 0 "| gemma2 | Gemma2ForCausalLM | gemma2 | RMSNorm (1 + w) before and after blocks, rotary positions, grouped queries, soft caps, window in 1 of 2 layers, gated gelu_tanh, scaled embeddings |" architectures
@@ -54,7 +60,10 @@ broken nan
 # The last two bytes are a bf16 weight; 0x7fc0 is not a number.
 size=$(wc -c <"$work/nan/model.safetensors")
 printf '\300\177' | dd of="$work/nan/model.safetensors" bs=1 seek=$((size - 2)) conv=notrunc 2>/dev/null
-expect 1 "1 NaN and 0 infinite weights" inspect "$work/nan"
+expect 0 "qwen3" inspect "$work/nan"
+expect 1 "1 NaN and 0 infinite numbers, the first in row" inspect "$work/nan" --check
+expect 1 "verdict          wrong: 1 problems" inspect "$work/nan" --check
+expect 1 '"sound": false' inspect "$work/nan" --check --json
 
 expect 2 "--out PATH" convert "$golden/qwen3"
 expect 2 "--dtype q4" convert "$golden/qwen3" --dtype q4 --out "$work/x"
@@ -62,6 +71,10 @@ expect 1 "llama.cpp's qwen3 has no sliding_window" convert "$golden/qwen3_window
 expect 0 "Hugging Face folder, bf16" convert "$golden/gpt2" --out "$work/hf"
 same "$work/hf/model.safetensors" "$golden/gpt2/model.safetensors"
 expect 0 "GGUF, f16" convert "$golden/gpt2" --dtype f16 --out "$work/tiny.gguf"
+expect 0 "transformer" inspect "$golden/gpt2" --tensors
+expect 0 "general.architecture                       string \"gpt2\"" inspect "$work/tiny.gguf" --metadata
+expect 0 "blk.1.ffn_up.weight" inspect "$work/tiny.gguf" --all
+expect 0 "verdict          sound" inspect "$work/tiny.gguf" --check
 expect 0 '"format": "gguf"' convert "$golden/gpt2" --to gguf --json --out "$work/again"
 # Over itself: weights are mapped from the file that is replaced.
 broken itself

@@ -39,9 +39,8 @@ static inline fl_tokenizer *golden_tokenizer(const char *name) {
 static inline bool next_part(const char *data, size_t n, char separator, size_t *at,
                              const char **part, size_t *len) {
     if (*at > n) return false;
-    const char *end = memchr(data + *at, separator, n - *at);
     *part = data + *at;
-    *len = end ? (size_t)(end - *part) : n - *at;
+    for (*len = 0; *at + *len < n && (*part)[*len] != separator;) ++*len;
     *at += *len + 1;
     return true;
 }

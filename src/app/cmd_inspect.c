@@ -2,168 +2,149 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "app/command.h"
-#include "base/file.h"
-#include "base/json.h"
-#include "base/text.h"
-#include "model/arch.h"
-#include "model/inspect.h"
-#include "token/tokenizer.h"
+#include "app/inspect.h"
+#include "app/io.h"
+#include "app/terminal.h"
+#include "hub/hub.h"
+#include "model/check.h"
 
 typedef struct {
-    const fl_model *m;
-    char folder[FL_PATH_MAX];
-    fl_model_report r;
-    char problem[4][200];
-    int n_problems;
+    const app_args *args;
+    char path[FL_PATH_MAX];
+    fl_model *m;  // NULL: it cannot be loaded
+    app_model_file file;
+    fl_findings found;
+    int n_checksums;
 } inspection;
+
+static bool shows(const inspection *in, const char *flag) {
+    return app_bool(in->args, flag) || app_bool(in->args, "all");
+}
 
 /* ---- checks ---- */
 
-static void find_problems(inspection *in) {
-    static const char *const files[] = {"generation_config.json", "tokenizer_config.json"};
-    const fl_model *m = in->m;
-    size_t room = sizeof in->problem[0];
-    if (in->r.first_bad)
-        snprintf(in->problem[in->n_problems++], room,
-                 "%lld NaN and %lld infinite weights, first in %s", (long long)in->r.n_nan,
-                 (long long)in->r.n_inf, in->r.first_bad->name);
-    if (!m->tokenizer)
-        snprintf(in->problem[in->n_problems++], room,
-                 "no tokenizer.json: the model can be fed token ids only");
-    for (size_t i = 0; i < 2; i++) {
-        char path[FL_PATH_MAX];
-        if (fl_path_join(path, in->folder, files[i], NULL) == FL_OK && !fl_path_exists(path) &&
-            (i == 0 || m->tokenizer))
-            snprintf(in->problem[in->n_problems++], room, "no %s", files[i]);
+static fl_status check(inspection *in, fl_err *err) {
+    fl_progress progress = app_progress();
+    fl_err why;
+    FL_TRY(fl_model_check(&in->found, &in->m, in->path, &progress, err));
+    fl_status s = fl_hub_verify(in->path, &progress, &in->n_checksums, &why);
+    if (fl_interrupted()) return fl_fail(err, FL_ERR_IO, "%s", why.msg);
+    if (s != FL_OK) fl_findings_add(&in->found, true, "%s", why.msg);
+    return FL_OK;
+}
+
+static void print_check(const inspection *in) {
+    const fl_findings *f = &in->found;
+    char numbers[FL_HUMAN];
+    puts("checks");
+    for (int i = 0; i < f->n; i++) {
+        printf("  %-13s ", f->finding[i].wrong ? "wrong" : "note");
+        app_show_text(f->finding[i].text, strlen(f->finding[i].text));
+        putchar('\n');
     }
+    if (f->n_more) printf("  %-13s %d\n", "more of them", f->n_more);
+    printf("  %-13s %lld tensors, %s numbers\n", "read", (long long)f->n_tensors,
+           fl_human_count((double)f->n_numbers, numbers));
+    if (in->n_checksums)
+        printf("  %-13s %d compared with the hub's\n", "checksums", in->n_checksums);
+    if (f->n_wrong) printf("verdict          wrong: %d problems\n", f->n_wrong);
+    else puts("verdict          sound");
 }
 
-/* ---- as text ---- */
-
-static int windowed_layers(const fl_config *c) {
-    int n = 0;
-    for (int i = 0; i < (int)c->num_hidden_layers; i++) n += fl_config_window(c, i) > 0;
-    return n;
+static json_t *check_json(const inspection *in) {
+    const fl_findings *f = &in->found;
+    json_t *all = json_array();
+    for (int i = 0; i < f->n; i++)
+        json_array_append_new(all, json_pack("{s:b, s:o}", "wrong", f->finding[i].wrong, "text",
+                                             app_json_text(f->finding[i].text,
+                                                           strlen(f->finding[i].text))));
+    return json_pack("{s:b, s:i, s:I, s:I, s:i, s:o}", "sound", !f->n_wrong, "problems", f->n_wrong,
+                     "tensors", (json_int_t)f->n_tensors, "numbers", (json_int_t)f->n_numbers,
+                     "checksums", in->n_checksums, "findings", all);
 }
 
-static void print_architecture(const inspection *in) {
-    const fl_config *c = &in->m->config;
-    printf("%s\n  architecture   %s (%s)\n", in->folder, c->arch->name, c->arch->hf_class);
-    printf("  layers         %lld x (%lld wide, feed-forward %lld)\n",
-           (long long)c->num_hidden_layers, (long long)c->hidden_size,
-           (long long)c->intermediate_size);
-    printf("  heads          %lld of %lld, keys and values %lld\n",
-           (long long)c->num_attention_heads, (long long)c->head_dim,
-           (long long)c->num_key_value_heads);
-    if (c->num_experts)
-        printf("  experts        %lld of %lld, each %lld wide\n", (long long)c->experts_per_token,
-               (long long)c->num_experts, (long long)c->moe_intermediate_size);
-    printf("  vocabulary     %lld, head %s\n", (long long)c->vocab_size,
-           c->tie_word_embeddings ? "tied" : "untied");
-    printf("  positions      %s, at most %lld\n",
-           c->arch->position == FL_POSITION_ROPE ? "rotary" : "learned",
-           (long long)c->max_position_embeddings);
-    if (c->sliding_window)
-        printf("  window         %lld keys in %d of %lld layers\n", (long long)c->sliding_window,
-               windowed_layers(c), (long long)c->num_hidden_layers);
-    if (in->m->tokenizer)
-        printf("  tokenizer      %d tokens, bos %d, eos %d\n", fl_tokenizer_size(in->m->tokenizer),
-               fl_tokenizer_bos(in->m->tokenizer), fl_tokenizer_eos(in->m->tokenizer));
-    printf("  chat template  %s\n", in->m->chat_template ? "yes" : "none");
-}
-
-static void print_size(const char *name, const fl_model_part_size *s, int64_t all) {
-    char count[FL_HUMAN], bytes[FL_HUMAN];
-    printf("  %-13s %10s %5.1f %%  %10s  %5lld tensors\n", name,
-           fl_human_count((double)s->parameters, count),
-           100.0 * (double)s->parameters / (double)all, fl_human_bytes((double)s->bytes, bytes),
-           (long long)s->tensors);
-}
+/* ---- the whole ---- */
 
 static void print_text(const inspection *in) {
-    int64_t all = fl_config_count(&in->m->config);
-    fl_model_part_size sum = {0};
-    print_architecture(in);
-    printf("parameters\n");
-    for (int i = 0; i < FL_MODEL_PART_COUNT; i++) {
-        const fl_model_part_size *p = &in->r.part[i];
-        if (p->tensors) print_size(fl_model_part_name((fl_model_part)i), p, all);
-        sum = (fl_model_part_size){sum.tensors + p->tensors, sum.parameters + p->parameters,
-                                   sum.bytes + p->bytes};
+    puts(in->path);
+    if (in->m) app_print_model(in->m);
+    app_print_formats(&in->file);
+    if (shows(in, "metadata")) app_print_metadata(&in->file);
+    if (shows(in, "tensors")) app_print_tensors(&in->file);
+    if (shows(in, "template") && in->m && in->m->chat_template) {
+        puts("chat template");
+        app_show_text(in->m->chat_template, strlen(in->m->chat_template));
+        putchar('\n');
     }
-    print_size("all", &sum, all);
-    char active[FL_HUMAN];
-    if (in->m->config.num_experts)
-        printf("  %-13s %10s %5.1f %%  of them meet a token\n", "active",
-               fl_human_count((double)fl_config_count_active(&in->m->config), active),
-               100.0 * (double)fl_config_count_active(&in->m->config) / (double)all);
-    printf("in memory\n");
-    for (int i = 0; i < FL_DTYPE_COUNT; i++)
-        if (in->r.format[i].tensors) print_size(fl_dtype_name((fl_dtype)i), &in->r.format[i], all);
-    printf("checks\n");
-    for (int i = 0; i < in->n_problems; i++) printf("  %s\n", in->problem[i]);
-    if (!in->n_problems) printf("  all good: every weight is finite, every file is there\n");
-}
-
-/* ---- as JSON ---- */
-
-static json_t *size_json(const fl_model_part_size *s) {
-    return json_pack("{s:I, s:I, s:I}", "tensors", (json_int_t)s->tensors, "parameters",
-                     (json_int_t)s->parameters, "bytes", (json_int_t)s->bytes);
+    if (app_bool(in->args, "check")) print_check(in);
 }
 
 static void print_json(const inspection *in) {
-    const fl_config *c = &in->m->config;
-    json_t *parts = json_object(), *formats = json_object(), *problems = json_array();
-    for (int i = 0; i < FL_MODEL_PART_COUNT; i++)
-        if (in->r.part[i].tensors)
-            json_object_set_new(parts, fl_model_part_name((fl_model_part)i),
-                                size_json(&in->r.part[i]));
-    for (int i = 0; i < FL_DTYPE_COUNT; i++)
-        if (in->r.format[i].tensors)
-            json_object_set_new(formats, fl_dtype_name((fl_dtype)i), size_json(&in->r.format[i]));
-    for (int i = 0; i < in->n_problems; i++)
-        json_array_append_new(problems, json_string(in->problem[i]));
-    json_t *v = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:o, s:o, s:o}",
-                          "folder", in->folder, "architecture", c->arch->name, "parameters",
-                          (json_int_t)fl_config_count(c), "vocab_size", (json_int_t)c->vocab_size,
-                          "hidden_size", (json_int_t)c->hidden_size, "layers",
-                          (json_int_t)c->num_hidden_layers, "heads",
-                          (json_int_t)c->num_attention_heads, "key_value_heads",
-                          (json_int_t)c->num_key_value_heads, "head_dim", (json_int_t)c->head_dim,
-                          "tied", c->tie_word_embeddings, "tokenizer_size",
-                          (json_int_t)(in->m->tokenizer ? fl_tokenizer_size(in->m->tokenizer) : 0),
-                          "parts", parts, "formats", formats, "problems", problems);
-    json_dumpf(v, stdout, JSON_INDENT(2));
-    putchar('\n');
+    json_t *v = json_pack("{s:o}", "path", app_json_text(in->path, strlen(in->path)));
+    fl_text text = {0};
+    if (in->m) app_model_json(in->m, v);
+    if (shows(in, "metadata")) json_object_set_new(v, "metadata", app_metadata_json(&in->file));
+    if (shows(in, "tensors")) json_object_set_new(v, "tensors", app_tensors_json(&in->file));
+    if (shows(in, "template") && in->m && in->m->chat_template)
+        json_object_set_new(v, "template",
+                            app_json_text(in->m->chat_template, strlen(in->m->chat_template)));
+    if (app_bool(in->args, "check")) json_object_set_new(v, "check", check_json(in));
+    fl_json_print(&text, v, 2);
+    puts(fl_text_str(&text));
+    fl_text_clear(&text);
     json_decref(v);
 }
 
-/* A model with bad numbers is a failure, so that scripts notice; a missing file is only said. */
-static fl_status run(const app_args *a, fl_err *err) {
-    inspection in = {0};
-    fl_model *m;
-    FL_TRY(fl_model_folder(in.folder, app_arg(a, 0), err));
-    FL_TRY(fl_model_load(&m, app_arg(a, 0), &(fl_model_opts){.as_stored = true}, err));
-    in.m = m;
-    fl_model_inspect(m, &in.r);
-    find_problems(&in);
-    (app_bool(a, "json") ? print_json : print_text)(&in);
-    fl_status s = in.r.first_bad
-                      ? fl_fail(err, FL_ERR_FORMAT, "%s: %s", app_arg(a, 0), in.problem[0])
-                      : FL_OK;
-    fl_model_free(m);
+static fl_status load(inspection *in, fl_err *err) {
+    return fl_model_load(&in->m, in->path, &(fl_model_opts){.as_stored = true}, err);
+}
+
+/* What can be shown of a model that does not load is shown before the reason why. */
+static fl_status inspect(inspection *in, fl_err *err) {
+    fl_err why;
+    const bool checked = app_bool(in->args, "check");
+    fl_status s = checked ? check(in, err) : load(in, err);
+    if (checked) FL_TRY(s);
+    const fl_status opens = app_model_file_open(&in->file, in->path, &why);
+    if (opens == FL_OK || checked) (app_bool(in->args, "json") ? print_json : print_text)(in);
+    if (in->found.n_wrong)
+        return fl_fail(err, FL_ERR_FORMAT, "%d problems, the first: %.400s", in->found.n_wrong,
+                       in->found.finding[0].text);
     return s;
 }
+
+static fl_status run(const app_args *a, fl_err *err) {
+    inspection in = {.args = a};
+    FL_TRY(fl_model_folder(in.path, app_arg(a, 0), err));
+    fl_status s = inspect(&in, err);
+    fl_findings_clear(&in.found);
+    app_model_file_close(&in.file);
+    fl_model_free(in.m);
+    return s;
+}
+
+static const app_flag flags[] = {
+    {"metadata", 0, FLAG_BOOL, .help = "every key of the file, long ones shortened"},
+    {"tensors", 0, FLAG_BOOL, .help = "every tensor with its format, shape and size"},
+    {"template", 0, FLAG_BOOL, .help = "the chat template"},
+    {"all", 'a', FLAG_BOOL, .help = "all three"},
+    {"check", 0, FLAG_BOOL, .help = "read everything and say what is wrong; exit 1 if anything is"},
+    {0},
+};
 
 const app_command cmd_inspect = {
     .name = "inspect",
     .args = "MODEL",
-    .summary = "print architecture, parameters, types and sizes of a model",
+    .summary = "print what is inside a model, and check it",
     .details =
-        "MODEL is a Hugging Face folder, a run folder or a checkpoint. Every weight is read: NaN "
-        "and infinities are\n"
-        "reported, and make the command fail.\n\n    fledge inspect runs/tales",
+        "MODEL is a GGUF file, a Hugging Face folder, a run folder, a checkpoint or the name of a "
+        "pulled model. --check reads every number: NaN and infinities, tensors that overlap or lie "
+        "outside the file, facts that do not fit the tensors, tokens that are there twice, special "
+        "ids that are no token, templates that do not parse; and the checksum, where the model was "
+        "pulled.\n\n"
+        "    fledge inspect runs/tales\n"
+        "    fledge inspect model.gguf --metadata --tensors\n"
+        "    fledge inspect org/name-GGUF --check",
+    .flags = flags,
     .run = run,
 };

@@ -91,9 +91,22 @@ void app_print_token(const uint8_t *s, size_t n) {
         if (c == '\n') fputs("\\n", stdout);
         else if (c == '\t') fputs("\\t", stdout);
         else if (c == '"' || c == '\\') printf("\\%c", (char)c);
-        else if (c < 0x20 || c == 0x7F) printf("\\x%02x", s[i]);
+        else if (c < 0x20 || (c >= 0x7F && c < 0xA0)) printf("\\x%02x", c < 0 ? s[i] : (unsigned)c);
         else fwrite(s + i, 1, (size_t)len, stdout);
         i += (size_t)len;
     }
     putchar('"');
+}
+
+void app_print_word(const char *s, size_t n, int width) {
+    fputs("  ", stdout);
+    for (size_t i = 0; i < n;) {
+        int len;
+        int32_t c = fl_utf8_decode((const uint8_t *)s + i, n - i, &len);
+        if (c < 0x20 || (c >= 0x7F && c < 0xA0)) putchar('?');
+        else fwrite(s + i, 1, (size_t)len, stdout);
+        i += (size_t)len;
+        width--;
+    }
+    for (; width > 0; width--) putchar(' ');
 }

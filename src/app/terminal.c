@@ -28,10 +28,30 @@ static void wipe_bar(void) {
     term.bar_shown = false;
 }
 
+/* Control characters, C1 included, but newline and tab. */
+static bool commands_terminal(int32_t c) {
+    return (c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7F && c < 0xA0);
+}
+
+/* A terminal is shown the characters of a text and not commanded by them. */
+static void print_text(FILE *out, const char *s, size_t n) {
+    int len;
+    if (!isatty(fileno(out))) {
+        fwrite(s, 1, n, out);
+        return;
+    }
+    for (size_t i = 0; i < n; i += (size_t)len) {
+        int32_t c = fl_utf8_decode((const uint8_t *)s + i, n - i, &len);  // -1: malformed
+        if (commands_terminal(c)) fputs("\xEF\xBF\xBD", out);
+        else fwrite(s + i, 1, (size_t)len, out);
+    }
+}
+
 static void print_marked(const char *colour, const char *mark, const char *text) {
     wipe_bar();
-    fprintf(stderr, "%s%s%s%s\n", term.colour ? colour : "", mark, term.colour ? "\033[0m" : "",
-            text);
+    fprintf(stderr, "%s%s%s", term.colour ? colour : "", mark, term.colour ? "\033[0m" : "");
+    print_text(stderr, text, strlen(text));
+    fputc('\n', stderr);
 }
 
 static void show_message(void *ctx, fl_log_level level, const char *msg) {
@@ -57,25 +77,6 @@ void app_terminal_open(app_talk talk) {
 
 void app_complain(const char *text) {
     print_marked("\033[31m", "fledge: ", text);
-}
-
-/* Control characters, C1 included, but newline and tab. */
-static bool commands_terminal(int32_t c) {
-    return (c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7F && c < 0xA0);
-}
-
-/* A terminal is shown the characters of a text and not commanded by them. */
-static void print_text(FILE *out, const char *s, size_t n) {
-    int len;
-    if (!isatty(fileno(out))) {
-        fwrite(s, 1, n, out);
-        return;
-    }
-    for (size_t i = 0; i < n; i += (size_t)len) {
-        int32_t c = fl_utf8_decode((const uint8_t *)s + i, n - i, &len);  // -1: malformed
-        if (commands_terminal(c)) fputs("\xEF\xBF\xBD", out);
-        else fwrite(s + i, 1, (size_t)len, out);
-    }
 }
 
 void app_show_text(const char *s, size_t n) {

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/sha.h"
 #include "hub/internal.h"
 
 typedef struct {
@@ -55,12 +54,16 @@ static fl_status lock(const fli_hub *h, const char *etag, int *fd, fl_err *err) 
 
 /* ---- the part ---- */
 
-static void begin_checksum(download *d) {
+void fli_sha_begin(fl_sha *sha, const char *etag, int64_t bytes) {
     char header[32];  // of a git object
-    bool large = strlen(d->file->etag) == FL_SHA256_DIGITS;
-    fl_sha_init(&d->sha, large ? FL_SHA256 : FL_SHA1);
-    int n = snprintf(header, sizeof header, "blob %lld", (long long)d->file->bytes);
-    if (!large) fl_sha_update(&d->sha, header, (size_t)n + 1);  // its NUL too
+    bool large = strlen(etag) == FL_SHA256_DIGITS;
+    fl_sha_init(sha, large ? FL_SHA256 : FL_SHA1);
+    int n = snprintf(header, sizeof header, "blob %lld", (long long)bytes);
+    if (!large) fl_sha_update(sha, header, (size_t)n + 1);  // its NUL too
+}
+
+static void begin_checksum(download *d) {
+    fli_sha_begin(&d->sha, d->file->etag, d->file->bytes);
 }
 
 static fl_status part_error(const download *d, fl_err *err) {

@@ -3,6 +3,7 @@
 #define FL_HUB_INTERNAL_H
 
 #include "base/arena.h"
+#include "base/sha.h"
 #include "base/text.h"
 #include "hub/http.h"
 #include "hub/hub.h"
@@ -78,7 +79,8 @@ FL_MUST_USE fl_status fli_cache_ref_write(const fli_hub *h, const char *commit, 
 bool fli_cache_ref_read(const fli_hub *h, char commit[FLI_ID_MAX]);
 void fli_cache_names(const char *root, fl_text *out);  // "org/a, org/b"
 
-/* blob.c - one file, downloaded and checked. */
+/* blob.c - one file, downloaded and checked. The etag is its checksum: as it is, or as git's. */
+void fli_sha_begin(fl_sha *sha, const char *etag, int64_t bytes);
 FL_MUST_USE fl_status fli_blob_fetch(fli_hub *h, const char *commit, const fli_file *f,
                                      fl_err *err);
 

@@ -1,7 +1,5 @@
-/* inspect - counting parameters by part and by format, and looking for what is not a number. */
+/* inspect - counting parameters by part and by format. */
 #include "model/inspect.h"
-
-#include <math.h>
 
 #include "model/internal.h"
 
@@ -36,32 +34,11 @@ static void add(fl_model_part_size *to, const fl_tensor *t) {
     to->bytes += fl_tensor_bytes(t);
 }
 
-enum { CHUNK = 4096 };
-
-static void scan(const fl_param *p, fl_model_report *r) {
-    int64_t n = fl_tensor_count(&p->data), bad = 0, zeros = 0;
-    for (int64_t at = 0; at < n; at += CHUNK) {
-        float v[CHUNK];
-        int64_t k = n - at < CHUNK ? n - at : CHUNK;
-        const char *from = (const char *)p->data.data + fl_dtype_row_bytes(p->data.dtype, at);
-        fl_convert(v, FL_F32, from, p->data.dtype, k);
-        for (int64_t i = 0; i < k; i++) {
-            r->n_nan += isnan(v[i]) != 0;
-            r->n_inf += isinf(v[i]) != 0;
-            bad += !isfinite(v[i]);
-            zeros += v[i] == 0;
-        }
-    }
-    if (bad && !r->first_bad) r->first_bad = p;
-    r->zero_matrices += p->data.rank == 2 && zeros == n;
-}
-
 void fl_model_inspect(const fl_model *m, fl_model_report *out) {
     *out = (fl_model_report){0};
     const fl_param *p = m->param;
     for (fl_weight_iter it = {0}; fl_weight_next(&m->config, &it); p++) {
         add(&out->part[part_of(it.row->slot)], &p->data);
         add(&out->format[p->data.dtype], &p->data);
-        scan(p, out);
     }
 }

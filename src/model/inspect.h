@@ -1,5 +1,5 @@
-/* inspect.h - what is inside a model: parameters by part and by format, and whether the numbers are
- * numbers. */
+/* inspect.h - what is inside a model: parameters by part and by format. check.h says whether it is
+ * sound. */
 #ifndef FL_MODEL_INSPECT_H
 #define FL_MODEL_INSPECT_H
 
@@ -29,12 +29,8 @@ typedef struct {
 
 typedef struct {
     fl_model_part_size part[FL_MODEL_PART_COUNT], format[FL_DTYPE_COUNT];
-    int64_t n_nan, n_inf;
-    const fl_param *first_bad;  // the first parameter with either; NULL: all are finite
-    int64_t zero_matrices;      // matrices of nothing but zeros
 } fl_model_report;
 
-/* Reads every weight once. */
 void fl_model_inspect(const fl_model *m, fl_model_report *out);
 
 #ifdef __cplusplus

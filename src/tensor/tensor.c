@@ -208,14 +208,28 @@ static float load_from_block(const void *data, fl_dtype type, int64_t i) {
     return v[i - first];
 }
 
+/* Element i of numbers at any address: in a file they lie as they fall. */
+#define ELEMENT(name, type)                                              \
+    static inline type name(const void *data, int64_t i) {               \
+        type v;                                                          \
+        memcpy(&v, (const char *)data + (size_t)i * sizeof v, sizeof v); \
+        return v;                                                        \
+    }
+ELEMENT(f32_at, float)
+ELEMENT(f64_at, double)
+ELEMENT(u16_at, uint16_t)
+ELEMENT(i32_at, int32_t)
+ELEMENT(i64_at, int64_t)
+#undef ELEMENT
+
 static double load(const void *data, fl_dtype type, int64_t i) {
     switch (type) {
-    case FL_F32: return (double)((const float *)data)[i];
-    case FL_F64: return ((const double *)data)[i];
-    case FL_BF16: return (double)fl_bf16_to_f32(((const uint16_t *)data)[i]);
-    case FL_F16: return (double)fl_f16_to_f32(((const uint16_t *)data)[i]);
-    case FL_I32: return (double)((const int32_t *)data)[i];
-    case FL_I64: return (double)((const int64_t *)data)[i];
+    case FL_F32: return (double)f32_at(data, i);
+    case FL_F64: return f64_at(data, i);
+    case FL_BF16: return (double)fl_bf16_to_f32(u16_at(data, i));
+    case FL_F16: return (double)fl_f16_to_f32(u16_at(data, i));
+    case FL_I32: return (double)i32_at(data, i);
+    case FL_I64: return (double)i64_at(data, i);
     case FL_I8: return (double)((const int8_t *)data)[i];
     case FL_U8: return (double)((const uint8_t *)data)[i];
     default: return (double)load_from_block(data, type, i);
@@ -284,14 +298,11 @@ void fl_convert(void *dst, fl_dtype dst_type, const void *src, fl_dtype src_type
         convert_blocks(dst, dst_type, src, src_type, n);
     } else if (src_type == FL_BF16 &&
                dst_type == FL_F32) {  // loading a model: worth a loop of its own
-        for (int64_t i = 0; i < n; i++)
-            ((float *)dst)[i] = fl_bf16_to_f32(((const uint16_t *)src)[i]);
+        for (int64_t i = 0; i < n; i++) ((float *)dst)[i] = fl_bf16_to_f32(u16_at(src, i));
     } else if (src_type == FL_F16 && dst_type == FL_F32) {
-        for (int64_t i = 0; i < n; i++)
-            ((float *)dst)[i] = fl_f16_to_f32(((const uint16_t *)src)[i]);
+        for (int64_t i = 0; i < n; i++) ((float *)dst)[i] = fl_f16_to_f32(u16_at(src, i));
     } else if (src_type == FL_F32 && dst_type == FL_BF16) {
-        for (int64_t i = 0; i < n; i++)
-            ((uint16_t *)dst)[i] = fl_f32_to_bf16(((const float *)src)[i]);
+        for (int64_t i = 0; i < n; i++) ((uint16_t *)dst)[i] = fl_f32_to_bf16(f32_at(src, i));
     } else {
         for (int64_t i = 0; i < n; i++) store(dst, dst_type, i, load(src, src_type, i));
     }

@@ -114,7 +114,7 @@ void fl_tensor_set(const fl_tensor *t, int64_t i, double v);  // rounds to neare
 
 /* Convert `n` contiguous elements between float formats; rounds to nearest even, keeps NaN. Block
  * formats are read, and written without importance weights (tensor/quant.h has those); n is whole
- * blocks of both. */
+ * blocks of both. `src` may lie at any address. */
 void fl_convert(void *dst, fl_dtype dst_type, const void *src, fl_dtype src_type, int64_t n);
 
 float fl_bf16_to_f32(uint16_t h);
