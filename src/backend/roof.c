@@ -109,6 +109,21 @@ static void measure_bf16(fl_roof *r, fl_pool *pool, double seconds) {
 #endif
 }
 
+static void measure_int8(fl_roof *r, fl_pool *pool, double seconds) {
+    r->int8_ops = r->bf16_flops;
+    r->int8_by = r->bf16_by;
+#if defined(__x86_64__)
+    const double ops = fl_cpu_get()->avx512_vnni ? flops_of(pool, fli_roof_int8_avx512, seconds)
+                                                 : 0;
+    if (ops <= r->int8_ops) return;
+    r->int8_ops = ops;
+    r->int8_by = "vpdpbusd";
+#else
+    (void)pool;
+    (void)seconds;
+#endif
+}
+
 static fl_status measure_memory(fl_roof *r, fl_pool *pool, fl_err *err) {
     fl_buffer *buffer;
     FL_TRY(fl_buffer_new(&buffer, STREAM_BYTES, err));
@@ -127,6 +142,7 @@ fl_status fl_roof_measure(fl_roof *out, fl_pool *pool, double seconds, fl_err *e
     FL_TRY(measure_memory(&r, pool, err));
     r.f32_flops = flops_of(pool, f32_loop(), seconds);
     measure_bf16(&r, pool, seconds);
+    measure_int8(&r, pool, seconds);
     *out = r;
     return FL_OK;
 }

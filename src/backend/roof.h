@@ -22,11 +22,13 @@ typedef struct {
     double f32_flops;     // fused multiply-adds, two operations each; per second, all threads
     double bf16_flops;    // the best of AMX and vdpbf16ps; f32's where there is neither
     const char *bf16_by;  // "AMX", "vdpbf16ps", "f32"
+    double int8_ops;      // of dot products; the best of vpdpbusd and bf16's
+    const char *int8_by;
     double read_bytes;    // a long stream; per second
     double copy_bytes;    // read plus written
 } fl_roof;
 
-/* All workers of `pool` (NULL: the process pool) at once, about `seconds` for each of the four;
+/* All workers of `pool` (NULL: the process pool) at once, about `seconds` for each of the five;
  * memory first has to be touched, which takes as long again. */
 FL_MUST_USE fl_status fl_roof_measure(fl_roof *out, fl_pool *pool, double seconds, fl_err *err);
 

@@ -1,6 +1,10 @@
 /* quant - the table of block formats, and what is the same for all of them. */
 #include "tensor/quant.h"
 
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
 #include "base/assert.h"
 #include "tensor/quant/rows.h"
 
@@ -43,7 +47,23 @@ void fl_quantize(void *blocks, fl_dtype t, const float *x, const float *importan
         row->quantize(to, x + at, importance ? importance + at : NULL);
 }
 
-enum { A_GROUP = 32 };
+void fl_quantize_x(int8_t *q, float *scale, const float *x, int64_t n) {
+    for (int64_t at = 0; at < n; at += FL_X_GROUP) {
+        uint32_t most = 0;  // magnitudes are ordered as their bits are, NaN above infinity
+        for (int64_t i = at; i < at + FL_X_GROUP; i++) {
+            uint32_t bits;
+            memcpy(&bits, x + i, sizeof bits);
+            if ((bits & 0x7fffffff) > most) most = bits & 0x7fffffff;
+        }
+        float max;
+        memcpy(&max, &most, sizeof max);
+        const bool usable = max >= FL_X_SMALLEST && max <= FLT_MAX;
+        const float inverse = usable ? 127 / max : 0;
+        *scale++ = max < FL_X_SMALLEST ? 0 : max / 127;
+        for (int64_t i = at; i < at + FL_X_GROUP; i++)
+            q[i] = usable ? (int8_t)rintf(x[i] * inverse) : 1;
+    }
+}
 
 static double group_dot(const int8_t *q, const int8_t *a, int n, float scale, float min) {
     int32_t product = 0, sum = 0;
@@ -58,7 +78,7 @@ double fl_quant_dot(fl_dtype t, const void *blocks, const int8_t *a, const float
                     int64_t n) {
     const fl_quant *row = fl_quant_of(t);
     const int64_t block = fl_dtype_block(t);
-    const int step = row->group < A_GROUP ? row->group : A_GROUP;
+    const int step = row->group < FL_X_GROUP ? row->group : FL_X_GROUP;
     const size_t bytes = fl_dtype_row_bytes(t, block);
     const char *from = blocks;
     double sum = 0;
@@ -68,7 +88,7 @@ double fl_quant_dot(fl_dtype t, const void *blocks, const int8_t *a, const float
         for (int64_t i = 0; i < block; i += step) {
             const int64_t g = i / row->group;
             const float min = row->has_min ? u.min[g] : 0;
-            sum += (double)a_scale[(at + i) / A_GROUP] *
+            sum += (double)a_scale[(at + i) / FL_X_GROUP] *
                    group_dot(u.q + i, a + at + i, step, u.scale[g], min);
         }
     }

@@ -37,6 +37,8 @@ typedef struct {
     /* One block from fl_dtype_block elements and their weights (all 1 where none are given). NULL:
      * the format is only read. */
     void (*quantize)(void *block, const float *x, const float *weight);
+
+    const int8_t *values;  // the sixteen numbers that q may be; NULL: any
 } fl_quant;
 
 const fl_quant *fl_quant_of(fl_dtype t);  // t is a block format
@@ -46,6 +48,14 @@ void fl_dequantize(float *out, fl_dtype t, const void *blocks, int64_t n);
 
 /* `importance` has n numbers >= 0, or is NULL. x is finite. */
 void fl_quantize(void *blocks, fl_dtype t, const float *x, const float *importance, int64_t n);
+
+/* What weights in blocks are multiplied by: x in 8 bits, each FL_X_GROUP elements with a scale of
+ * their own, the largest of them 127, rounded to nearest even. A group with none above
+ * FL_X_SMALLEST counts as zeros; where the largest is not finite, neither is the scale. n is whole
+ * groups. */
+enum { FL_X_GROUP = 32 };
+#define FL_X_SMALLEST 1e-30f
+void fl_quantize_x(int8_t *q, float *scale, const float *x, int64_t n);
 
 /* The reference of integer dot products: n elements of a row with activations in 8 bits, of which
  * each 32 share a scale: sum over groups of scale_a (scale sum(q a) - min sum(a)), the inner sums

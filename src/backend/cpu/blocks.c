@@ -52,10 +52,18 @@ static void load_tile(const fl_tensor *w, int64_t n0, int64_t cols, int64_t k0, 
     }
 }
 
-static void add_products(const fl_tensor *x, int64_t r, int64_t k0, int64_t depth, const tile w,
-                         float out[COLS]) {
+static void round_to_8_bits(float *x, int64_t n) {
+    int8_t q[DEPTH];
+    float scale[DEPTH / FL_X_GROUP];
+    fl_quantize_x(q, scale, x, n);
+    for (int64_t k = 0; k < n; k++) x[k] = scale[k / FL_X_GROUP] * (float)q[k];
+}
+
+static void add_products(const fl_tensor *x, int64_t r, int64_t k0, int64_t depth, bool in_8_bits,
+                         const tile w, float out[COLS]) {
     float row[DEPTH], sum[COLS] = {0};
     get_row(x, r, k0, depth, row);
+    if (in_8_bits) round_to_8_bits(row, depth);
     for (int64_t k = 0; k < depth; k++)
         for (int j = 0; j < COLS; j++) sum[j] += row[k] * w[k][j];
     for (int j = 0; j < COLS; j++) out[j] += sum[j];
@@ -65,13 +73,14 @@ static void add_products(const fl_tensor *x, int64_t r, int64_t k0, int64_t dept
 static void multiply(const fl_tensor *x, int64_t r0, int64_t rows, const fl_tensor *w, int64_t n0,
                      int64_t cols, float *out) {
     const int64_t K = fl_tensor_cols(w);
+    const bool in_8_bits = fl_dtype_is_block(w->dtype);
     tile t;
     memset(out, 0, (size_t)(rows * COLS) * sizeof *out);
     for (int64_t k0 = 0; k0 < K; k0 += DEPTH) {
         const int64_t depth = least(DEPTH, K - k0);
         load_tile(w, n0, cols, k0, depth, t);
         for (int64_t r = 0; r < rows; r++)
-            add_products(x, r0 + r, k0, depth, (const float(*)[COLS])t, out + r * COLS);
+            add_products(x, r0 + r, k0, depth, in_8_bits, (const float(*)[COLS])t, out + r * COLS);
     }
 }
 

@@ -33,6 +33,19 @@ void fli_ref_row(const fl_tensor *t, int64_t r, fl_dtype as, double *out) {
     }
 }
 
+void fli_ref_x_row(const fl_call *c, int64_t r, double *out) {
+    const int64_t n = fl_tensor_cols(&c->in[0]);
+    fli_ref_row(&c->in[0], r, FL_F64, out);
+    if (!fl_dtype_is_block(c->in[1].dtype) || c->in[0].dtype == FL_F64) return;
+    for (int64_t at = 0; at < n; at += FL_X_GROUP) {
+        float x[FL_X_GROUP], scale;
+        int8_t q[FL_X_GROUP];
+        for (int i = 0; i < FL_X_GROUP; i++) x[i] = (float)out[at + i];
+        fl_quantize_x(q, &scale, x, FL_X_GROUP);
+        for (int i = 0; i < FL_X_GROUP; i++) out[at + i] = (double)scale * q[i];
+    }
+}
+
 void fli_ref_put(const fl_call *c, int k, int64_t i, double v, bool accumulate) {
     if (!c->out[k].rank) return;
     fl_tensor_set(&c->out[k], i, accumulate ? fl_tensor_get(&c->out[k], i) + v : v);

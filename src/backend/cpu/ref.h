@@ -27,6 +27,10 @@ fli_ref_bytes fli_ref_sum_to_scratch, fli_ref_embedding_grad_scratch, fli_ref_no
  * product takes the format of in[0]. */
 void fli_ref_row(const fl_tensor *t, int64_t r, fl_dtype as, double *out);
 
+/* Row `r` of in[0] of a product with in[1]: in 8 bits where that is in blocks, except in f64, where
+ * gradients are checked. */
+void fli_ref_x_row(const fl_call *c, int64_t r, double *out);
+
 /* out[k][i] = v, or += v where the call accumulates. Nothing if the output is not wanted. */
 void fli_ref_put(const fl_call *c, int k, int64_t i, double v, bool accumulate);
 

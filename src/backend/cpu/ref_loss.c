@@ -34,7 +34,7 @@ static void load_w(const fl_call *c, double *w) {
 static double logits(const fl_call *c, int64_t r, const rows *m) {
     const int64_t n_v = c->in[1].dim[0], n = c->in[1].dim[1];
     const double cap = (double)c->attr.softcap;
-    fli_ref_row(&c->in[0], r, FL_F64, m->x);
+    fli_ref_x_row(c, r, m->x);
     double max = -INFINITY, sum = 0;
     for (int64_t v = 0; v < n_v; v++) {
         m->z[v] = fli_ref_dot(m->x, m->w + v * n, n);

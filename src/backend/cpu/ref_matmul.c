@@ -23,7 +23,7 @@ void fli_ref_linear(const fl_call *c, int64_t begin, int64_t end, void *scratch)
     double *w = scratch, *x = w + n * k;
     load(&c->in[1], c->in[0].dtype, w);
     for (int64_t r = 0; r < rows; r++) {
-        fli_ref_row(&c->in[0], r, FL_F64, x);
+        fli_ref_x_row(c, r, x);
         for (int64_t j = 0; j < n; j++) {
             const double bias = has_bias ? fl_tensor_get(&c->in[2], j) : 0;
             fl_tensor_set(&c->out[0], r * n + j, fli_ref_dot(x, w + j * k, k) + bias);

@@ -5,7 +5,8 @@
  *   linear_dw  dw (N, K)  = dy^T x, summed over all rows
  *
  * w may be in a block format or f16. Its numbers then count as they are stored: they are not
- * rounded to the format of x, as those of a float weight are. */
+ * rounded to the format of x, as those of a float weight are. With w in blocks linear takes x in 8
+ * bits (fl_quantize_x), so that it is a product of integers, on every backend alike. */
 #include "graph/rule.h"
 
 static fl_status with_cols(fl_call *c, const fl_tensor *x, int64_t cols) {

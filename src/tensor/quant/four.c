@@ -128,7 +128,7 @@ static void quantize_mxfp4(void *block, const float *x, const float *weight) {
     }
 }
 
-const fl_quant fli_quant_iq4_nl = {32, false, unpack_iq4_nl, quantize_iq4_nl};
-const fl_quant fli_quant_iq4_xs = {32, false, unpack_iq4_xs, quantize_iq4_xs};
-const fl_quant fli_quant_mxfp4 = {32, false, unpack_mxfp4, quantize_mxfp4};
-const fl_quant fli_quant_nvfp4 = {.group = 16, .unpack = unpack_nvfp4};
+const fl_quant fli_quant_iq4_nl = {32, false, unpack_iq4_nl, quantize_iq4_nl, fli_iq4_values};
+const fl_quant fli_quant_iq4_xs = {32, false, unpack_iq4_xs, quantize_iq4_xs, fli_iq4_values};
+const fl_quant fli_quant_mxfp4 = {32, false, unpack_mxfp4, quantize_mxfp4, fli_e2m1_values};
+const fl_quant fli_quant_nvfp4 = {.group = 16, .unpack = unpack_nvfp4, .values = fli_e2m1_values};

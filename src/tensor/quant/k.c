@@ -185,8 +185,8 @@ static void quantize_q6_k(void *block, const float *x, const float *weight) {
     memcpy(block, &b, sizeof b);
 }
 
-const fl_quant fli_quant_q2_k = {SMALL, true, unpack_q2_k, quantize_q2_k};
-const fl_quant fli_quant_q3_k = {SMALL, false, unpack_q3_k, quantize_q3_k};
-const fl_quant fli_quant_q4_k = {LARGE, true, unpack_q4_k, quantize_q4_k};
-const fl_quant fli_quant_q5_k = {LARGE, true, unpack_q5_k, quantize_q5_k};
-const fl_quant fli_quant_q6_k = {SMALL, false, unpack_q6_k, quantize_q6_k};
+const fl_quant fli_quant_q2_k = {SMALL, true, unpack_q2_k, quantize_q2_k, NULL};
+const fl_quant fli_quant_q3_k = {SMALL, false, unpack_q3_k, quantize_q3_k, NULL};
+const fl_quant fli_quant_q4_k = {LARGE, true, unpack_q4_k, quantize_q4_k, NULL};
+const fl_quant fli_quant_q5_k = {LARGE, true, unpack_q5_k, quantize_q5_k, NULL};
+const fl_quant fli_quant_q6_k = {SMALL, false, unpack_q6_k, quantize_q6_k, NULL};

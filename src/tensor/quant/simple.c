@@ -128,8 +128,8 @@ static void quantize_q8_0(void *block, const float *x, const float *weight) {
 
 /* ---- the rows ---- */
 
-const fl_quant fli_quant_q4_0 = {N, false, unpack_q4_0, quantize_q4_0};
-const fl_quant fli_quant_q4_1 = {N, true, unpack_q4_1, quantize_q4_1};
-const fl_quant fli_quant_q5_0 = {N, false, unpack_q5_0, quantize_q5_0};
-const fl_quant fli_quant_q5_1 = {N, true, unpack_q5_1, quantize_q5_1};
-const fl_quant fli_quant_q8_0 = {N, false, unpack_q8_0, quantize_q8_0};
+const fl_quant fli_quant_q4_0 = {N, false, unpack_q4_0, quantize_q4_0, NULL};
+const fl_quant fli_quant_q4_1 = {N, true, unpack_q4_1, quantize_q4_1, NULL};
+const fl_quant fli_quant_q5_0 = {N, false, unpack_q5_0, quantize_q5_0, NULL};
+const fl_quant fli_quant_q5_1 = {N, true, unpack_q5_1, quantize_q5_1, NULL};
+const fl_quant fli_quant_q8_0 = {N, false, unpack_q8_0, quantize_q8_0, NULL};

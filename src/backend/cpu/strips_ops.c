@@ -1,0 +1,260 @@
+/* strips_ops - linear and linear_ce with weights in blocks, on every engine of strips, and the rows
+ * of the CPU that have them.
+ *
+ * Phase 0 copies x into panels, and packs w where the executor has not; phase 1 multiplies, a task
+ * a tile; the loss then takes the logarithms in phase 2. A row of the CPU stands right behind the
+ * row of dense products of its instruction set, which declines weights in blocks. */
+#include "backend/cpu/rows.h"
+#include "backend/cpu/strips.h"
+#include "base/cpu.h"
+
+/* Of a tile. Rows are whole panels; columns those of a tile of logits, or half as many. */
+enum { TILE_ROWS = 8 * FLI_STRIP_ROWS, TILE_STRIPS = 8, CE_STRIPS = FLI_CE_TILE / FLI_STRIP };
+enum { LOSSES = 16 };  // rows a task
+
+static int64_t imin(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+static int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+
+/* `bytes` further; NULL stays NULL, as it is while only sizes are asked for. */
+static void *past(const void *base, size_t bytes) {
+    return base ? (char *)(uintptr_t)base + bytes : NULL;
+}
+
+typedef struct {
+    const fl_call *call;
+    fli_strip_product p;
+    fli_strip_x *own_x;  // in the workspace, as is
+    uint8_t *own_w;      // w where it is not packed ahead
+    fli_ce h;            // of the loss
+    size_t workspace;    // bytes
+} work;
+
+static int64_t strips_of(const work *t) {
+    return ceil_div(t->p.n, FLI_STRIP);
+}
+
+static int64_t panels_of(const work *t) {
+    return ceil_div(t->p.m, FLI_STRIP_ROWS);
+}
+
+/* The next `bytes` of the workspace, or of nothing when only its size is asked for. */
+static void *take(work *t, size_t bytes) {
+    void *at = past(t->call->workspace, t->workspace);
+    t->workspace += (bytes + FLI_LINE - 1) / FLI_LINE * FLI_LINE;
+    return at;
+}
+
+static size_t pack_bytes(const work *t) {
+    return (size_t)strips_of(t) * fli_strip_bytes(t->p.f, t->p.k);
+}
+
+static void lay_out_loss(work *t) {
+    t->h = (fli_ce){.rows = t->p.m,
+                    .n_v = t->p.n,
+                    .n_tiles = ceil_div(t->p.n, FLI_CE_TILE),
+                    .softcap = t->call->attr.softcap,
+                    .target = t->call->in[2].data};
+    t->h.max = take(t, (size_t)(t->p.m * t->h.n_tiles) * sizeof(float));
+    t->h.sum = take(t, (size_t)(t->p.m * t->h.n_tiles) * sizeof(float));
+    t->h.at_target = take(t, (size_t)t->p.m * sizeof(float));
+}
+
+static work work_of(const fli_strip_engine *e, const fl_call *c, bool loss) {
+    const fl_tensor *x = &c->in[0], *w = &c->in[1];
+    work t = {.call = c,
+              .p = {.e = e,
+                    .f = fli_strip_format_of(w->dtype),
+                    .dtype = w->dtype,
+                    .m = fl_tensor_rows(x),
+                    .n = w->dim[0],
+                    .k = w->dim[1]}};
+    const int64_t blocks = t.p.k / FL_X_GROUP;
+    t.own_x = take(&t, (size_t)(panels_of(&t) * FLI_STRIP_ROWS * blocks) * sizeof *t.own_x);
+    if (!c->packed) t.own_w = take(&t, pack_bytes(&t));
+    t.p.x = t.own_x;
+    t.p.w = c->packed ? c->packed : t.own_w;
+    if (loss) lay_out_loss(&t);
+    return t;
+}
+
+/* ---- phase 0: panels of x, then strips of w ---- */
+
+static int64_t prepare_tasks(const work *t) {
+    return panels_of(t) + (t->call->packed ? 0 : strips_of(t));
+}
+
+static void pack(const work *t, uint8_t *w, int64_t begin, int64_t end) {
+    const size_t bytes = fli_strip_bytes(t->p.f, t->p.k);
+    for (int64_t s = begin; s < end; s++) t->p.e->pack(w + (size_t)s * bytes, &t->call->in[1], s);
+}
+
+static void prepare(const work *t, int64_t begin, int64_t end) {
+    const int64_t n_panels = panels_of(t), blocks = t->p.k / FL_X_GROUP;
+    for (int64_t i = begin; i < imin(end, n_panels); i++) {
+        const int64_t r0 = i * FLI_STRIP_ROWS, rows = imin(FLI_STRIP_ROWS, t->p.m - r0);
+        t->p.e->take_x(t->own_x + r0 * blocks, &t->call->in[0], r0, rows, t->p.f);
+    }
+    if (end > n_panels) pack(t, t->own_w, begin > n_panels ? begin - n_panels : 0, end - n_panels);
+}
+
+/* ---- phase 1 ---- */
+
+/* Few rows: a task is a strip, so that there are tasks for all. */
+static int64_t tile_strips(const work *t) {
+    return t->p.m <= FLI_STRIP_ROWS ? 1 : TILE_STRIPS;
+}
+
+static int64_t row_tiles(const work *t) {
+    return ceil_div(t->p.m, TILE_ROWS);
+}
+
+static int64_t linear_tasks(const work *t) {
+    return row_tiles(t) * ceil_div(strips_of(t), tile_strips(t));
+}
+
+/* Tiles run down the rows, which share the strips. */
+static void linear_tile(const work *t, int64_t i, float *sums) {
+    enum { LD = TILE_STRIPS * FLI_STRIP };
+    const int64_t m0 = i % row_tiles(t) * TILE_ROWS, m1 = imin(m0 + TILE_ROWS, t->p.m);
+    const int64_t s0 = i / row_tiles(t) * tile_strips(t),
+                  s1 = imin(s0 + tile_strips(t), strips_of(t));
+    const int64_t n0 = s0 * FLI_STRIP, cols = imin(s1 * FLI_STRIP, t->p.n) - n0;
+    const fl_tensor *y = &t->call->out[0], *b = &t->call->in[2];
+    const bool has_bias = t->call->n_in > 2 && b->rank;
+    float bias[LD];
+    if (has_bias)
+        fl_convert(bias, FL_F32, past(b->data, fl_dtype_row_bytes(b->dtype, n0)), b->dtype, cols);
+    fli_strips_multiply(&t->p, m0, m1, s0, s1, sums, LD);
+    t->p.e->store(past(y->data, fl_dtype_row_bytes(y->dtype, m0 * t->p.n + n0)), y->dtype, t->p.n,
+                  sums, LD, m1 - m0, cols, has_bias ? bias : NULL);
+}
+
+static int64_t logits_tasks(const work *t) {
+    return row_tiles(t) * t->h.n_tiles;
+}
+
+static void logits_tile(const work *t, int64_t i, float *z) {
+    const int64_t m0 = i % row_tiles(t) * TILE_ROWS, m1 = imin(m0 + TILE_ROWS, t->p.m);
+    const int64_t tile = i / row_tiles(t), s0 = tile * CE_STRIPS;
+    fli_strips_multiply(&t->p, m0, m1, s0, imin(s0 + CE_STRIPS, strips_of(t)), z, FLI_CE_TILE);
+    t->p.e->ce->tile(&t->h, z, m0, m1 - m0, tile);
+}
+
+/* ---- phase 2 ---- */
+
+static void losses(const work *t, int64_t begin, int64_t end) {
+    float *nll = t->call->out[0].data;
+    for (int64_t r = begin * LOSSES; r < imin(end * LOSSES, t->p.m); r++)
+        nll[r] = t->h.target[r] < 0 ? 0.0f : t->p.e->ce->lse(&t->h, r) - t->h.at_target[r];
+}
+
+/* ---- kernels ---- */
+
+static bool is_real(const fl_tensor *t) {
+    return (t->dtype == FL_F32 || t->dtype == FL_BF16) && fl_tensor_contiguous(t);
+}
+
+static bool supports(const fl_call *c) {
+    return fli_strip_format_of(c->in[1].dtype) && fl_tensor_contiguous(&c->in[1]) &&
+           is_real(&c->in[0]) && is_real(&c->out[0]);
+}
+
+static bool linear_supports(const fl_call *c) {
+    return supports(c) && (c->n_in < 3 || !c->in[2].rank || is_real(&c->in[2]));
+}
+
+static const char *pack_id(const fl_call *c) {
+    (void)c;
+    return "strips of 16 columns";
+}
+
+static size_t linear_scratch(const fl_call *c) {
+    (void)c;
+    return TILE_ROWS * TILE_STRIPS * FLI_STRIP * sizeof(float);
+}
+
+static size_t loss_scratch(const fl_call *c) {
+    (void)c;
+    return TILE_ROWS * FLI_CE_TILE * sizeof(float);
+}
+
+static int64_t tasks_of(const fli_strip_engine *e, const fl_call *c, bool loss, int phase) {
+    const work t = work_of(e, c, loss);
+    if (phase == 0) return prepare_tasks(&t);
+    if (phase == 1) return loss ? logits_tasks(&t) : linear_tasks(&t);
+    return ceil_div(t.p.m, LOSSES);
+}
+
+static void run(const fli_strip_engine *e, const fl_call *c, bool loss, int phase, int64_t begin,
+                int64_t end, void *scratch) {
+    const work t = work_of(e, c, loss);
+    if (phase == 0) prepare(&t, begin, end);
+    if (phase == 2) losses(&t, begin, end);
+    for (int64_t i = begin; phase == 1 && i < end; i++)
+        (loss ? logits_tile : linear_tile)(&t, i, scratch);
+}
+
+#define PHASE(name, row, loss, i)                                                              \
+    static int64_t name##_tasks##i##_##row(const fl_call *c) {                                 \
+        return tasks_of(&fli_strips_##row, c, loss, i);                                        \
+    }                                                                                          \
+    static void name##_run##i##_##row(const fl_call *c, int64_t begin, int64_t end, void *s) { \
+        run(&fli_strips_##row, c, loss, i, begin, end, s);                                     \
+    }
+
+#define BIND(name, row, loss)                                                                \
+    PHASE(name, row, loss, 0)                                                                \
+    PHASE(name, row, loss, 1)                                                                \
+    static size_t name##_workspace_##row(const fl_call *c) {                                 \
+        fl_call only_shapes = *c;                                                            \
+        only_shapes.workspace = NULL;                                                        \
+        return work_of(&fli_strips_##row, &only_shapes, loss).workspace;                     \
+    }                                                                                        \
+    static size_t name##_pack_bytes_##row(const fl_call *c) {                                \
+        const work t = work_of(&fli_strips_##row, c, loss);                                  \
+        return pack_bytes(&t);                                                               \
+    }                                                                                        \
+    static int64_t name##_pack_tasks_##row(const fl_call *c) {                               \
+        const work t = work_of(&fli_strips_##row, c, loss);                                  \
+        return strips_of(&t);                                                                \
+    }                                                                                        \
+    static void name##_pack_##row(const fl_call *c, void *dst, int64_t begin, int64_t end) { \
+        const work t = work_of(&fli_strips_##row, c, loss);                                  \
+        pack(&t, dst, begin, end);                                                           \
+    }
+
+#define STEP(name, row, i) \
+    { name##_tasks##i##_##row, name##_run##i##_##row }
+
+#define FIELDS(name, row)                                                               \
+    .scratch = name##_scratch, .workspace = name##_workspace_##row, .pack_id = pack_id, \
+    .pack_bytes = name##_pack_bytes_##row, .pack_tasks = name##_pack_tasks_##row,       \
+    .pack = name##_pack_##row
+
+#define ROW(row, text, instructions)                                                              \
+    BIND(linear, row, false)                                                                      \
+    BIND(loss, row, true)                                                                         \
+    PHASE(loss, row, true, 2)                                                                     \
+    static const fl_kernel linear_##row = {.phase = {STEP(linear, row, 0), STEP(linear, row, 1)}, \
+                                           .supports = linear_supports,                           \
+                                           FIELDS(linear, row)};                                  \
+    static const fl_kernel loss_##row = {.phase = {STEP(loss, row, 0), STEP(loss, row, 1),        \
+                                                   STEP(loss, row, 2)},                           \
+                                         .supports = supports,                                    \
+                                         FIELDS(loss, row)};                                      \
+    static bool available_##row(void) {                                                           \
+        return fl_backend_##row.available();                                                      \
+    }                                                                                             \
+    const fl_backend fl_backend_strips_##row =                                                    \
+        {.name = text,                                                                            \
+         .needs = instructions,                                                                   \
+         .available = available_##row,                                                            \
+         .kernel = {[FL_OP_LINEAR] = &linear_##row, [FL_OP_LINEAR_CE] = &loss_##row}};
+
+#if defined(__x86_64__)
+ROW(avx512, "vnni", "AVX-512 with VNNI and bf16")
+#endif
