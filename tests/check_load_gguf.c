@@ -53,23 +53,24 @@ static void check_weights(const char *name, const fl_model *a, const fl_model *b
     }
 }
 
-static fl_tensor logits_of(fl_model *m, golden_run *r) {
+static fl_tensor logits_of(fl_model *m, fl_dtype compute, golden_run *r) {
     static const int32_t tokens[] = {3, 1, 4, 1, 5, 9, 2, 6};
-    *r = (golden_run){.model = m, .compute = FL_F32, .B = 1, .T = 8};
+    *r = (golden_run){.model = m, .compute = compute, .B = 1, .T = 8};
     if (!golden_build(r) || !golden_go(r, tokens)) return (fl_tensor){0};
     return fl_program_tensor(r->p, r->logits);
 }
 
 static void check_logits(const char *name, fl_model *m, fl_model *again) {
     golden_run a = {0}, b = {0};
-    const fl_tensor x = logits_of(m, &a), y = logits_of(again, &b);
+    const fl_tensor x = logits_of(m, FL_F32, &a), y = logits_of(again, FL_F32, &b);
     const double off = x.rank && y.rank ? golden_error(&y, &x) : INFINITY;
     CHECKF(off < 1e-5, "%s: logits off by %g", name, off);
     golden_end(&a);
     golden_end(&b);
 }
 
-/* The same file, its weights once in blocks and once as f32. */
+/* The same file, its weights once in blocks and once as f32; in f64, where products with blocks do
+ * not take x in 8 bits. */
 static void check_quantized(const char *name, const fl_model *m, fl_dtype dtype) {
     const char *path = save(m, "q.gguf", dtype);
     fl_model *blocks = load(path, &as_stored), *floats = load(path, &as_f32);
@@ -79,7 +80,7 @@ static void check_quantized(const char *name, const fl_model *m, fl_dtype dtype)
         for (int i = 0; i < blocks->n_params; i++)
             in_blocks += blocks->param[i].data.dtype == dtype;
         CHECKF(in_blocks > 4, "%s: %d weights are %s", name, in_blocks, fl_dtype_name(dtype));
-        const fl_tensor x = logits_of(blocks, &a), y = logits_of(floats, &b);
+        const fl_tensor x = logits_of(blocks, FL_F64, &a), y = logits_of(floats, FL_F64, &b);
         const double off = x.rank && y.rank ? golden_error(&x, &y) : INFINITY;
         CHECKF(off < 3e-6, "%s in %s: off by %g", name, fl_dtype_name(dtype), off);
     }

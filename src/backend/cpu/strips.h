@@ -90,15 +90,14 @@ static inline int64_t fli_strip_small_at(const fli_strip_format *f) {
 }
 
 static inline int64_t fli_strip_head_bytes(const fli_strip_format *f, int64_t n) {
-    static const int64_t unit[] = {[FLI_SMALL] = 32 + 8 * 16,
-                                   [FLI_SMALL_MIN] = 64 + 16 * 16,
-                                   [FLI_SMALL_16] = 32 + 16 * 16,
-                                   [FLI_SMALL_MIN_16] = 64 + 16 * 16,
-                                   [FLI_HALF] = 0,
-                                   [FLI_HALF_MIN] = 0,
-                                   [FLI_EXPONENT] = 0};
-    static const int64_t block[] = {[FLI_HALF] = 32, [FLI_HALF_MIN] = 64, [FLI_EXPONENT] = 16};
-    const int64_t bytes = f->scales <= FLI_EXPONENT ? n * block[f->scales] : unit[f->scales];
+    int64_t bytes = fli_strip_small_at(f);
+    switch (f->scales) {
+    case FLI_HALF: bytes = 32 * n; break;
+    case FLI_HALF_MIN: bytes = 64 * n; break;
+    case FLI_EXPONENT: bytes = 16 * n; break;
+    case FLI_SMALL: bytes += 8 * 16; break;
+    default: bytes += 16 * 16; break;
+    }
     return (bytes + FLI_LINE - 1) / FLI_LINE * FLI_LINE;
 }
 
