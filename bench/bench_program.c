@@ -86,7 +86,7 @@ static fl_val cached(llama *m, fl_val x) {
     m->train = false;
     const fl_val cache = weight(m, 4, (int64_t[]){m->B, m->S, m->K, m->D});
     m->train = train;
-    return fl_cache_append(m->g, cache, x, m->start);
+    return fl_cache_append(m->g, cache, x, m->start, FL_NONE);
 }
 
 static fl_val layer(llama *m, fl_val x, int i) {

@@ -87,7 +87,7 @@ static void check_stream(void) {
     for (int i = 0; i < h.n; i++) {
         double want = fl_logprob(fl_session_logits(again), model->config.vocab_size, h.id[i]);
         CHECK(fabs(want - h.logprob[i]) < 1e-6);
-        CHECK(fl_session_feed(again, &h.id[i], 1, NULL) == FL_OK);
+        CHECK(fl_session_decode(again, h.id[i], NULL) == FL_OK);
     }
     fl_ids_clear(&prompt);
     fl_session_free(again);

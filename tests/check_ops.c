@@ -71,6 +71,7 @@ static void fill_ints(fl_tensor *t, const fl_sample *s, int i, fl_rng *rng) {
         p[k] = (int32_t)(s->int_min[i] +
                          (int64_t)fl_rng_below(rng, (uint64_t)(range > 0 ? range : 1)));
         if (s->ascending[i]) p[k] = k % cols ? p[k - 1] + (p[k] % 3 == 0) : 0;
+        if (s->distinct[i]) p[k] = (int32_t)((k * 5 + 3) % range);  // 5 must not divide the range
     }
 }
 

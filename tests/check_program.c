@@ -287,7 +287,7 @@ static void check_in_place(void) {
     const fl_val x = fl_extern(g, "x", fl_tensor_of(rows, FL_F32, 4, (int64_t[]){2, 1, 1, 2}),
                                false);
     const fl_val start = fl_extern(g, "start", fl_tensor_of(at, FL_I32, 1, &two), false);
-    (void)fl_cache_append(g, c, x, start);  // nobody reads it, and yet it must run
+    (void)fl_cache_append(g, c, x, start, FL_NONE);  // nobody reads it, and yet it must run
     fl_program *p = NULL;
     CHECK(fl_program_new(&p, g, NULL, &err) == FL_OK && fl_program_run(p, false, &err) == FL_OK);
     CHECK(cache[0] == 1 && cache[1] == 2 && cache[8 + 6] == 3 && cache[8 + 7] == 4 &&

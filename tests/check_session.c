@@ -96,7 +96,7 @@ static void check_each(fl_model *m, const golden *g, fl_session_opts o) {
         if (n > g->T - t) n = g->T - t;
         CHECK(fl_session_feed_each(several, g->tokens + t, n, &each, NULL) == FL_OK);
         for (int64_t i = 0; i < n; i++) {
-            CHECK(fl_session_feed(one, g->tokens + t + i, 1, NULL) == FL_OK);
+            CHECK(fl_session_decode(one, g->tokens[t + i], NULL) == FL_OK);
             size_t bytes = (size_t)g->V * sizeof *each;
             CHECKF(memcmp(fl_session_logits(one), each + i * g->V, bytes) == 0,
                    "token %d, %d at once", (int)(t + i), (int)n);
@@ -135,7 +135,7 @@ static void check_greedy(fl_model *m, const golden *g, fl_session_opts o) {
         int32_t best = 0;
         for (int32_t k = 1; k < g->V; k++) best = z[k] > z[best] ? k : best;
         CHECKF(best == g->greedy[i], "token %d: %d, want %d", (int)i, best, g->greedy[i]);
-        CHECK(fl_session_feed(s, &g->greedy[i], 1, NULL) == FL_OK);
+        CHECK(fl_session_decode(s, g->greedy[i], NULL) == FL_OK);
     }
     fl_session_free(s);
 }

@@ -286,6 +286,7 @@ static void decode_step(const test_case *c, const kv *s, int64_t from, int64_t n
                     .position = fl_input(g, "position", FL_I32, 2, dim),
                     .segment = FL_NONE,
                     .start = fl_input(g, "start", FL_I32, 1, &B),
+                    .table = FL_NONE,
                     .k_cache = k,
                     .v_cache = fl_config_cache(&c->m->config).values ? v : NULL,
                     .context = T};

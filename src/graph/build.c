@@ -136,8 +136,8 @@ fl_val fl_combine(fl_graph *g, fl_val x, fl_val weights, fl_dtype dt) {
     return APPLY(g, COMBINE, a, x, weights);
 }
 
-fl_val fl_cache_append(fl_graph *g, fl_val cache, fl_val x, fl_val start) {
-    return APPLY(g, CACHE_APPEND, plain, cache, x, start);
+fl_val fl_cache_append(fl_graph *g, fl_val cache, fl_val x, fl_val start, fl_val table) {
+    return APPLY(g, CACHE_APPEND, plain, cache, x, start, table);
 }
 
 fl_val fl_linear_ce(fl_graph *g, fl_val x, fl_val w, fl_val target, float softcap) {
@@ -145,10 +145,14 @@ fl_val fl_linear_ce(fl_graph *g, fl_val x, fl_val w, fl_val target, float softca
     return APPLY(g, LINEAR_CE, a, x, w, target);
 }
 
-fl_val fl_attention(fl_graph *g, const fl_attention_args *args) {
+fl_val fl_attention_paged(fl_graph *g, const fl_attention_args *args, fl_val table) {
     const fl_attr a = {.causal = args->causal,
                        .window = args->window,
                        .scale = args->scale,
                        .softcap = args->softcap};
-    return APPLY(g, ATTENTION, a, args->q, args->k, args->v, args->segment, args->start);
+    return APPLY(g, ATTENTION, a, args->q, args->k, args->v, args->segment, args->start, table);
+}
+
+fl_val fl_attention(fl_graph *g, const fl_attention_args *args) {
+    return fl_attention_paged(g, args, FL_NONE);
 }

@@ -118,7 +118,7 @@ fl_val fl_route(fl_graph *g, fl_val logits, fl_val bias, const fl_routing *how);
 fl_val fl_expert_linear(fl_graph *g, fl_val x, fl_val w, fl_val ids, fl_val bias, fl_dtype dt);
 fl_val fl_expert_linear_dx(fl_graph *g, fl_val dy, fl_val w, fl_val ids, fl_dtype dt);
 fl_val fl_combine(fl_graph *g, fl_val x, fl_val weights, fl_dtype dt);
-fl_val fl_cache_append(fl_graph *g, fl_val cache, fl_val x, fl_val start);
+fl_val fl_cache_append(fl_graph *g, fl_val cache, fl_val x, fl_val start, fl_val table);
 fl_val fl_linear_ce(fl_graph *g, fl_val x, fl_val w, fl_val target, float softcap);
 
 typedef struct {
@@ -129,6 +129,8 @@ typedef struct {
     float scale, softcap;
 } fl_attention_args;
 fl_val fl_attention(fl_graph *g, const fl_attention_args *a);
+/* The same over caches in pages. */
+fl_val fl_attention_paged(fl_graph *g, const fl_attention_args *a, fl_val table);
 
 #ifdef __cplusplus
 }

@@ -14,6 +14,7 @@ extern "C" {
 #endif
 
 enum { FL_MAX_IN = 8, FL_MAX_OUT = 4 };
+enum { FL_PAGE_STEP = 16 };  // a page of a cache has a multiple of this many rows
 
 typedef enum {
 #define FL_OP(ID, name) FL_OP_##ID,
@@ -108,6 +109,7 @@ typedef struct {
     int64_t int_min[FL_MAX_IN];
     bool positive[FL_MAX_IN];   // draw from (0.1, 1.1) instead of (-1, 1)
     bool ascending[FL_MAX_IN];  // an i32 input that must not decrease along its last dim (segments)
+    bool distinct[FL_MAX_IN];   // an i32 input without repetitions (pages that are written)
 } fl_sample;
 
 typedef struct {

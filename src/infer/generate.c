@@ -172,7 +172,7 @@ static fl_status token_read(run *r, int32_t id, fl_err *err) {
         FL_TRY(fl_session_slide(r->session, context / 2, err));
     }
     if (speculates(r)) return token_read_ahead(r, id, err);
-    FL_TRY(fl_session_feed(r->session, &id, 1, err));
+    FL_TRY(fl_session_decode(r->session, id, err));
     r->logits = fl_session_logits(r->session);
     return FL_OK;
 }

@@ -100,7 +100,7 @@ static fl_status draft_write(fli_speculation *p, int64_t most, fl_err *err) {
     while (p->n < most) {
         FL_TRY(fl_sampler_pick(p->sampler, fl_session_logits(s), &p->id[p->n], err));
         FL_TRY(keep_candidates(p, err));
-        if (++p->n < most) FL_TRY(fl_session_feed(s, &p->id[p->n - 1], 1, err));
+        if (++p->n < most) FL_TRY(fl_session_decode(s, p->id[p->n - 1], err));
     }
     return FL_OK;
 }

@@ -34,7 +34,12 @@ static fl_val query_or_key(const fli_builder *b, fl_val x, fl_slot wide, fl_slot
 
 fl_val fli_cached(const fli_builder *b, fl_val *caches, fl_val x) {
     if (!caches) return x;
-    return caches[b->layer] = fl_cache_append(b->g, caches[b->layer], x, b->f->start);
+    const fl_forward *f = b->f;
+    return caches[b->layer] = fl_cache_append(b->g, caches[b->layer], x, f->start, f->table);
+}
+
+fl_val fli_attend(const fli_builder *b, const fl_attention_args *a) {
+    return fl_attention_paged(b->g, a, b->f->k_cache ? b->f->table : FL_NONE);
 }
 
 fl_val fli_attention(const fli_builder *b, fl_val n) {
@@ -57,7 +62,7 @@ fl_val fli_attention(const fli_builder *b, fl_val n) {
         .scale = (float)(1 / sqrt((double)c->query_pre_attn_scalar)),
         .softcap = (float)c->attn_softcap,
     };
-    fl_val o = fl_attention(b->g, &a);
+    fl_val o = fli_attend(b, &a);
     o = fl_reshape(b->g, o, 3, (int64_t[]){b->B, b->T, c->num_attention_heads * c->head_dim});
     return fli_linear(b, o, FL_SLOT_O, FL_SLOT_O_B);
 }

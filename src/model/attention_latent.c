@@ -78,7 +78,7 @@ fl_val fli_latent_attention(const fli_builder *b, fl_val n) {
                            .start = b->f->start,
                            .causal = true,
                            .scale = (float)score_scale(c)};
-    fl_val o = fl_slice(b->g, fl_attention(b->g, &a), c->qk_rope_head_dim, c->kv_lora_rank);
+    fl_val o = fl_slice(b->g, fli_attend(b, &a), c->qk_rope_head_dim, c->kv_lora_rank);
     o = fl_expert_linear(b->g, o, up, FL_NONE, FL_NONE, b->f->compute);
     o = fl_slice(b->g, o, c->qk_nope_head_dim, c->v_head_dim);
     o = fl_reshape(b->g, o, 3, (int64_t[]){b->B, b->T, c->num_attention_heads * c->v_head_dim});

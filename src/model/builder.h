@@ -34,9 +34,11 @@ fl_val fli_attention(const fli_builder *b, fl_val n);
 fl_val fli_latent_attention(const fli_builder *b, fl_val n);
 fl_val fli_feed_forward(const fli_builder *b, fl_val n);
 
-/* Rotated by position, where the architecture does; the keys of this layer so far, with these. */
+/* Rotated by position, where the architecture does; the keys of this layer so far, with these;
+ * attention to them. */
 fl_val fli_rotated(const fli_builder *b, fl_val x, bool interleaved);
 fl_val fli_cached(const fli_builder *b, fl_val *caches, fl_val x);
+fl_val fli_attend(const fli_builder *b, const fl_attention_args *a);
 
 /* DOWN (f(GATE n) * UP n) with the weights at these places; without GATE, DOWN f(UP n). */
 typedef struct {

@@ -154,8 +154,9 @@ typedef struct {
     fl_val position;            // i32 (B, T); within the document when packed, else 0..T-1
     fl_val segment;             // i32 (B, T): documents do not attend across; or none
     fl_val start;               // i32 (B): tokens already in the caches; or none (then no caches)
-    fl_val *k_cache, *v_cache;  // one per layer, (B, S, K, D); NULL without caches, v_cache
-                                // also where there are no values
+    fl_val table;               // i32 (B, M): the caches lie in pages; or none
+    fl_val *k_cache, *v_cache;  // one per layer, (B, S, K, D) or pages (P, N, K, D); NULL without
+                                // caches, v_cache also where there are no values
     int64_t context;            // tokens the text may come to have; 0: T. Chooses longrope's table
     fl_dtype compute;           // format of matrix products and most activations: FL_F32 or FL_BF16
 } fl_forward;

@@ -36,4 +36,8 @@ void fli_ref_put(const fl_call *c, int k, int64_t i, double v, bool accumulate);
 
 double fli_ref_dot(const double *a, const double *b, int64_t n);
 
+/* The row of a cache, which may lie in pages (table not NULL), that is number s of row b of the
+ * batch. */
+int64_t fli_ref_cache_row(const fl_tensor *cache, const fl_tensor *table, int64_t b, int64_t s);
+
 #endif

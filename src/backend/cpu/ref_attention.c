@@ -8,7 +8,7 @@
 
 typedef struct {
     const fl_attr *attr;
-    const fl_tensor *q, *k, *v, *segment, *start;  // the last two NULL when absent
+    const fl_tensor *q, *k, *v, *segment, *start, *table;  // the last three NULL when absent
     int64_t n_batch, n_query, n_key, n_head, n_kv, size;
     double scale, cap;
 } problem;
@@ -26,6 +26,7 @@ static problem describe(const fl_call *c, int q_at, int segment_at, int start_at
                  .v = q + 2,
                  .segment = optional(c, segment_at),
                  .start = optional(c, start_at),
+                 .table = start_at < 0 ? NULL : optional(c, start_at + 1),
                  .n_batch = q->dim[0],
                  .n_query = q->dim[1],
                  .n_head = q->dim[2],
@@ -33,6 +34,7 @@ static problem describe(const fl_call *c, int q_at, int segment_at, int start_at
                  .n_key = k->dim[1],
                  .n_kv = k->dim[2],
                  .cap = (double)c->attr.softcap};
+    if (p.table) p.n_key *= p.table->dim[1];
     p.scale = c->attr.scale != 0 ? (double)c->attr.scale : 1 / sqrt((double)p.size);
     return p;
 }
@@ -46,13 +48,19 @@ static bool visible(const problem *p, int64_t b, int64_t t, int64_t s) {
            fl_tensor_get(p->segment, b * p->n_key + s);
 }
 
+int64_t fli_ref_cache_row(const fl_tensor *cache, const fl_tensor *table, int64_t b, int64_t s) {
+    const int64_t N = cache->dim[1];
+    if (!table) return b * N + s;
+    return (int64_t)fl_tensor_get(table, b * table->dim[1] + s / N) * N + s % N;
+}
+
 /* Row indices of one head's vector in q, and in k or v. */
 static int64_t query_row(const problem *p, int64_t b, int64_t t, int64_t h) {
     return (b * p->n_query + t) * p->n_head + h;
 }
 
 static int64_t key_row(const problem *p, int64_t b, int64_t s, int64_t h) {
-    return (b * p->n_key + s) * p->n_kv + h / (p->n_head / p->n_kv);
+    return fli_ref_cache_row(p->k, p->table, b, s) * p->n_kv + h / (p->n_head / p->n_kv);
 }
 
 /* Scores of one query against every key; -inf where it does not see. `row` holds one key. */
@@ -69,7 +77,8 @@ static void scores(const problem *p, const double *q, int64_t b, int64_t t, int6
 }
 
 size_t fli_ref_attention_scratch(const fl_call *c) {
-    return (size_t)(3 * c->in[0].dim[3] + c->in[1].dim[1]) * sizeof(double);
+    const problem p = describe(c, 0, 3, 4);
+    return (size_t)(3 * p.size + p.n_key) * sizeof(double);
 }
 
 static void attend(const fl_call *c, const problem *p, int64_t b, int64_t t, int64_t h,

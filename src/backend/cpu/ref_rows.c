@@ -162,13 +162,14 @@ void fli_ref_softmax(const fl_call *c, int64_t begin, int64_t end, void *scratch
 
 void fli_ref_cache_append(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
     UNUSED(begin, end, scratch);
-    const int64_t batch = c->in[1].dim[0], n = c->in[1].dim[1] * c->in[1].dim[2] * c->in[1].dim[3];
-    const int64_t row = c->in[0].dim[2] * c->in[0].dim[3], per_batch = c->in[0].dim[1] * row;
-    for (int64_t b = 0; b < batch; b++) {
-        const int64_t at = b * per_batch + (int64_t)fl_tensor_get(&c->in[2], b) * row;
-        for (int64_t i = 0; i < n; i++) {
-            fl_tensor_set(&c->out[0], at + i, fl_tensor_get(&c->in[1], b * n + i));
-        }
+    const fl_tensor *cache = &c->in[0], *x = &c->in[1];
+    const fl_tensor *table = c->n_in > 3 && c->in[3].rank ? &c->in[3] : NULL;
+    const int64_t T = x->dim[1], n = x->dim[2] * x->dim[3];
+    for (int64_t row = 0; row < x->dim[0] * T; row++) {
+        const int64_t b = row / T, s = (int64_t)fl_tensor_get(&c->in[2], b) + row % T;
+        const int64_t to = fli_ref_cache_row(cache, table, b, s);
+        for (int64_t i = 0; i < n; i++)
+            fl_tensor_set(&c->out[0], to * n + i, fl_tensor_get(x, row * n + i));
     }
 }
 

@@ -5,8 +5,44 @@
  * (Dao, 2023). With softcap c a score s becomes c tanh(s / c) before the mask. */
 #include "graph/rule.h"
 
-enum { Q, K, V, SEGMENT, START };                     // of attention
+enum { Q, K, V, SEGMENT, START, TABLE };              // of attention
 enum { G_DO, G_Q, G_K, G_V, G_O, G_LSE, G_SEGMENT };  // of attention_grad
+enum { A_CACHE, A_X, A_START, A_TABLE };              // of cache_append
+
+/* Where a cache in pages is among the inputs, and who wants to know. */
+typedef struct {
+    const char *op;
+    int cache, start, table;
+} paging;
+
+static const paging of_attention = {"attention", K, START, TABLE};
+static const paging of_append = {"cache_append", A_CACHE, A_START, A_TABLE};
+
+static fl_status check_table(fl_call *c, const paging *p, int64_t batch, fl_err *err) {
+    const fl_tensor *table = &c->in[p->table];
+    FLI_WANT(table->rank == 2 && table->dim[0] == batch, c, p->op, "table must be (B, M)", err);
+    FLI_WANT(c->in[p->cache].dim[1] % FL_PAGE_STEP == 0, c, p->op,
+             "a page must have a multiple of 16 rows", err);
+    return FL_OK;
+}
+
+/* The cache has room for n rows from start on, and the pages of all rows before them are there. */
+static fl_status check_room(const fl_call *c, const paging *p, int64_t n, fl_err *err) {
+    const fl_tensor *cache = &c->in[p->cache], *table = &c->in[p->table];
+    if (!fli_present(c, p->table))
+        return fli_check_range(c, p->start, 0, cache->dim[1] - n + 1, p->op, err);
+    const int64_t pages = cache->dim[0], N = cache->dim[1], M = table->dim[1];
+    FL_TRY(fli_check_range(c, p->start, 0, M * N - n + 1, p->op, err));
+    const int32_t *start = c->in[p->start].data, *page = table->data;
+    for (int64_t b = 0; b < table->dim[0]; b++, page += M) {
+        for (int64_t i = 0; i * N < start[b] + n; i++) {
+            if (page[i] >= 0 && page[i] < pages) continue;
+            return fl_fail(err, FL_ERR_ARG, "%s: page %d in row %lld; there are %lld", p->op,
+                           page[i], (long long)b, (long long)pages);
+        }
+    }
+    return FL_OK;
+}
 
 /* q against k, v, segment: what both rules ask. */
 static fl_status check_qkv(fl_call *c, int q_at, int segment_at, const char *op, fl_err *err) {
@@ -14,8 +50,9 @@ static fl_status check_qkv(fl_call *c, int q_at, int segment_at, const char *op,
     FLI_WANT(q->rank == 4 && k->rank == 4, c, op, "q must be (B, T, H, D), k and v (B, S, K, D)",
              err);
     FLI_WANT(fl_tensor_same_shape(k, v), c, op, "k and v must have one shape", err);
-    FLI_WANT(k->dim[0] == q->dim[0] && k->dim[3] == q->dim[3], c, op, "q and k must share B and D",
-             err);
+    const bool paged = q_at == Q && fli_present(c, TABLE);
+    FLI_WANT((paged || k->dim[0] == q->dim[0]) && k->dim[3] == q->dim[3], c, op,
+             "q and k must share B and D", err);
     FLI_WANT(k->dim[2] > 0 && q->dim[2] % k->dim[2] == 0, c, op, "H must be a multiple of K", err);
     FLI_WANT(c->attr.window >= 0 && c->attr.softcap >= 0, c, op,
              "window and softcap must not be negative", err);
@@ -28,11 +65,15 @@ static fl_status check_qkv(fl_call *c, int q_at, int segment_at, const char *op,
 }
 
 static fl_status attention_shape(fl_call *c, fl_err *err) {
-    FLI_DTYPES(c, 1u << SEGMENT | 1u << START, "attention", err);
+    FLI_DTYPES(c, 1u << SEGMENT | 1u << START | 1u << TABLE, "attention", err);
     FL_TRY(check_qkv(c, Q, SEGMENT, "attention", err));
     const fl_tensor *q = &c->in[Q];
     FLI_WANT(!fli_present(c, START) || (c->in[START].rank == 1 && c->in[START].dim[0] == q->dim[0]),
              c, "attention", "start must be (B)", err);
+    if (fli_present(c, TABLE)) {
+        FLI_WANT(fli_present(c, START), c, "attention", "with a table there must be a start", err);
+        FL_TRY(check_table(c, &of_attention, q->dim[0], err));
+    }
     fli_out_like(c, 0, q, q->dtype);
     fli_out(c, 1, fli_wide(q->dtype), 3, (int64_t[]){q->dim[0], q->dim[2], q->dim[1]});
     return FL_OK;
@@ -40,7 +81,7 @@ static fl_status attention_shape(fl_call *c, fl_err *err) {
 
 static fl_status attention_values(const fl_call *c, fl_err *err) {
     if (!fli_present(c, START)) return FL_OK;
-    return fli_check_range(c, START, 0, c->in[K].dim[1] - c->in[Q].dim[1] + 1, "attention", err);
+    return check_room(c, &of_attention, c->in[Q].dim[1], err);
 }
 
 static void attention_grad(fl_grad *d) {
@@ -57,34 +98,42 @@ typedef struct {
     int64_t b, t, s, h, k, d, window;
     bool causal, segment, start;
     float softcap, scale;
+    int64_t page;  // rows of a page; 0: caches without pages
 } attention_case;
 
 static const attention_case cases[] = {
-    {1, 1, 1, 1, 1, 2, 0, true, false, false, 0, 0},
-    {2, 5, 5, 2, 2, 6, 0, true, false, false, 0, 0},
-    {1, 9, 9, 4, 2, 16, 0, false, false, false, 0, 0.3f},
-    {2, 7, 7, 3, 1, 8, 3, true, false, false, 0, 0},
-    {2, 11, 11, 2, 1, 8, 0, true, true, false, 0, 0},
-    {1, 6, 6, 2, 1, 4, 0, true, false, false, 1.5f, 0},
-    {1, 10, 10, 2, 2, 8, 4, true, true, false, 2.0f, 0.5f},
-    {2, 70, 70, 4, 2, 64, 0, true, true, false, 0, 0},
-    {1, 130, 130, 2, 1, 32, 50, true, false, false, 0, 0},
-    {2, 1, 37, 4, 2, 16, 0, true, false, true, 0, 0},  // decoding from a cache
-    {3, 4, 20, 2, 1, 8, 0, true, false, true, 0, 0},
-    {2, 3, 40, 2, 2, 64, 8, true, false, true, 3.0f, 0},
-    {1, 5, 5, 2, 2, 8, 2, false, false, false, 0, 0},      // a window without causality
-    {1, 200, 200, 3, 1, 40, 0, true, false, false, 0, 0},  // many blocks, few heads, a padded head
-    {1, 210, 210, 2, 1, 80, 60, true, false, false, 0,
+    {1, 1, 1, 1, 1, 2, 0, true, false, false, 0, 0, 0},
+    {2, 5, 5, 2, 2, 6, 0, true, false, false, 0, 0, 0},
+    {1, 9, 9, 4, 2, 16, 0, false, false, false, 0, 0.3f, 0},
+    {2, 7, 7, 3, 1, 8, 3, true, false, false, 0, 0, 0},
+    {2, 11, 11, 2, 1, 8, 0, true, true, false, 0, 0, 0},
+    {1, 6, 6, 2, 1, 4, 0, true, false, false, 1.5f, 0, 0},
+    {1, 10, 10, 2, 2, 8, 4, true, true, false, 2.0f, 0.5f, 0},
+    {2, 70, 70, 4, 2, 64, 0, true, true, false, 0, 0, 0},
+    {1, 130, 130, 2, 1, 32, 50, true, false, false, 0, 0, 0},
+    {2, 1, 37, 4, 2, 16, 0, true, false, true, 0, 0, 0},  // decoding from a cache
+    {3, 4, 20, 2, 1, 8, 0, true, false, true, 0, 0, 0},
+    {2, 3, 40, 2, 2, 64, 8, true, false, true, 3.0f, 0, 0},
+    {1, 5, 5, 2, 2, 8, 2, false, false, false, 0, 0, 0},  // a window without causality
+    {1, 200, 200, 3, 1, 40, 0, true, false, false, 0, 0,
+     0},  // many blocks, few heads, a padded head
+    {1, 210, 210, 2, 1, 80, 60, true, false, false, 0, 0,
      0},  // queries that see nothing of a block their neighbours see
-    {2, 1, 600, 4, 2, 72, 0, true, false, true, 0, 0},   // a long cache
-    {2, 20, 400, 4, 2, 32, 0, true, false, true, 0, 0},  // a prompt after a cached one
+    {2, 1, 600, 4, 2, 72, 0, true, false, true, 0, 0, 0},   // a long cache
+    {2, 20, 400, 4, 2, 32, 0, true, false, true, 0, 0, 0},  // a prompt after a cached one
+    {3, 1, 96, 4, 2, 16, 0, true, false, true, 0, 0, 16},
+    {5, 1, 640, 3, 1, 64, 0, true, false, true, 0, 0, 64},
+    {2, 2, 64, 4, 2, 40, 20, true, false, true, 2, 0, 32},
+    {1, 40, 320, 6, 2, 64, 0, true, false, true, 0, 0, 64},
+    {2, 33, 288, 4, 1, 8, 50, true, false, true, 0, 0, 48},
 };
 
 static bool fill_case(int i, int at, fl_sample *s) {
     const attention_case *a = &cases[i];
     fl_tensor *q = &s->call.in[at];
     q[0] = FLI_T(FL_F32, a->b, a->t, a->h, a->d);
-    q[1] = q[2] = FLI_T(FL_F32, a->b, a->s, a->k, a->d);
+    q[1] = q[2] = a->page ? FLI_T(FL_F32, a->b * a->s / a->page + 2, a->page, a->k, a->d)
+                          : FLI_T(FL_F32, a->b, a->s, a->k, a->d);
     s->call.attr = (fl_attr){.causal = a->causal,
                              .window = a->window,
                              .softcap = a->softcap,
@@ -95,7 +144,7 @@ static bool fill_case(int i, int at, fl_sample *s) {
 static bool attention_sample(int i, fl_sample *s) {
     if (i >= FLI_COUNT(cases)) return false;
     const attention_case *a = &cases[i];
-    *s = (fl_sample){.call = {.n_in = a->start ? 5 : a->segment ? 4 : 3}};
+    *s = (fl_sample){.call = {.n_in = a->page ? 6 : a->start ? 5 : a->segment ? 4 : 3}};
     if (a->segment) {
         s->call.in[SEGMENT] = FLI_T(FL_I32, a->b, a->t);
         s->int_below[SEGMENT] = 3;
@@ -104,6 +153,10 @@ static bool attention_sample(int i, fl_sample *s) {
     if (a->start) {  // the caches hold at least the rows that are asked about
         s->call.in[START] = FLI_T(FL_I32, a->b);
         s->int_below[START] = a->s - a->t + 1;
+    }
+    if (a->page) {  // rows may share pages that are only read
+        s->call.in[TABLE] = FLI_T(FL_I32, a->b, a->s / a->page);
+        s->int_below[TABLE] = a->b * a->s / a->page + 2;
     }
     return fill_case(i, Q, s);
 }
@@ -119,7 +172,9 @@ static double visible_pairs(const fl_attr *a, int64_t t, int64_t s) {
 
 static fl_cost attention_cost(const fl_call *c) {
     const fl_tensor *q = &c->in[Q];
-    const double pairs = visible_pairs(&c->attr, q->dim[1], c->in[K].dim[1]);
+    const int64_t keys = fli_present(c, TABLE) ? c->in[TABLE].dim[1] * c->in[K].dim[1]
+                                               : c->in[K].dim[1];
+    const double pairs = visible_pairs(&c->attr, q->dim[1], keys);
     const double heads = (double)(q->dim[0] * q->dim[2] * q->dim[3]);
     return (fl_cost){4 * pairs * heads, fli_call_bytes(c)};
 }
@@ -127,7 +182,7 @@ static fl_cost attention_cost(const fl_call *c) {
 const fl_op fl_op_attention = {
     .name = "attention",
     .min_in = 3,
-    .max_in = 5,
+    .max_in = 6,
     .n_out = 2,
     .shape = attention_shape,
     .values = attention_values,
@@ -193,12 +248,14 @@ const fl_op fl_op_attention_grad = {
 };
 
 static fl_status cache_append_shape(fl_call *c, fl_err *err) {
-    FLI_DTYPES(c, 4, "cache_append", err);
-    const fl_tensor *cache = &c->in[0], *x = &c->in[1], *start = &c->in[2];
-    FLI_WANT(cache->rank == 4 && x->rank == 4 && x->dim[0] == cache->dim[0] &&
+    FLI_DTYPES(c, 1u << A_START | 1u << A_TABLE, "cache_append", err);
+    const fl_tensor *cache = &c->in[A_CACHE], *x = &c->in[A_X], *start = &c->in[A_START];
+    const bool paged = fli_present(c, A_TABLE);
+    FLI_WANT(cache->rank == 4 && x->rank == 4 && (paged || x->dim[0] == cache->dim[0]) &&
                  x->dim[2] == cache->dim[2] && x->dim[3] == cache->dim[3] &&
-                 x->dim[1] <= cache->dim[1],
+                 (paged || x->dim[1] <= cache->dim[1]),
              c, "cache_append", "x must be (B, T, K, D), the cache (B, S, K, D), T <= S", err);
+    if (paged) FL_TRY(check_table(c, &of_append, x->dim[0], err));
     FLI_WANT(start->rank == 1 && start->dim[0] == x->dim[0], c, "cache_append", "start must be (B)",
              err);
     fli_out_like(c, 0, cache, cache->dtype);
@@ -206,17 +263,25 @@ static fl_status cache_append_shape(fl_call *c, fl_err *err) {
 }
 
 static fl_status cache_append_values(const fl_call *c, fl_err *err) {
-    return fli_check_range(c, 2, 0, c->in[0].dim[1] - c->in[1].dim[1] + 1, "cache_append", err);
+    return check_room(c, &of_append, c->in[A_X].dim[1], err);
 }
 
 static bool cache_append_sample(int i, fl_sample *s) {
-    static const int64_t rows[] = {1, 3, 6};
+    static const int64_t rows[] = {1, 3, 6, 1, 40};
+    enum { PAGED = 3, PAGES = 4, PAGE = 16 };
     if (i >= FLI_COUNT(rows)) return false;
     const int64_t t = rows[i];
     *s = (fl_sample){.call = {.n_in = 3,
                               .in = {FLI_T(FL_F32, 2, 9, 2, 8), FLI_T(FL_F32, 2, t, 2, 8),
                                      FLI_T(FL_I32, 2)}},
-                     .int_below = {[2] = 9 - t + 1}};
+                     .int_below = {[A_START] = 9 - t + 1}};
+    if (i < PAGED) return true;
+    s->call.n_in = 4;
+    s->call.in[A_CACHE] = FLI_T(FL_F32, 2 * PAGES + 1, PAGE, 2, 8);
+    s->call.in[A_TABLE] = FLI_T(FL_I32, 2, PAGES);
+    s->int_below[A_START] = PAGES * PAGE - t + 1;
+    s->int_below[A_TABLE] = 2 * PAGES + 1;
+    s->distinct[A_TABLE] = true;
     return true;
 }
 
@@ -227,7 +292,7 @@ static fl_cost cache_append_cost(const fl_call *c) {
 const fl_op fl_op_cache_append = {
     .name = "cache_append",
     .min_in = 3,
-    .max_in = 3,
+    .max_in = 4,
     .n_out = 1,
     .shape = cache_append_shape,
     .values = cache_append_values,

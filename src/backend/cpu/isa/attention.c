@@ -169,9 +169,9 @@ static void meet(const job *j, int64_t block, int64_t k0, int64_t from, int64_t 
 static void meet_keys(const job *j, int64_t k0) {
     const fli_attention *p = &j->p;
     int64_t n = min_i64(KEYS, p->S - k0);
-    pack_rows(j->room, j->e->pair, p->v, j->b, j->head, k0, n, KEYS);
+    pack_keys(j->room, j->e->pair, p, p->v, j->b, j->head, k0, n, KEYS);
     pack_columns(j->v, j->e->pair, j->room, KEYS, p->DP, j->k);
-    pack_rows(j->k, j->e->pair, p->k, j->b, j->head, k0, n, KEYS);
+    pack_keys(j->k, j->e->pair, p, p->k, j->b, j->head, k0, n, KEYS);
     for (int64_t i = 0; i < j->blocks; i++) {
         int64_t q = query_of(j, i), from = 0, to = padded(n);
         while (from < to && !attention_sight(p, j->b, q, LANES, k0 + from, STEP)) from += STEP;

@@ -99,8 +99,8 @@ static inline bool fli_attention_is_bf16(const fl_call *c, int n_floats) {
 }
 
 typedef struct {
-    const fl_tensor *q, *k, *v;
-    const int32_t *segment, *start;  // NULL when absent
+    const fl_tensor *q, *k, *v, *table;  // table NULL when absent, as the next two
+    const int32_t *segment, *start;
     int64_t B, T, S, H, K, D;
     int64_t G, DP;  // heads that share a key head; D padded
     int64_t window;

@@ -12,7 +12,7 @@ enum { SPLIT = 256, FEW = 16, MAX_D = 512 };
 static const float HIDDEN = -2e30f, NOTHING_YET = -1e30f;
 
 static bool is_few(const fli_attention *p) {
-    return !p->segment && p->T * p->G <= FEW && p->D <= MAX_D;
+    return !p->segment && p->T == 1 && p->G <= FEW && p->D <= MAX_D;
 }
 
 /* One query's part over one split: max, sum, and D of output, on its own cache lines. */
@@ -58,9 +58,10 @@ FL_INLINE vf hide_keys(const fli_attention *p, int64_t position, int64_t key, vf
 static void score_keys(const job *j, int64_t i) {
     const fli_attention *p = j->p;
     int64_t n = min_i64(FL_LANES, j->n - i), key = j->k0 + i, shift = p->start ? p->start[j->b] : 0;
+    int64_t first = cache_row(p->k, p->table, j->b, key);
     const float *rows[FL_LANES];
     for (int64_t r = 0; r < FL_LANES; r++) {
-        int64_t at = ((j->b * p->S + key + min_i64(r, n - 1)) * p->K + j->head) * p->D;
+        int64_t at = ((first + min_i64(r, n - 1)) * p->K + j->head) * p->D;
         rows[r] = flow_in(p->k, at, p->D, j->row + r * p->DP);
     }
     for (int64_t x = 0; x < p->T * p->G; x++) {
@@ -94,8 +95,10 @@ static void exponentiate(float *score, int64_t n, float *part) {
 
 static void weigh_values(const fl_call *c, const job *j, int64_t task) {
     const fli_attention *p = j->p;
-    for (int64_t i = 0; i < j->n; i++) {
-        int64_t at = ((j->b * p->S + j->k0 + i) * p->K + j->head) * p->D;
+    int64_t row = 0;
+    for (int64_t i = 0; i < j->n; i++, row++) {
+        if (i % FL_PAGE_STEP == 0) row = cache_row(p->v, p->table, j->b, j->k0 + i);
+        int64_t at = (row * p->K + j->head) * p->D;
         const float *v = flow_in(p->v, at, p->D, j->row);
         for (int64_t x = 0; x < p->T * p->G; x++) {
             float *out = part_at(c, p, task, x) + 16;

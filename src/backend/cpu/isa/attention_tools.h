@@ -3,7 +3,7 @@
 #define FL_BACKEND_CPU_ISA_ATTENTION_TOOLS_H
 
 #include "backend/cpu/isa/attention.h"
-#include "backend/cpu/isa/flow.h"
+#include "backend/cpu/isa/cache.h"
 #include "backend/cpu/isa/math.h"
 
 /* bf16 engines exist where there is an instruction for them. */
@@ -17,10 +17,11 @@ FL_INLINE int64_t padded(int64_t n) {
     return ceil_div(n, FLI_PAD) * FLI_PAD;
 }
 
-/* Inputs of the call: q, k, v from q_at on; segment and start where they are, or -1. */
+/* Inputs of the call: q, k, v from q_at on; segment and start where they are, or -1; a table of
+ * pages after start. */
 static inline fli_attention attention_of(const fl_call *c, int q_at, int segment_at, int start_at) {
     const fl_tensor *q = &c->in[q_at], *k = q + 1;
-    fli_attention p = {q, k, k + 1, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0};
+    fli_attention p = {q, k, k + 1, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0};
     p.B = q->dim[0], p.T = q->dim[1], p.H = q->dim[2], p.D = q->dim[3];
     p.S = k->dim[1], p.K = k->dim[2];
     p.causal = c->attr.causal, p.window = c->attr.window;
@@ -29,6 +30,10 @@ static inline fli_attention attention_of(const fl_call *c, int q_at, int segment
         p.segment = (const int32_t *)c->in[segment_at].data;
     if (start_at >= 0 && start_at < c->n_in && c->in[start_at].rank)
         p.start = (const int32_t *)c->in[start_at].data;
+    if (start_at >= 0 && start_at + 1 < c->n_in && c->in[start_at + 1].rank) {
+        p.table = &c->in[start_at + 1];
+        p.S *= p.table->dim[1];
+    }
     p.G = p.H / p.K;
     p.DP = padded(p.D);
     if (p.scale == 0) p.scale = 1.0f / sqrtf((float)p.D);
@@ -118,19 +123,36 @@ static inline void transpose_words(float *dst, int64_t ldd, const float *src, in
     }
 }
 
-/* Rows [row, row + n) of one head of t (B, rows, heads, D) as A: (padded n, DP) elements of
+/* n rows from `row` on of one head of t (.., rows, heads, D) as A: (n_padded, DP) elements of
  * `pair`'s format. */
-static inline void pack_rows(void *dst, int64_t pair, const fl_tensor *t, int64_t b, int64_t head,
-                             int64_t row, int64_t n, int64_t n_padded) {  // lint: allow args
-    int64_t rows = t->dim[1], heads = t->dim[2], D = t->dim[3], DP = padded(D);
+static inline void pack_run(void *dst, int64_t pair, const fl_tensor *t, int64_t head, int64_t row,
+                            int64_t n, int64_t n_padded) {  // lint: allow args
+    int64_t heads = t->dim[2], D = t->dim[3], DP = padded(D);
     for (int64_t i = 0; i < n_padded; i++) {
         char *to = (char *)dst + (size_t)(i * DP) * (pair == 2 ? 2 : 4);
-        int64_t have = i < n ? D : 0, at = ((b * rows + row + i) * heads + head) * D;
+        int64_t have = i < n ? D : 0, at = ((row + i) * heads + head) * D;
         size_t size = pair == 2 ? sizeof(uint16_t) : sizeof(float);
         if (have && (t->dtype == FL_BF16) == (pair == 2))
             memcpy(to, (char *)t->data + (size_t)at * size, (size_t)D * size);
         else if (have) widen((float *)(void *)to, (uint16_t *)t->data + at, D);
         if (have < DP) memset(to + (size_t)have * size, 0, (size_t)(DP - have) * size);
+    }
+}
+
+/* Rows [row, row + n) of row b of the batch. */
+static inline void pack_rows(void *dst, int64_t pair, const fl_tensor *t, int64_t b, int64_t head,
+                             int64_t row, int64_t n, int64_t n_padded) {  // lint: allow args
+    pack_run(dst, pair, t, head, b * t->dim[1] + row, n, n_padded);
+}
+
+/* The same of a cache that may lie in pages; row is a multiple of FL_PAGE_STEP. */
+static inline void pack_keys(void *dst, int64_t pair, const fli_attention *p, const fl_tensor *t,
+                             int64_t b, int64_t head, int64_t row, int64_t n, int64_t n_padded) {
+    size_t bytes = (size_t)(padded(t->dim[3])) * (pair == 2 ? 2 : 4);  // lint: allow args
+    for (int64_t i = 0; i < n_padded; i += FL_PAGE_STEP) {
+        int64_t have = max_i64(0, min_i64(FL_PAGE_STEP, n - i));
+        int64_t at = have ? cache_row(t, p->table, b, row + i) : 0;
+        pack_run((char *)dst + (size_t)i * bytes, pair, t, head, at, have, FL_PAGE_STEP);
     }
 }
 

@@ -3,7 +3,7 @@
  * The gradient is cut by channels, not by tokens: a task owns SLICE columns of every row and walks
  * the tokens in order, so no two tasks write the same place and a token seen twice is added in the
  * same order every time. */
-#include "backend/cpu/isa/flow.h"
+#include "backend/cpu/isa/cache.h"
 
 enum { SLICE = 64, ZERO_ROWS = 64 };
 
@@ -85,11 +85,12 @@ static int64_t append_tasks(const fl_call *c) {
 
 static void append_run(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
     const fl_tensor *cache = &c->out[0], *x = &c->in[1];
+    const fl_tensor *table = c->n_in > 3 && c->in[3].rank ? &c->in[3] : NULL;
     const int32_t *start = c->in[2].data;
-    int64_t T = x->dim[1], S = cache->dim[1], n = x->dim[2] * x->dim[3];
+    int64_t T = x->dim[1], n = x->dim[2] * x->dim[3];
     for (int64_t row = begin; row < end; row++) {
         int64_t b = row / T, s = start[b] + row % T;
-        copy_row(cache, (b * S + s) * n, x, row * n, n, scratch);
+        copy_row(cache, cache_row(cache, table, b, s) * n, x, row * n, n, scratch);
     }
 }
 
