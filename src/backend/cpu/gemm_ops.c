@@ -157,38 +157,44 @@ static void multiply(const fli_gemm_row *row, problem p, const fl_call *c, int64
         pack(&fli_gemm_##row, op, c, dst, begin, end);                                     \
     }
 
-#define PHASES(row, op)                                                                            \
+#define PHASES(row, op, takes)                                                                     \
     .phase = {{op##_prepare_tasks_##row, op##_prepare_##row}, {op##_tasks_##row, op##_run_##row}}, \
-    .supports = supports, .scratch = op##_scratch_##row, .workspace = op##_workspace_##row
+    .supports = takes, .scratch = op##_scratch_##row, .workspace = op##_workspace_##row
 
 #define KERNEL(row, op) \
     BIND(row, op)       \
-    const fl_kernel fl_kernel_##op##_##row = {PHASES(row, op)};
+    const fl_kernel fl_kernel_##op##_##row = {PHASES(row, op, supports)};
 
-#define PACKED_KERNEL(row, op, which)                                                         \
-    BIND(row, op)                                                                             \
-    BIND_PACK(row, op, which)                                                                 \
-    const fl_kernel fl_kernel_##op##_##row = {PHASES(row, op), .pack_id = op##_pack_id_##row, \
-                                              .pack_bytes = op##_pack_bytes_##row,            \
-                                              .pack_tasks = op##_pack_tasks_##row,            \
+#define PACKED_KERNEL(row, op, which, takes)                                       \
+    BIND(row, op)                                                                  \
+    BIND_PACK(row, op, which)                                                      \
+    const fl_kernel fl_kernel_##op##_##row = {PHASES(row, op, takes),              \
+                                              .pack_id = op##_pack_id_##row,       \
+                                              .pack_bytes = op##_pack_bytes_##row, \
+                                              .pack_tasks = op##_pack_tasks_##row, \
                                               .pack = op##_pack_##row};
 
-#define ROW(row)                                    \
-    PACKED_KERNEL(row, linear, FLI_OF_W_TRANSPOSED) \
-    PACKED_KERNEL(row, linear_dx, FLI_OF_W)         \
-    KERNEL(row, linear_dw)                          \
+#define ROW(row, linear_takes)                                    \
+    PACKED_KERNEL(row, linear, FLI_OF_W_TRANSPOSED, linear_takes) \
+    PACKED_KERNEL(row, linear_dx, FLI_OF_W, supports)             \
+    KERNEL(row, linear_dw)                                        \
     KERNEL(row, matmul)
 
 const fli_gemm_row fli_gemm_portable = {&fli_gemm_f32_portable, &fli_gemm_bf16_portable,
                                         &fli_ce_rows_portable};
-ROW(portable)
+ROW(portable, supports)
 
 #if defined(__x86_64__)
+/* Weights of 16 bits are read where they lie: halves_avx512.c. */
+static bool supports_packed(const fl_call *c) {
+    return supports(c) && !(c->in[0].dtype == FL_BF16 && c->in[1].dtype == FL_BF16);
+}
+
 const fli_gemm_row fli_gemm_avx2 = {&fli_gemm_f32_avx2, &fli_gemm_bf16_avx2, &fli_ce_rows_avx2};
 const fli_gemm_row fli_gemm_avx512 = {&fli_gemm_f32_avx512, &fli_gemm_bf16_avx512,
                                       &fli_ce_rows_avx512};
 const fli_gemm_row fli_gemm_amx = {&fli_gemm_f32_avx512, &fli_gemm_bf16_amx, &fli_ce_rows_avx512};
-ROW(avx2)
-ROW(avx512)
-ROW(amx)
+ROW(avx2, supports)
+ROW(avx512, supports_packed)
+ROW(amx, supports)
 #endif

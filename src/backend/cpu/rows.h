@@ -6,6 +6,8 @@
 
 extern const fl_backend fl_backend_amx, fl_backend_avx512, fl_backend_avx2, fl_backend_portable,
     fl_backend_blocks, fl_backend_ref;
-extern const fl_backend fl_backend_strips_avx512;
+
+/* x86-64; after avx512, for weights that it leaves to them. */
+extern const fl_backend fl_backend_strips_avx512, fl_backend_halves;
 
 #endif

@@ -1,0 +1,124 @@
+/* check_halves - products with weights of 16 bits where they lie: the bytes are those of the packed
+ * product on the same numbers in f32, whole batch or single row, one thread or three. */
+#include <string.h>
+
+#include "backend/job.h"
+#include "base/alloc.h"
+#include "base/rng.h"
+#include "check.h"
+
+static fl_pool *pools[2];  // one thread, three
+static fl_rng rng = {.seed = 11};
+
+static fl_tensor make(fl_dtype dtype, int64_t rows, int64_t cols) {
+    void *data = fl_alloc((size_t)(rows * cols) * fl_dtype_bytes(dtype));
+    if (!data) abort();
+    return fl_tensor_of(data, dtype, 2, (int64_t[]){rows, cols});
+}
+
+static fl_tensor as(fl_dtype dtype, const fl_tensor *t) {
+    fl_tensor to = make(dtype, t->dim[0], t->dim[1]);
+    fl_convert(to.data, dtype, t->data, t->dtype, fl_tensor_count(t));
+    return to;
+}
+
+static fl_tensor random_matrix(fl_dtype dtype, int64_t rows, int64_t cols) {
+    fl_tensor t = make(dtype, rows, cols);
+    for (int64_t i = 0; i < rows * cols; i++) fl_tensor_set(&t, i, 2 * fl_rng_double(&rng) - 1);
+    return t;
+}
+
+static void run(const fl_kernel *k, const fl_call *c, fl_pool *pool) {
+    fl_job *job;
+    fl_err err;
+    if (fl_job_new(&job, k, c, true, pool, &err) != FL_OK) {
+        printf("%s\n", err.msg);
+        abort();
+    }
+    fl_job_run(job);
+    fl_job_free(job);
+}
+
+static fl_tensor multiply(const fl_backend *row, fl_pool *pool, fl_tensor x, fl_tensor w,
+                          fl_tensor bias, fl_dtype dtype) {
+    const fl_tensor y = make(dtype, x.dim[0], w.dim[0]);
+    fl_call c = {.n_in = bias.rank ? 3 : 2,
+                 .n_out = 1,
+                 .in = {x, w, bias},
+                 .out = {y},
+                 .attr = {.dtype = dtype, .alpha = 1}};
+    const fl_kernel *k = row->kernel[FL_OP_LINEAR];
+    CHECKF(k->supports(&c), "%s: %s", row->name, fl_dtype_name(w.dtype));
+    run(k, &c, pool);
+    return y;
+}
+
+static bool same(const fl_tensor *a, const fl_tensor *b) {
+    return memcmp(a->data, b->data, fl_tensor_bytes(a)) == 0;
+}
+
+typedef struct {
+    fl_dtype weights, rows, out;
+    int64_t m, n, k;
+    bool bias;
+} sample;
+
+/* One row and few, either side of where squares end; tails of n and k; several slabs of k; rows
+ * that meet in the same cache sets. */
+static const sample samples[] = {
+    {FL_BF16, FL_BF16, FL_BF16, 1, 96, 64, false},   {FL_BF16, FL_BF16, FL_F32, 2, 100, 1120, true},
+    {FL_BF16, FL_BF16, FL_BF16, 12, 64, 576, true},  {FL_BF16, FL_BF16, FL_F32, 13, 64, 576, false},
+    {FL_BF16, FL_BF16, FL_BF16, 29, 65, 2048, true}, {FL_BF16, FL_BF16, FL_F32, 300, 33, 70, false},
+    {FL_F16, FL_BF16, FL_BF16, 1, 96, 64, false},    {FL_F16, FL_F32, FL_F32, 3, 100, 1120, true},
+    {FL_F16, FL_BF16, FL_F32, 12, 64, 576, false},   {FL_F16, FL_BF16, FL_BF16, 13, 64, 2048, true},
+    {FL_F16, FL_F32, FL_F32, 29, 65, 1024, true},    {FL_F16, FL_BF16, FL_F32, 300, 33, 71, false},
+};
+
+static void check_alone(const fl_backend *row, const sample *s, fl_tensor x, fl_tensor w,
+                        fl_tensor bias, const fl_tensor *all) {
+    const size_t bytes = fl_dtype_row_bytes(s->out, s->n);
+    for (int64_t i = 0; i < s->m; i += 1 + s->m / 3) {
+        fl_tensor one = x;
+        one.data = (char *)x.data + (size_t)i * fl_dtype_row_bytes(s->rows, s->k);
+        one.dim[0] = 1;
+        const fl_tensor alone = multiply(row, pools[0], one, w, bias, s->out);
+        CHECKF(memcmp(alone.data, (char *)all->data + (size_t)i * bytes, bytes) == 0,
+               "%s, %d rows: row %d alone", fl_dtype_name(s->weights), (int)s->m, (int)i);
+        fl_dealloc(alone.data);
+    }
+}
+
+static void check_sample(const fl_backend *row, const fl_backend *packed, const sample *s) {
+    const fl_tensor x = random_matrix(s->rows, s->m, s->k);
+    const fl_tensor half = random_matrix(s->weights, s->n, s->k), w = as(FL_F32, &half);
+    fl_tensor bias = random_matrix(FL_F32, 1, s->n);
+    void *bias_data = bias.data;
+    bias = s->bias ? fl_tensor_of(bias_data, FL_F32, 1, &s->n) : (fl_tensor){0};
+    // f16 is multiplied in f32, for which the packed product wants f32 rows
+    const fl_tensor rows = s->weights == FL_F16 ? as(FL_F32, &x) : as(s->rows, &x);
+    const fl_tensor want = multiply(packed, pools[0], rows, w, bias, s->out);
+    for (int i = 0; i < 2; i++) {
+        const fl_tensor got = multiply(row, pools[i], x, half, bias, s->out);
+        CHECKF(same(&got, &want), "%s (%d, %d, %d) on %d threads", fl_dtype_name(s->weights),
+               (int)s->m, (int)s->n, (int)s->k, fl_pool_size(pools[i]));
+        if (i == 0) check_alone(row, s, x, half, bias, &got);
+        fl_dealloc(got.data);
+    }
+    void *all[] = {x.data, w.data, half.data, bias_data, rows.data, want.data};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) fl_dealloc(all[i]);
+}
+
+int main(void) {
+    const fl_backend *row = fl_backend_find("halves"), *packed = fl_backend_find("avx512");
+    if (!row || !row->available()) {
+        printf("SKIP halves: needs AVX-512 with VNNI and bf16\n");
+        return 0;
+    }
+    fl_err err;
+    if (fl_pool_new(&pools[0], 1, &err) != FL_OK || fl_pool_new(&pools[1], 3, &err) != FL_OK)
+        return 1;
+    for (size_t i = 0; i < sizeof samples / sizeof *samples; i++)
+        check_sample(row, packed, &samples[i]);
+    for (int i = 0; i < 2; i++) fl_pool_free(pools[i]);
+    return check_report();
+}
