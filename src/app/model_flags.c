@@ -3,15 +3,15 @@
 
 #include <string.h>
 
-static fl_compute compute_of(const char *name) {
+fl_compute app_compute(const app_args *a) {
+    const char *name = app_str(a, "compute");
     if (strcmp(name, "f32") == 0) return FL_COMPUTE_F32;
     return strcmp(name, "bf16") == 0 ? FL_COMPUTE_BF16 : FL_COMPUTE_AUTO;
 }
 
 fl_status app_session_open(const app_args *a, const char *path, fl_model **m, fl_session **s,
                            fl_err *err) {
-    fl_session_opts o = {.context = app_int(a, "context"),
-                         .compute = compute_of(app_str(a, "compute"))};
+    fl_session_opts o = {.context = app_int(a, "context"), .compute = app_compute(a)};
     FL_TRY(fl_model_load(m, path, &(fl_model_opts){.as_stored = true}, err));
     fl_status st = fl_session_new(s, *m, &o, err);
     if (st == FL_OK) return FL_OK;

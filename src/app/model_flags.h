@@ -5,6 +5,12 @@
 #include "app/command.h"
 #include "infer/session.h"
 
+#define APP_COMPUTE_FLAG                                           \
+    {                                                              \
+        "compute", 0, FLAG_CHOICE, "auto|f32|bf16", "auto",        \
+            .help = "number format; auto is bf16 where it is fast" \
+    }
+
 #define APP_MODEL_FLAGS                                               \
     {"context",                                                       \
      0,                                                               \
@@ -13,10 +19,9 @@
      .help = "tokens the model may look back [what it was made for]", \
      .least = 1,                                                      \
      .most = 1e9},                                                    \
-    {                                                                 \
-        "compute", 0, FLAG_CHOICE, "auto|f32|bf16", "auto",           \
-            .help = "number format; auto is bf16 where it is fast"    \
-    }
+        APP_COMPUTE_FLAG
+
+fl_compute app_compute(const app_args *a);  // what --compute says
 
 /* Load the model, its weights as they are stored, and open a session. Freed by the caller; NULL on
  * failure. */

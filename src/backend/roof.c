@@ -136,6 +136,13 @@ static fl_status measure_memory(fl_roof *r, fl_pool *pool, fl_err *err) {
     return FL_OK;
 }
 
+fl_status fl_roof_read(double *out, fl_pool *pool, fl_err *err) {
+    fl_roof r;
+    FL_TRY(measure_memory(&r, pool ? pool : fl_pool_default(), err));
+    *out = r.read_bytes;
+    return FL_OK;
+}
+
 fl_status fl_roof_measure(fl_roof *out, fl_pool *pool, double seconds, fl_err *err) {
     if (!pool) pool = fl_pool_default();
     fl_roof r = {.threads = fl_pool_size(pool)};

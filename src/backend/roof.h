@@ -32,6 +32,9 @@ typedef struct {
  * memory first has to be touched, which takes as long again. */
 FL_MUST_USE fl_status fl_roof_measure(fl_roof *out, fl_pool *pool, double seconds, fl_err *err);
 
+/* Of reading alone, bytes a second: what is measured beside a model that is bound by it. */
+FL_MUST_USE fl_status fl_roof_read(double *out, fl_pool *pool, fl_err *err);
+
 /* Of products in `compute` alone: FL_F32 or FL_BF16. */
 FL_MUST_USE fl_status fl_roof_flops(double *out, fl_dtype compute, fl_pool *pool, double seconds,
                                     fl_err *err);

@@ -1,0 +1,40 @@
+/* bench.h - how fast a model reads a prompt and continues it on this machine.
+ *
+ *     fl_infer_bench b;
+ *     fl_infer_bench_opts o = {.n_prompt = 512, .n_generate = 128};
+ *     FL_TRY(fl_infer_bench_run(&b, "m.gguf", &o, err));
+ *     b.prefill, b.decode          // tokens a second
+ *     b.decode * b.token_bytes     // read from memory in a second, while decoding
+ *
+ * Tokens are random, as llama-bench's are, and nothing is sampled. */
+#ifndef FL_INFER_BENCH_H
+#define FL_INFER_BENCH_H
+
+#include "infer/session.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    int64_t n_prompt;    // tokens read at once; 0: not measured
+    int64_t n_generate;  // tokens read one by one from an empty context; 0: not measured
+    fl_compute compute;
+    fl_pool *pool;  // NULL: the process pool
+} fl_infer_bench_opts;
+
+typedef struct {
+    double load;             // seconds until the weights and a session are there
+    double first;            // and one token has been read
+    double prefill, decode;  // tokens a second; 0: not measured
+    double token_bytes;      // of weights that a decoded token meets
+} fl_infer_bench;
+
+FL_MUST_USE fl_status fl_infer_bench_run(fl_infer_bench *out, const char *path,
+                                         const fl_infer_bench_opts *o, fl_err *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
