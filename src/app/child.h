@@ -1,7 +1,7 @@
 /* child.h - a piece of work in a process of its own, so that its time and memory are its own.
  *
  *     app_child c;
- *     FL_TRY(app_child_run(&c, work, &what, err));   // work(&what, fd, err) writes its answer to fd
+ *     FL_TRY(app_child_run(&c, work, &what, err));   // work writes its answer to a file descriptor
  *     c.text, c.seconds, c.peak_bytes
  *     app_child_clear(&c);
  *

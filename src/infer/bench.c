@@ -12,7 +12,7 @@ typedef struct {
     const fl_infer_bench_opts *o;
 } bench;
 
-/* A token meets every weight but the embedding's other rows, and the experts that are not chosen. */
+/* A token meets every weight but the embedding's other rows and the experts not chosen. */
 static double token_bytes(const fl_model *m) {
     const fl_config *c = &m->config;
     double sum = 0;
