@@ -8,7 +8,8 @@
  * Every text of the grammar is valid under the schema; not every valid text is in the grammar:
  *
  *   any      type (one or a list), enum, const, $ref to # and #/..., also to itself; anyOf,
- *            oneOf (of alternatives that cannot both hold, so that it means the same), allOf, and keywords beside them
+ *            oneOf (of alternatives that cannot both hold, so that it means the same), allOf, and
+ *            keywords beside them
  *   object   properties, in this order; required; additionalProperties: none unless given
  *   array    items, prefixItems (all of them), minItems, maxItems
  *   string   minLength, maxLength, pattern (schema_pattern.c says which), format: date,
