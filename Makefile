@@ -29,6 +29,7 @@ test-full:
 	$(MAKE) test PRESET=clang
 	$(MAKE) test PRESET=asan
 	$(MAKE) test PRESET=tsan
+	FLEDGE_HOSTILE=20 build/asan/check_hostile
 	sh tools/fuzz.sh 60
 
 demo: build
