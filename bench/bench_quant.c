@@ -3,7 +3,7 @@
  *     bench_quant [THREADS] [FORMAT]     FLEDGE_BACKEND chooses the row
  *
  * Tab-separated: format, M, N, K, threads, median ms, GOP/s, % of the integer roof, GB/s of weights
- * as the file has them, % of the read bandwidth. Weights of one row of x come from memory, as in
+ * as the file has them, % of the read bandwidth; with M 0 the time that packing takes. Weights of one row of x come from memory, as in
  * decoding: enough matrices are visited in turn that no cache holds them. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +46,22 @@ static void fill(fl_tensor *w) {
         memcpy(fl_tensor_row(w, r), fl_tensor_row(w, r % SOME), bytes);
 }
 
+static void pack_next(void *ctx) {
+    jobs *j = ctx;
+    fl_job_pack(j->job[j->at]);
+    j->at = (j->at + 1) % j->n;
+}
+
+static void print(const fl_tensor *w, int64_t m, const fl_bench_time *took, fl_pool *pool,
+                  const fl_roof *roof) {
+    const double ops = 2.0 * (double)(m * fl_tensor_count(w)) / took->seconds,
+                 read = (double)fl_tensor_bytes(w) / took->seconds;
+    printf("%s\t%d\t%d\t%d\t%d\t%.3f\t%.0f\t%.1f\t%.1f\t%.1f\n", fl_dtype_name(w->dtype), (int)m,
+           (int)w->dim[0], (int)w->dim[1], fl_pool_size(pool), 1e3 * took->seconds, 1e-9 * ops,
+           100 * ops / roof->int8_ops, 1e-9 * read, 100 * read / roof->read_bytes);
+    fflush(stdout);
+}
+
 static fl_status bench(fl_dtype t, const fl_backend *row, fl_pool *pool, const fl_roof *roof,
                        float *x, float *y, fl_err *err) {
     static const int64_t rows[] = {1, 2, 4, 8, 16, 32, 512};
@@ -65,15 +81,15 @@ static fl_status bench(fl_dtype t, const fl_backend *row, fl_pool *pool, const f
             s = fl_job_new(&j.job[j.n], fl_backend_kernel(row, FL_OP_LINEAR, &c), &c, true, pool,
                            err);
         fl_bench_time took;
-        if (s == FL_OK) fl_bench_loop(&took, run_next, &j, 0.1);
+        if (s == FL_OK && i == 0) {
+            fl_bench_loop(&took, pack_next, &j, 0.1);
+            print(&w, 0, &took, pool, roof);
+        }
+        if (s == FL_OK) {
+            fl_bench_loop(&took, run_next, &j, 0.1);
+            print(&w, rows[i], &took, pool, roof);
+        }
         while (j.n > 0) fl_job_free(j.job[--j.n]);
-        if (s != FL_OK) break;
-        const double ops = 2.0 * (double)rows[i] * N_OUT * K / took.seconds,
-                     read = (double)fl_tensor_bytes(&w) / took.seconds;
-        printf("%s\t%d\t%d\t%d\t%d\t%.3f\t%.0f\t%.1f\t%.1f\t%.1f\n", fl_dtype_name(t), (int)rows[i],
-               N_OUT, K, fl_pool_size(pool), 1e3 * took.seconds, 1e-9 * ops,
-               100 * ops / roof->int8_ops, 1e-9 * read, 100 * read / roof->read_bytes);
-        fflush(stdout);
     }
     fl_buffer_unref(bytes);
     return s;

@@ -8,12 +8,28 @@
 
 enum { N = FL_BLOCK_MAX, SMALL = 16, LARGE = 32 };  // elements of a group
 
-static int two_bits(const uint8_t *qs, int i) {
-    return qs[i / 128 * 32 + i % 32] >> 2 * (i % 128 / 32) & 3;
+/* Bits [shift, shift + n) of 32 bytes. The compiler makes vectors of these loops. */
+static void take_bits(int8_t *q, const uint8_t *bytes, int shift, int n) {
+    const uint8_t mask = (uint8_t)((1 << n) - 1);
+    for (int i = 0; i < LARGE; i++) q[i] = (int8_t)(bytes[i] >> shift & mask);
 }
 
-static int four_bits(const uint8_t *qs, int i) {
-    return qs[i / 64 * 32 + i % 32] >> 4 * (i % 64 / 32) & 15;
+/* Likewise, put above the `above` bits that q has. */
+static void add_bits(int8_t *q, const uint8_t *bytes, int shift, int n, int above) {
+    const uint8_t mask = (uint8_t)((1 << n) - 1);
+    for (int i = 0; i < LARGE; i++) q[i] = (int8_t)(q[i] | (bytes[i] >> shift & mask) << above);
+}
+
+static void lower(int8_t *q, int n, int by) {
+    for (int i = 0; i < n; i++) q[i] = (int8_t)(q[i] - by);
+}
+
+static void take_two_bits(int8_t *q, const uint8_t *qs) {
+    for (int b = 0; b < N / LARGE; b++) take_bits(q + LARGE * b, qs + 32 * (b / 4), 2 * (b % 4), 2);
+}
+
+static void take_four_bits(int8_t *q, const uint8_t *qs) {
+    for (int b = 0; b < N / LARGE; b++) take_bits(q + LARGE * b, qs + 32 * (b / 2), 4 * (b % 2), 4);
 }
 
 static void unpack_q2_k(fl_unpacked *out, const void *block) {
@@ -23,7 +39,7 @@ static void unpack_q2_k(fl_unpacked *out, const void *block) {
         out->scale[g] = d * (float)(b.scales[g] & 15);
         out->min[g] = dmin * (float)(b.scales[g] >> 4);
     }
-    for (int i = 0; i < N; i++) out->q[i] = (int8_t)two_bits(b.qs, i);
+    take_two_bits(out->q, b.qs);
 }
 
 /* Sixteen scales of six bits in 12 bytes: the low four of scale g and of g + 8 in byte g, the high
@@ -37,10 +53,9 @@ static void unpack_q3_k(fl_unpacked *out, const void *block) {
         const int high = b.scales[8 + g % 4] >> 2 * (g / 4) & 3;
         out->scale[g] = d * (float)((low | high << 4) - 32);
     }
-    for (int i = 0; i < N; i++) {
-        const int high = b.hmask[i % 32] >> i / 32 & 1;
-        out->q[i] = (int8_t)(two_bits(b.qs, i) - (high ? 0 : 4));
-    }
+    take_two_bits(out->q, b.qs);
+    for (int k = 0; k < N / LARGE; k++) add_bits(out->q + LARGE * k, b.hmask, k, 1, 2);
+    lower(out->q, N, 4);
 }
 
 /* Eight scales and eight minima of six bits in 12 bytes: of the first four each, one per byte; the
@@ -69,16 +84,14 @@ static void large_scales(fl_unpacked *out, const uint8_t *scales, fl_half d_bits
 static void unpack_q4_k(fl_unpacked *out, const void *block) {
     FLI_READ(fl_block_q4_k, b, block);
     large_scales(out, b.scales, b.d, b.dmin);
-    for (int i = 0; i < N; i++) out->q[i] = (int8_t)four_bits(b.qs, i);
+    take_four_bits(out->q, b.qs);
 }
 
 static void unpack_q5_k(fl_unpacked *out, const void *block) {
     FLI_READ(fl_block_q5_k, b, block);
     large_scales(out, b.scales, b.d, b.dmin);
-    for (int i = 0; i < N; i++) {
-        const int high = b.qh[i % 32] >> i / 32 & 1;
-        out->q[i] = (int8_t)(four_bits(b.qs, i) | high << 4);
-    }
+    take_four_bits(out->q, b.qs);
+    for (int k = 0; k < N / LARGE; k++) add_bits(out->q + LARGE * k, b.qh, k, 1, 4);
 }
 
 /* Low four bits: byte i of 64 holds elements i and i + 64 of a half. */
@@ -86,10 +99,12 @@ static void unpack_q6_k(fl_unpacked *out, const void *block) {
     FLI_READ(fl_block_q6_k, b, block);
     const float d = fl_f16_to_f32(b.d);
     for (int g = 0; g < N / SMALL; g++) out->scale[g] = d * (float)b.scales[g];
-    for (int i = 0; i < N; i++) {
-        const int low = b.ql[i / 128 * 64 + i % 64] >> 4 * (i % 128 / 64) & 15;
-        out->q[i] = (int8_t)((low | two_bits(b.qh, i) << 4) - 32);
+    for (int k = 0; k < N / LARGE; k++) {
+        int8_t *q = out->q + LARGE * k;
+        take_bits(q, b.ql + 64 * (k / 4) + 32 * (k % 2), 4 * (k / 2 % 2), 4);
+        add_bits(q, b.qh + 32 * (k / 4), 2 * (k % 4), 2, 4);
     }
+    lower(out->q, N, 32);
 }
 
 /* ---- writing: the same places, the other way round ---- */

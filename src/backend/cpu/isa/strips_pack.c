@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backend/cpu/isa/isa.h"
+#include "backend/cpu/simd.h"
 #include "backend/cpu/strips.h"
 #include "tensor/blocks.h"
 
@@ -14,13 +15,6 @@ typedef struct {
 
 static int64_t imin(int64_t a, int64_t b) {
     return a < b ? a : b;
-}
-
-/* What a code is, of each number q + 128. */
-static void index_values(const fli_strip_format *f, fl_dtype t, uint8_t code_of[256]) {
-    for (int q = -128; q < 128; q++) code_of[q + 128] = (uint8_t)(q + f->zero);
-    for (int i = 0; f->has_values && i < 16; i++)
-        code_of[fl_quant_of(t)->values[i] + 128] = (uint8_t)i;
 }
 
 /* ---- scales ---- */
@@ -75,43 +69,64 @@ static void put_scales(const fli_strip_format *f, uint8_t *head, int j, const ui
 
 /* ---- codes ---- */
 
+/* The codes of n numbers: counted from zero, or which of a table's they are. */
+static void put_codes(const fli_strip_format *f, const int8_t *values, const int8_t *q, int64_t n,
+                      uint8_t *code) {
+    for (int64_t i = 0; i < n; i++) code[i] = (uint8_t)(q[i] + f->zero);
+    if (!f->has_values) return;
+    uint8_t index[256] = {0};
+    for (int i = 0; i < 16; i++) index[(uint8_t)(values[i] + f->zero)] = (uint8_t)i;
+    for (int64_t i = 0; i < n; i++) code[i] = index[code[i]];
+}
+
 /* Column j of a unit: n blocks of 32 from those of the file. */
 static void take_column(const fli_strip_format *f, fl_dtype t, const uint8_t *from, int64_t n,
-                        const uint8_t code_of[256], uint8_t *head, int j, uint8_t *code) {
+                        uint8_t *head, int j, uint8_t *code) {
     const fl_quant *row = fl_quant_of(t);
     const int64_t block = fl_dtype_block(t);
     const size_t bytes = fl_dtype_row_bytes(t, block);
     for (int64_t at = 0; at < n * FL_X_GROUP; at += block, from += bytes) {
         fl_unpacked u;
         row->unpack(&u, from);
-        for (int64_t i = 0; i < block; i++) code[at + i] = code_of[u.q[i] + 128];
+        put_codes(f, row->values, u.q, block, code + at);
         if (f->scales < FLI_SMALL) put_scale(f, head, at / FL_X_GROUP, j, from);
         else put_scales(f, head, j, from, &u);
     }
 }
 
-/* A line: fours of codes from k on and every `step` after it, column by column, one above the
- * other. */
-static void put_line(uint8_t *line, const unit_codes *c, int64_t k, int bits, int shift) {
-    uint8_t sum[FLI_LINE] = {0};
-    for (int part = 0; part < 8 / bits; part++) {
-        uint8_t four[FLI_STRIP][4];
-        for (int j = 0; j < FLI_STRIP; j++)
-            memcpy(four[j], &c->code[j][k + 4 * bits * part], sizeof four[j]);
-        const uint8_t *from = &four[0][0], mask = (uint8_t)((1 << bits) - 1);
-        for (int i = 0; i < FLI_LINE; i++)
-            sum[i] = (uint8_t)(sum[i] | (from[i] >> shift & mask) << bits * part);
+typedef uint8_t fours[FL_X_GROUP / 4][FLI_LINE];  // of 32 along K and 16 columns: lines to be
+
+static void turn(const unit_codes *c, int64_t b, fours out) {
+    for (int j = 0; j < FLI_STRIP; j++) {
+        for (int i = 0; i < FL_X_GROUP / 4; i++)
+            memcpy(out[i] + 4 * j, &c->code[j][b * FL_X_GROUP + 4 * i], 4);
     }
-    memcpy(line, sum, sizeof sum);
 }
 
-static void put_planes(const fli_strip_format *f, uint8_t *to, const unit_codes *c, int64_t n) {
-    for (int64_t b = 0; b < n; b++) {
-        for (int l = 0; l < f->low; l++, to += FLI_LINE)
-            put_line(to, c, b * FL_X_GROUP + 4 * l, f->low, 0);
-        for (int l = 0; l < f->high; l++, to += FLI_LINE)
-            put_line(to, c, b * FL_X_GROUP + 4 * l, f->high, f->low);
+/* Bits [shift, shift + bits) of the codes; both are constants where this is expanded. */
+FL_INLINE uint8_t *put_plane(uint8_t *to, const fours codes, int bits, int shift) {
+    const uint8_t mask = (uint8_t)((1 << bits) - 1);
+    for (int l = 0; l < bits; l++, to += FLI_LINE) {
+        for (int i = 0; i < FLI_LINE; i++) {
+            uint8_t sum = 0;
+            for (int part = 0; part < 8 / bits; part++)
+                sum = (uint8_t)(sum | (codes[l + bits * part][i] >> shift & mask) << bits * part);
+            to[i] = sum;
+        }
     }
+    return to;
+}
+
+/* Both planes of a block: all pairs that formats have. */
+static uint8_t *put_planes(const fli_strip_format *f, uint8_t *to, const fours codes) {
+    switch (f->low) {
+    case 2: to = put_plane(to, codes, 2, 0); break;
+    case 4: to = put_plane(to, codes, 4, 0); break;
+    default: to = put_plane(to, codes, 8, 0); break;
+    }
+    if (f->high == 2) return put_plane(to, codes, 2, 4);
+    if (f->high == 1) return f->low == 2 ? put_plane(to, codes, 1, 2) : put_plane(to, codes, 1, 4);
+    return to;
 }
 
 void FL_ISA_NAME(fli_strip_pack)(uint8_t *strip, const fl_tensor *w, int64_t s) {
@@ -119,8 +134,6 @@ void FL_ISA_NAME(fli_strip_pack)(uint8_t *strip, const fl_tensor *w, int64_t s) 
     const fli_strip_format *f = fli_strip_format_of(t);
     const int64_t blocks = w->dim[1] / FL_X_GROUP;
     const int cols = (int)imin(FLI_STRIP, w->dim[0] - s * FLI_STRIP);
-    uint8_t code_of[256];
-    index_values(f, t, code_of);
     for (int64_t b = 0; b < blocks; b += FLI_UNIT) {
         const int64_t n = imin(FLI_UNIT, blocks - b);
         unit_codes c = {{{0}}};
@@ -128,9 +141,13 @@ void FL_ISA_NAME(fli_strip_pack)(uint8_t *strip, const fl_tensor *w, int64_t s) 
         for (int j = 0; j < cols; j++) {
             const char *row = fl_tensor_row(w, s * FLI_STRIP + j);
             const char *from = row + fl_dtype_row_bytes(t, b * FL_X_GROUP);
-            take_column(f, t, (const uint8_t *)from, n, code_of, strip, j, c.code[j]);
+            take_column(f, t, (const uint8_t *)from, n, strip, j, c.code[j]);
         }
-        put_planes(f, strip + fli_strip_head_bytes(f, n), &c, n);
-        strip += fli_strip_unit_bytes(f, n);
+        strip += fli_strip_head_bytes(f, n);
+        for (int64_t k = 0; k < n; k++) {
+            fours codes;
+            turn(&c, k, codes);
+            strip = put_planes(f, strip, (const uint8_t(*)[FLI_LINE])codes);
+        }
     }
 }
