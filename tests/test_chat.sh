@@ -7,6 +7,7 @@ fledge=$1 sources=$2 checks=0 failed=0
 model=$sources/tests/data/chat
 unset HF_HUB_CACHE HUGGINGFACE_HUB_CACHE NO_COLOR
 export HF_HOME="$work/home" XDG_STATE_HOME="$work" HF_HUB_OFFLINE=1
+export LSAN_OPTIONS="suppressions=$sources/tests/leaks.supp:print_suppressions=0"
 
 # piped INPUT WANT ARGUMENTS...: with INPUT (of printf) on standard input exactly WANT is on standard output.
 piped() {

@@ -115,11 +115,13 @@ static fl_status sequence_add(sequences *s, const char *low, const char *high, i
 /* Cut a range where the number of bytes changes, around the surrogates, and until each byte is a
  * range of its own (R. Cox, "Regular expression matching in the wild", 2010). */
 static fl_status sequences_of(sequences *s, int32_t low, int32_t high, fl_err *err) {
-    static const int32_t edge[] = {0x7F, 0x7FF, 0xD7FF, 0xDFFF, 0xFFFF, 0x10FFFF};
-    while (low <= high) {
+    enum { SURROGATES = 3 };
+    static const int32_t edge[] = {0x7F, 0x7FF, 0xD7FF, [SURROGATES] = 0xDFFF, 0xFFFF, 0x10FFFF};
+    for (int32_t end; low <= high; low = end + 1) {
         int k = 0;
         while (low > edge[k]) k++;
-        int32_t end = high < edge[k] ? high : edge[k];
+        end = high < edge[k] ? high : edge[k];
+        if (k == SURROGATES) continue;
         for (int i = 1; i <= 3 && k > 0; i++) {
             int32_t m = (1 << 6 * i) - 1;
             if ((low & ~m) == (end & ~m)) continue;
@@ -129,8 +131,7 @@ static fl_status sequences_of(sequences *s, int32_t low, int32_t high, fl_err *e
         char from[4], to[4];
         int n = fl_utf8_encode(low, from);
         fl_utf8_encode(end, to);
-        if (k != 3) FL_TRY(sequence_add(s, from, to, n, err));  // 3: surrogates
-        low = end + 1;
+        FL_TRY(sequence_add(s, from, to, n, err));
     }
     return FL_OK;
 }

@@ -466,9 +466,8 @@ static fl_status keep_part(fl_tokenizer *t, fli_part part, const json_t *o, fl_e
     fl_text text = {0};
     if (!o || json_is_null(o)) fl_text_puts(&text, "null");
     else fl_json_print(&text, o, 0);
-    FL_TRY(fl_text_ok(&text, err));
     t->part[part] = text.data;
-    return FL_OK;
+    return fl_text_ok(&text, err);
 }
 
 fl_status fli_read_pipeline(fl_tokenizer *t, const json_t *root, fl_err *err) {
