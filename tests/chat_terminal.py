@@ -173,7 +173,7 @@ def check_commands():
 
 
 def check_interrupts():
-    t = Terminal("--slide")
+    t = Terminal("--context-shift")
     t.expect("> ")
     t.type("0\n")  # digits for ever
     t.expect("1234567890123")
@@ -190,7 +190,7 @@ def check_interrupts():
     t.expect("Ctrl-C again", "Ctrl-C leaves a block")
     t.type(CTRL_C)
     check("Ctrl-C twice at the prompt ends with 0", t.end() == 0, t.text())
-    t = Terminal("--slide")
+    t = Terminal("--context-shift")
     t.expect("> ")
     t.type("0\n")
     t.expect("1234567890123")

@@ -172,11 +172,11 @@ static void check_overflow(void) {
     CHECK(count(c) == before && before > 3);
     fl_chat_free(c);
 
-    c = chat(s, (fl_chat_opts){.system = "Count.", .slide = true});
+    c = chat(s, (fl_chat_opts){.system = "Count.", .shift = true});
     int64_t left_out = 0;
     for (int i = 0; i < 20; i++) {
         CHECK(fl_chat_say(c, shown, &o, &a, NULL) == FL_OK && strcmp(last(c), "1234567890") == 0);
-        CHECK(a.generated.n_prompt <= 256 * 3 / 4 && a.generated.n_slides == 0);
+        CHECK(a.generated.n_prompt <= 256 * 3 / 4 && a.generated.n_shifts == 0);
         CHECK(a.n_left_out >= left_out && a.n_left_out % 2 == 0);
         left_out = a.n_left_out;
     }

@@ -192,9 +192,9 @@ static void check_context(void) {
     CHECK(r.finish == FL_FINISH_CONTEXT &&
           r.n_prompt + r.n_generated == 17);  // the last one is not read
     fl_text_clear(&h.text);
-    o.slide = true;
+    o.shift = true;
     h = generate(s, "The", o, &r);
-    CHECK(r.finish == FL_FINISH_LENGTH && h.n == 60 && r.n_slides > 3);
+    CHECK(r.finish == FL_FINISH_LENGTH && h.n == 60 && r.n_shifts > 3);
     fl_text_clear(&h.text);
     const char *prompt = "xyzzy plugh xyzzy plugh xyzzy plugh xyzzy";
     CHECK(fl_generate(s, prompt, strlen(prompt), &o, &r, &err) == FL_ERR_ARG);

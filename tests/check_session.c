@@ -119,7 +119,7 @@ static void check_rewind(fl_model *m, const golden *g, fl_session_opts o) {
         CHECK(fl_session_feed(s, g->tokens + keep, 14 - keep, NULL) == FL_OK);
         CHECKF(off(fl_session_logits(s), g, 0, 13) < 1e-4, "kept %d", (int)keep);
     }
-    CHECK(fl_session_slide(s, 6, NULL) == FL_OK && fl_session_length(s) == 6);
+    CHECK(fl_session_shift(s, 0, 8, NULL) == FL_OK && fl_session_length(s) == 6);
     fl_session *fresh = session(m, o);
     CHECK(fl_session_feed(fresh, g->tokens + 8, 6, NULL) == FL_OK);
     CHECK(memcmp(fl_session_logits(s), fl_session_logits(fresh), (size_t)g->V * 4) == 0);

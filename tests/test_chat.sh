@@ -52,7 +52,7 @@ expect 2 "there are: plain, chatml" chat "$model" Y --template x
 expect 0 "User: Y" chat "$model" Y --template plain --show-prompt --max-tokens 4
 expect 2 "the conversation has 22 tokens, the context holds 8" chat "$model" YY --context 8
 expect 0 "the context is full and the answer cut" chat "$model" 0 --context 64
-expect 0 "its older half was forgotten" chat "$model" 0 --context 64 --slide --max-tokens 100
+expect 0 "its older half was forgotten" chat "$model" 0 --context 64 --context-shift --max-tokens 100
 echo "{{ 'as in the file: ' + messages[0].content + ' ' + word }}" >"$work/layout"
 expect 0 "as in the file: Y x=1" chat "$model" Y --template-file "$work/layout" --set word=x=1 --show-prompt --max-tokens 1
 expect 2 "--set word: name=value is wanted" chat "$model" Y --set word

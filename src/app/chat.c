@@ -89,13 +89,13 @@ static void note_figures(const app_chat *c, const fl_chat_answer *a) {
     if (a->n_left_out)
         fl_warn("the context is full: the oldest %lld messages are left out",
                 (long long)a->n_left_out);
-    if (r->n_slides)
+    if (r->n_shifts)
         fl_warn("the context filled while answering: its older half was forgotten %lld times",
-                (long long)r->n_slides);
+                (long long)r->n_shifts);
     if (r->finish == FL_FINISH_CONTEXT)
         fl_warn(
-            "the context is full and the answer cut; /reset begins anew, --slide leaves out the "
-            "oldest turns");
+            "the context is full and the answer cut; /reset begins anew, --context-shift leaves "
+            "out the oldest turns");
     if (r->finish == FL_FINISH_LENGTH) fl_note("stopped after --max-tokens");
 }
 
@@ -242,7 +242,7 @@ static fl_status open_chat(app_chat *c, fl_err *err) {
                       .template_text = template,
                       .variables = variables,
                       .system = system,
-                      .slide = app_bool(a, "slide"),
+                      .shift = app_bool(a, "context-shift"),
                       .show_prompt = app_bool(a, "show-prompt") ? show_prompt : NULL};
     if (s == FL_OK) s = fl_chat_new(&c->chat, c->session, &o, err);
     if (s == FL_OK && app_str(a, "load")) s = fl_chat_load(c->chat, app_str(a, "load"), err);
@@ -256,6 +256,7 @@ static void set_options(app_chat *c, const fl_sampler_opts *sampler) {
     const app_args *a = c->args;
     c->generate = (fl_generate_opts){.max_tokens = app_int(a, "max-tokens"),
                                      .sampler = *sampler,
+                                     .keep = app_int(a, "keep"),
                                      .keep_special = app_bool(a, "show-special"),
                                      .emit = show_piece,
                                      .ctx = c};

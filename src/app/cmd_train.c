@@ -24,7 +24,7 @@ static fl_status write_sample(void *ctx, fl_model *m, fl_text *out, fl_err *err)
                                 .sampler = {.temperature = 0.8,
                                             .top_p = 0.95,
                                             .seed = (uint64_t)r->seed},
-                                .slide = true,
+                                .shift = true,
                                 .emit = append,
                                 .ctx = out};
     fl_session *s;

@@ -9,11 +9,24 @@ fl_compute app_compute(const app_args *a) {
     return strcmp(name, "bf16") == 0 ? FL_COMPUTE_BF16 : FL_COMPUTE_AUTO;
 }
 
+static fl_group_opts options(const app_args *a) {
+    return (fl_group_opts){.context = app_int(a, "context"), .compute = app_compute(a)};
+}
+
+fl_status app_group_open(const app_args *a, fl_model *m, fl_group **g, fl_err *err) {
+    const fl_group_opts o = options(a);
+    return fl_group_new(g, m, &o, err);
+}
+
+fl_status app_session_new(const app_args *a, fl_model *m, fl_session **s, fl_err *err) {
+    const fl_group_opts o = options(a);
+    return fl_session_new(s, m, &o, err);
+}
+
 fl_status app_session_open(const app_args *a, const char *path, fl_model **m, fl_session **s,
                            fl_err *err) {
-    fl_session_opts o = {.context = app_int(a, "context"), .compute = app_compute(a)};
     FL_TRY(fl_model_load(m, path, &(fl_model_opts){.as_stored = true}, err));
-    fl_status st = fl_session_new(s, *m, &o, err);
+    fl_status st = app_session_new(a, *m, s, err);
     if (st == FL_OK) return FL_OK;
     fl_model_free(*m);
     *m = NULL;

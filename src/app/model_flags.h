@@ -28,4 +28,8 @@ fl_compute app_compute(const app_args *a);  // what --compute says
 FL_MUST_USE fl_status app_session_open(const app_args *a, const char *path, fl_model **m,
                                        fl_session **s, fl_err *err);
 
+/* The same for a model that is loaded: a session, or a group of texts. */
+FL_MUST_USE fl_status app_session_new(const app_args *a, fl_model *m, fl_session **s, fl_err *err);
+FL_MUST_USE fl_status app_group_open(const app_args *a, fl_model *m, fl_group **g, fl_err *err);
+
 #endif

@@ -51,24 +51,25 @@ static void bench_close(bench *b) {
     fl_model_free(b->m);
 }
 
-/* From an empty context, `at_once` tokens at a time; tokens a second. */
-static fl_status feed(bench *b, int64_t n, int64_t at_once, double *out, fl_err *err) {
+/* From an empty context, as a prompt or token by token; tokens a second. */
+static fl_status feed(bench *b, int64_t n, bool decode, double *out, fl_err *err) {
     const double start = fl_now();
     fl_session_rewind(b->s, 0);
-    for (int64_t i = 0; i < n; i += at_once) FL_TRY(fl_session_feed(b->s, b->id + i, at_once, err));
+    if (!decode) FL_TRY(fl_session_feed(b->s, b->id, n, err));
+    for (int64_t i = 0; decode && i < n; i++) FL_TRY(fl_session_decode(b->s, b->id[i], err));
     *out = (double)n / (fl_now() - start);
     return FL_OK;
 }
 
 static fl_status measure_prefill(bench *b, fl_infer_bench *out, fl_err *err) {
     const int64_t n = b->o->n_prompt;
-    FL_TRY(feed(b, n, n, &out->prefill, err));  // plans, and touches the weights
-    return feed(b, n, n, &out->prefill, err);
+    FL_TRY(feed(b, n, false, &out->prefill, err));  // plans, and touches the weights
+    return feed(b, n, false, &out->prefill, err);
 }
 
 static fl_status measure_decode(bench *b, fl_infer_bench *out, fl_err *err) {
-    FL_TRY(feed(b, 1, 1, &out->decode, err));
-    return feed(b, b->o->n_generate, 1, &out->decode, err);
+    FL_TRY(feed(b, 1, true, &out->decode, err));
+    return feed(b, b->o->n_generate, true, &out->decode, err);
 }
 
 fl_status fl_infer_bench_run(fl_infer_bench *out, const char *path, const fl_infer_bench_opts *o,

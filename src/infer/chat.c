@@ -168,9 +168,9 @@ static fl_status encode_newest(const fl_chat *c, prompt *p, fl_err *err) {
 /* With room for at least one token of an answer; for a quarter of the context where turns may be
  * left out to make room. */
 static fl_status prompt_make(const fl_chat *c, prompt *p, fl_err *err) {
-    int64_t context = fl_session_context(c->session), room = c->opts.slide ? context / 4 : 1;
+    int64_t context = fl_session_context(c->session), room = c->opts.shift ? context / 4 : 1;
     FL_TRY(encode(c, c->messages, p, err));
-    if ((int64_t)p->ids.n + room > context && c->opts.slide) FL_TRY(encode_newest(c, p, err));
+    if ((int64_t)p->ids.n + room > context && c->opts.shift) FL_TRY(encode_newest(c, p, err));
     if ((int64_t)p->ids.n < context) return FL_OK;
     return fl_fail(err, FL_ERR_ARG, "the conversation has %zu tokens, the context holds %lld",
                    p->ids.n, (long long)context);
@@ -199,7 +199,7 @@ static fl_generate_opts options(const fl_chat *c, const fl_generate_opts *o, con
     mine.stop = stop;
     mine.end = &c->end;
     mine.n_end = c->end >= 0;
-    mine.slide = c->opts.slide;
+    mine.shift = c->opts.shift;
     mine.sampler.stream += c->n_answers;
     mine.emit = listen;
     mine.ctx = l;

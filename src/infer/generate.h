@@ -45,7 +45,8 @@ typedef struct {
     int64_t logprobs;     // alternatives to give for each token; 0 with want_logprobs unset: none
     bool want_logprobs;
     bool ignore_eos;
-    bool slide;         // context full: forget the older half and go on, instead of stopping
+    bool shift;         // context full: forget the older half and go on, instead of stopping
+    int64_t keep;       // tokens at the beginning that are never forgotten; -1: the prompt
     bool keep_special;  // show special tokens
     bool plain;         // special tokens written in the prompt are ordinary text
     bool (*emit)(void *ctx, const fl_generated *g);  // false stops; may be NULL
@@ -65,7 +66,7 @@ typedef struct {
     fl_finish finish;
     int64_t n_prompt, n_reused;  // tokens of the prompt; of those, already in the session
     int64_t n_generated;         // eos and the tokens of a stop string included
-    int64_t n_slides;
+    int64_t n_shifts;
     int64_t n_steps, n_proposed,
         n_taken;  // of speculation: reads by the model, proposals, those taken
     double prompt_seconds, generate_seconds;
@@ -79,6 +80,10 @@ int fl_generate_ends(const fl_model *m, const fl_generate_opts *o, int32_t *out)
  * parts documents. */
 FL_MUST_USE fl_status fl_generate(fl_session *s, const char *prompt, size_t n,
                                   const fl_generate_opts *o, fl_generate_result *out, fl_err *err);
+
+/* What fl_generate reads of a prompt: its tokens, special ones as text if `plain`; at least one. */
+FL_MUST_USE fl_status fl_generate_prompt(const fl_model *m, const char *prompt, size_t n,
+                                         bool plain, fl_ids *out, fl_err *err);
 
 /* The same from tokens; n > 0. */
 FL_MUST_USE fl_status fl_generate_ids(fl_session *s, const int32_t *prompt, int64_t n,

@@ -233,6 +233,18 @@ fl_status fl_sequence_score(fl_sequence *s, const int32_t *id, const int32_t *ta
     return read_all(s, id, target, n, nll, err);
 }
 
+fl_status fl_sequence_shift(fl_sequence *s, int64_t keep, int64_t drop, fl_err *err) {
+    const int64_t n = s->length - keep - drop;
+    FL_ASSERT(keep >= 0 && drop > 0 && n >= 0);
+    int32_t *rest = fl_alloc((size_t)(n + 1) * sizeof *rest);
+    if (!rest) return fl_fail(err, FL_ERR_NOMEM, "%lld tokens", (long long)n);
+    memcpy(rest, s->id + keep + drop, (size_t)n * sizeof *rest);
+    fl_sequence_rewind(s, keep);
+    const fl_status st = n ? fl_sequence_read(s, rest, n, err) : FL_OK;
+    fl_dealloc(rest);
+    return st;
+}
+
 /* ---- decoding ---- */
 
 /* The row's token at the end of its text: a place, a page, and no logits yet. */

@@ -5,8 +5,8 @@
  *     fl_sequence *s[2];
  *     for (int i = 0; i < 2; i++) {
  *         fl_sequence_new(&s[i], g, &err);
- *         fl_sequence_read(s[i], prompt[i], n[i], &err);     // or in pieces, others decoding between
- *         id[i] = pick(fl_sequence_logits(s[i]));            // (V), what comes after the last token
+ *         fl_sequence_read(s[i], prompt[i], n[i], &err);   // or piece by piece
+ *         id[i] = pick(fl_sequence_logits(s[i]));  // (V), after the last token
  *     }
  *     for (;;) {
  *         const float *logits;
@@ -18,9 +18,9 @@
  * The weights are read once for all rows of a step, so eight texts cost little more than one.
  *
  * Invariance. The logits after a token, and the keys and values it leaves, are the same bytes
- * whoever shares the step, however a prompt was cut, and at any number of threads. They do depend on
- * whether the token was read as part of a prompt or decoded, whose arithmetic differs in the last
- * bits; so a prefix of a prompt may be taken from another text's prompt (fl_sequence_fork) and
+ * whoever shares the step, however a prompt was cut, and at any number of threads. They do depend
+ * on whether the token was read as part of a prompt or decoded, whose arithmetic differs in the
+ * last bits; so a prefix of a prompt may be taken from another text's prompt (fl_sequence_fork) and
  * nothing changes.
  *
  * Memory. Keys and values lie in pages of 64 tokens, taken as texts grow and given back when they
@@ -88,6 +88,10 @@ const float *fl_sequence_logits(const fl_sequence *s);
 int64_t fl_sequence_length(const fl_sequence *s);  // tokens read
 const int32_t *fl_sequence_tokens(const fl_sequence *s);
 void fl_sequence_rewind(fl_sequence *s, int64_t n);  // forget all but the first n tokens
+
+/* Forget `drop` tokens after the first `keep`. What follows them is read again at its new place, so
+ * the text goes on as any that is `drop` tokens shorter: nothing is turned or guessed. */
+FL_MUST_USE fl_status fl_sequence_shift(fl_sequence *s, int64_t keep, int64_t drop, fl_err *err);
 
 /* One step: each row's token is read at the end of its text. A text may have several rows, which
  * are its next tokens in this order. *logits is (n, V), those after each row, valid until the next

@@ -4,20 +4,20 @@
  *     fli_pages p;
  *     fli_pages_init(&p, model, FL_BF16, most, &err);
  *     fli_page_list text = {0};
- *     fli_pages_hold(&p, &text, 0, 100, &err);      // room for tokens [0, 100), which may be written
- *     fli_pages_trim(&p, &text, 40);                // those from 40 on are forgotten
+ *     fli_pages_hold(&p, &text, 0, 100, &err);    // room for tokens [0, 100), to be written
+ *     fli_pages_trim(&p, &text, 40);              // those from 40 on are forgotten
  *
- * A block is the keys or the values of one layer, (pages, FLI_PAGE, heads, size); a page is the same
- * rows of every block, so a text is one list of pages whatever the number of layers. Page 0 belongs
- * to nobody: rows of a step that only fill it up are written there.
+ * A block is the keys or the values of one layer, (pages, FLI_PAGE, heads, size); a page is the
+ * same rows of every block, so a text is one list of pages whatever the number of layers. Page 0
+ * belongs to nobody: rows of a step that only fill it up are written there.
  *
  * Why pages and not a block per text: texts differ in length by orders of magnitude and end at any
- * time, and those that share a beginning (a system prompt) need it once. Why FLI_PAGE = 64: attention
- * reads runs of 16 rows, a page of one block is some 24 KiB in small models, and half a page, lost
- * at the end of each text, is little.
+ * time, and those that share a beginning (a system prompt) need it once. Why FLI_PAGE = 64:
+ * attention reads runs of 16 rows, a page of one block is some 24 KiB in small models, and half a
+ * page, lost at the end of each text, is little.
  *
- * There are few pages at first and twice as many whenever they run out, up to `most`; then the memory
- * moves, which `moved` counts. */
+ * There are few pages at first and twice as many whenever they run out, up to `most`; then the
+ * memory moves, which `moved` counts. */
 #ifndef FL_INFER_PAGES_H
 #define FL_INFER_PAGES_H
 

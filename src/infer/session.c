@@ -1,8 +1,6 @@
 /* session - one text being read and continued by a model: a group of one. */
 #include "infer/session.h"
 
-#include <string.h>
-
 #include "base/alloc.h"
 #include "base/assert.h"
 
@@ -79,14 +77,6 @@ void fl_session_rewind(fl_session *s, int64_t n) {
     fl_sequence_rewind(s->text, n);
 }
 
-fl_status fl_session_slide(fl_session *s, int64_t n, fl_err *err) {
-    const int64_t length = fl_session_length(s);
-    FL_ASSERT(n > 0 && n <= length);
-    int32_t *kept = fl_alloc((size_t)n * sizeof *kept);
-    if (!kept) return fl_fail(err, FL_ERR_NOMEM, "%lld tokens", (long long)n);
-    memcpy(kept, fl_session_tokens(s) + length - n, (size_t)n * sizeof *kept);
-    fl_session_rewind(s, 0);
-    fl_status st = fl_session_feed(s, kept, n, err);
-    fl_dealloc(kept);
-    return st;
+fl_status fl_session_shift(fl_session *s, int64_t keep, int64_t drop, fl_err *err) {
+    return fl_sequence_shift(s->text, keep, drop, err);
 }

@@ -62,8 +62,8 @@ size_t fl_session_cache_bytes(const fl_session *s);
 /* Forget all but the first n tokens. Nothing is computed. */
 void fl_session_rewind(fl_session *s, int64_t n);
 
-/* Forget all but the last n tokens, which are read again as the beginning of a text. */
-FL_MUST_USE fl_status fl_session_slide(fl_session *s, int64_t n, fl_err *err);
+/* Forget `drop` tokens after the first `keep`; see fl_sequence_shift. */
+FL_MUST_USE fl_status fl_session_shift(fl_session *s, int64_t keep, int64_t drop, fl_err *err);
 
 #ifdef __cplusplus
 }

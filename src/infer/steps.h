@@ -10,8 +10,8 @@
  * The other reads one token of each of R texts, or several of one, with the arithmetic of decoding.
  * In both, what comes out for a token is a function of the text up to it, byte for byte: it depends
  * neither on T or R, nor on where the text was cut, nor on the other rows, nor on threads. That is
- * what batch invariance, the reuse of prefixes and exact speculation rest on. A step of one token of
- * a prompt is therefore read as the first of several; the rest is padding.
+ * what batch invariance, the reuse of prefixes and exact speculation rest on. A step of one token
+ * of a prompt is therefore read as the first of several; the rest is padding.
  *
  * A step may be padded. A prompt's padding stands behind its text, where causality hides it, and
  * needs room there; a decoding step's is at home in page 0. */
@@ -56,7 +56,7 @@ typedef struct {
 void fli_steps_init(fli_steps *s, fl_model *m, fli_pages *pages, const fli_steps_opts *o);
 void fli_steps_clear(fli_steps *s);
 
-/* Tokens a step takes of n > 0 that come after `start`; *size is what it reads, padding included. */
+/* Tokens a step takes of n > 0 that come after `start`; *size is what it reads with padding. */
 int64_t fli_steps_cut(const fli_steps *s, int64_t start, int64_t n, int64_t *size);
 
 /* n <= size tokens after `start` of a text that holds pages for start + size. For FLI_NEXT *out is

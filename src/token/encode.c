@@ -109,6 +109,10 @@ static fl_status push(fl_ids *out, const int32_t *id, size_t n, fl_err *err) {
     return FL_OK;
 }
 
+fl_status fl_ids_add(fl_ids *ids, int32_t id, fl_err *err) {
+    return push(ids, &id, 1, err);
+}
+
 /* ---- one piece ---- */
 
 /* The ids of s[0..n) onto the end of `out`, which has room. */

@@ -33,6 +33,7 @@ typedef struct {
     size_t n, cap;
 } fl_ids;  // zero is empty
 void fl_ids_clear(fl_ids *ids);
+FL_MUST_USE fl_status fl_ids_add(fl_ids *ids, int32_t id, fl_err *err);
 
 /* A folder with tokenizer.json (or tokenizer.model, or vocab.json + merges.txt), or one of:
  * tokenizer.json, a SentencePiece .model, a .tiktoken file. */
