@@ -74,6 +74,26 @@ static void check_reading(void) {
           fl_path_is_dir(root));
 }
 
+/* Bytes of a mapping come back from the file; others, which would not, are left alone. */
+static void check_forgetting(void) {
+    enum { BYTES = 1 << 20 };
+    static char text[BYTES], own[BYTES];
+    const char *file = in_root("forget");
+    fl_map m;
+    for (int i = 0; i < BYTES; i++) own[i] = text[i] = (char)(i % 251);
+    CHECK(fl_file_write(file, text, BYTES, NULL) == FL_OK);
+    CHECK(fl_map_open(&m, file, NULL) == FL_OK && memcmp(m.data, text, BYTES) == 0);
+    fl_map_forget(m.data + 1, BYTES - 2);
+    CHECK(memcmp(m.data, text, BYTES) == 0);
+    fl_map_forget(own, BYTES);
+    fl_map_forget(m.data, BYTES + 1);  // not all of it is the mapping's
+    fl_map_forget(NULL, 0);
+    CHECK(memcmp(own, text, BYTES) == 0 && memcmp(m.data, text, BYTES) == 0);
+    const uint8_t *gone = m.data;
+    fl_map_close(&m);
+    fl_map_forget(gone, BYTES);
+}
+
 /* A disk that is full after 4 KiB: the kernel says EFBIG where a full disk says ENOSPC. */
 static void check_full_disk(void) {
     static char big[1 << 16];
@@ -194,6 +214,7 @@ int main(void) {
     if (!mkdtemp(root)) return EXIT_FAILURE;
     check_paths();
     check_reading();
+    check_forgetting();
     check_full_disk();
     check_unwritable();
     check_outfile();

@@ -6,6 +6,7 @@
 
 #include "backend/plan.h"
 #include "base/alloc.h"
+#include "base/file.h"
 
 struct fli_pack {
     fli_pack *next;
@@ -93,5 +94,7 @@ void fli_pack_refresh(fli_pack *e, const fl_packs *packs, fl_pool *pool) {
     if (e->epoch == packs->epoch) return;
     const int64_t n = e->kernel->pack_tasks ? e->kernel->pack_tasks(&e->call) : 1;
     fl_pool_run(pool, n, 0, pack_tasks, e);
+    const fl_tensor *w = &e->call.in[1];
+    if (fl_tensor_contiguous(w)) fl_map_forget(w->data, fl_tensor_bytes(w));  // the copy is read
     e->epoch = packs->epoch;
 }

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,6 +134,39 @@ fl_status fl_file_read(const char *path, size_t max_bytes, char **out, size_t *n
     return FL_OK;
 }
 
+/* ---- mappings ---- */
+
+/* All that are open: only what lies in one of them may be forgotten. */
+typedef struct mapping {
+    struct mapping *next;
+    const uint8_t *data;
+    size_t bytes;
+} mapping;
+
+static pthread_mutex_t mappings_lock = PTHREAD_MUTEX_INITIALIZER;
+static mapping *mappings;
+
+static fl_status remember(const uint8_t *data, size_t bytes, const char *path, fl_err *err) {
+    mapping *m = fl_alloc(sizeof *m);
+    if (!m) return fl_fail(err, FL_ERR_NOMEM, "%s: mapping it", path);
+    pthread_mutex_lock(&mappings_lock);
+    *m = (mapping){mappings, data, bytes};
+    mappings = m;
+    pthread_mutex_unlock(&mappings_lock);
+    return FL_OK;
+}
+
+static void unmap(const uint8_t *data, size_t bytes) {
+    pthread_mutex_lock(&mappings_lock);
+    mapping **at = &mappings;
+    while (*at && (*at)->data != data) at = &(*at)->next;
+    mapping *m = *at;
+    if (m) *at = m->next;
+    munmap((void *)(uintptr_t)data, bytes);
+    pthread_mutex_unlock(&mappings_lock);
+    fl_dealloc(m);
+}
+
 fl_status fl_map_open(fl_map *out, const char *path, fl_err *err) {
     int fd;
     size_t bytes;
@@ -147,13 +181,29 @@ fl_status fl_map_open(fl_map *out, const char *path, fl_err *err) {
     close(fd);
     errno = reason;
     if (data == MAP_FAILED) return fail_errno(err, path, "map");
-    *out = (fl_map){.data = data, .bytes = bytes};
-    return FL_OK;
+    const fl_status s = remember(data, bytes, path, err);
+    if (s != FL_OK) munmap(data, bytes);
+    else *out = (fl_map){.data = data, .bytes = bytes};
+    return s;
 }
 
 void fl_map_close(fl_map *m) {
-    if (m->bytes) munmap((void *)(uintptr_t)m->data, m->bytes);
+    if (m->bytes) unmap(m->data, m->bytes);
     *m = (fl_map){0};
+}
+
+/* Pages that other bytes share are kept. */
+void fl_map_forget(const void *data, size_t bytes) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)data;
+    const uintptr_t first = (begin + page - 1) / page * page, end = (begin + bytes) / page * page;
+    if (first >= end) return;
+    pthread_mutex_lock(&mappings_lock);
+    for (const mapping *m = mappings; m; m = m->next) {
+        const uintptr_t from = (uintptr_t)m->data;
+        if (begin >= from && bytes <= m->bytes && begin - from <= m->bytes - bytes)
+            (void)madvise((void *)first, end - first, MADV_DONTNEED);  // only memory depends on it
+    }
+    pthread_mutex_unlock(&mappings_lock);
 }
 
 /* ---- writing ---- */

@@ -50,6 +50,11 @@ typedef struct {
 FL_MUST_USE fl_status fl_map_open(fl_map *out, const char *path, fl_err *err);
 void fl_map_close(fl_map *m);
 
+/* These bytes need not stay in memory: where they are read again, they come from the file. Bytes
+ * that are no mapping's are left alone, so that whoever made a copy need not know whose they are.
+ */
+void fl_map_forget(const void *data, size_t bytes);
+
 FL_MUST_USE fl_status fl_dir_make(const char *path, fl_err *err);  // with parents; existing is fine
 FL_MUST_USE fl_status fl_dir_remove(const char *path, fl_err *err);  // with everything in it
 FL_MUST_USE fl_status fl_dir_sync(const char *path, fl_err *err);  // make renames inside it durable

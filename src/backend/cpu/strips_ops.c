@@ -103,9 +103,12 @@ static void prepare(const work *t, int64_t begin, int64_t end) {
 
 /* ---- phase 1 ---- */
 
-/* Few rows: a task is a strip, so that there are tasks for all. */
+/* Few rows: a task is only as much of w as keeps a stream from memory going. */
 static int64_t tile_strips(const work *t) {
-    return t->p.m <= FLI_STRIP_ROWS ? 1 : TILE_STRIPS;
+    enum { STREAM = 16 << 10 };
+    if (t->p.m > FLI_STRIP_ROWS) return TILE_STRIPS;
+    const int64_t strips = STREAM / (int64_t)fli_strip_bytes(t->p.f, t->p.k);
+    return strips < 1 ? 1 : imin(strips, TILE_STRIPS);
 }
 
 static int64_t row_tiles(const work *t) {

@@ -29,7 +29,10 @@ static void take_two_bits(int8_t *q, const uint8_t *qs) {
 }
 
 static void take_four_bits(int8_t *q, const uint8_t *qs) {
-    for (int b = 0; b < N / LARGE; b++) take_bits(q + LARGE * b, qs + 32 * (b / 2), 4 * (b % 2), 4);
+    for (int b = 0; b < N / LARGE; b += 2, q += 2 * LARGE, qs += LARGE) {
+        for (int i = 0; i < LARGE; i++) q[i] = (int8_t)(qs[i] & 15);
+        for (int i = 0; i < LARGE; i++) q[LARGE + i] = (int8_t)(qs[i] >> 4);
+    }
 }
 
 static void unpack_q2_k(fl_unpacked *out, const void *block) {
