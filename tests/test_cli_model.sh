@@ -30,6 +30,29 @@ expect 2 "usage: fledge inspect MODEL" inspect
 expect 0 "| gemma2 | Gemma2ForCausalLM | gemma2 | RMSNorm (1 + w) before and after blocks, rotary positions, grouped queries, soft caps, window in 1 of 2 layers, gated gelu_tanh, scaled embeddings |" architectures
 expect 0 '"model_type": "gpt_neox"' architectures --json
 
+# Beside a program that says it reads 100 tokens a second at once, 50 one by one and 80 together.
+cat >"$work/llama-bench" <<'END'
+#!/bin/sh
+echo '[{"n_prompt": 8, "avg_ts": 100.0}, {"n_prompt": 0, "avg_ts": 50.0}]'
+END
+cat >"$work/llama-batched-bench" <<'END'
+#!/bin/sh
+echo 'loading'; echo '{"pl": 8, "speed_tg": 80.0, "speed": 1}'
+END
+chmod +x "$work/llama-bench" "$work/llama-batched-bench"
+bench="bench inference $golden/qwen3 --rounds 1 --prompt 8 -n 4 --threads 1"
+# shellcheck disable=SC2086
+{
+    expect 0 "100.0	50.0	80.0" $bench --peer "$work/llama-bench"
+    ratio=$(awk -F'\t' '$2 == "fledge" { ours = $6 } $2 == "times" { print ($7 * 50 > 0 && $6 * 100 > ours - 1 && $6 * 100 < ours + 1) }' "$work/said")
+    checks=$((checks + 1))
+    [ "$ratio" = 1 ] || { failed=$((failed + 1)); echo "FAIL a ratio:"; cat "$work/said"; }
+    expect 1 "cannot be run" $bench --peer "$work/none"
+    expect 1 "there is no such folder" bench inference "$work/none"
+    expect 0 "qwen3	fledge	1" $bench --sequences 0
+    expect 2 "usage: fledge bench inference MODEL" bench inference
+}
+
 broken truncated
 head -c 3000 "$golden/qwen3/model.safetensors" >"$work/truncated/model.safetensors"
 expect 1 "truncated" inspect "$work/truncated"

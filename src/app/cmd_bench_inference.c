@@ -17,7 +17,17 @@
 enum { MAX_ROUNDS = 99 };
 
 /* What one program did with one model; smaller is better of the first two. */
-enum { READY, PEAK, PREFILL, DECODE, N_COMPARED, TOKEN_BYTES = N_COMPARED, READ, N_FIGURES };
+enum {
+    READY,
+    PEAK,
+    PREFILL,
+    DECODE,
+    TOGETHER,
+    N_COMPARED,
+    TOKEN_BYTES = N_COMPARED,
+    READ,
+    N_FIGURES
+};
 typedef struct {
     double v[N_FIGURES];
 } figures;
@@ -25,7 +35,7 @@ typedef struct {
 typedef struct {
     const char *model, *peer;
     int threads;
-    int64_t n_prompt, n_generate;
+    int64_t n_prompt, n_generate, n_sequences;
     fl_compute compute;
 } task;
 
@@ -36,16 +46,18 @@ static fl_status ours_work(void *ctx, int fd, fl_err *err) {
     fl_infer_bench b;
     const fl_infer_bench_opts o = {.n_prompt = t->n_prompt,
                                    .n_generate = t->n_generate,
+                                   .n_sequences = t->n_sequences,
                                    .compute = t->compute};
     fl_pool_set_default_size(t->threads);
     FL_TRY(fl_infer_bench_run(&b, t->model, &o, err));
-    dprintf(fd, "%.17g %.17g %.17g", b.prefill, b.decode, b.token_bytes);
+    dprintf(fd, "%.17g %.17g %.17g %.17g", b.prefill, b.decode, b.together, b.token_bytes);
     return FL_OK;
 }
 
 static fl_status ours_read(const app_child *c, figures *f, fl_err *err) {
-    const int n = sscanf(c->text, "%lf %lf %lf", &f->v[PREFILL], &f->v[DECODE], &f->v[TOKEN_BYTES]);
-    return n == 3 ? FL_OK : fl_fail(err, FL_ERR_IO, "a measurement was cut short");
+    const int n = sscanf(c->text, "%lf %lf %lf %lf", &f->v[PREFILL], &f->v[DECODE],
+                         &f->v[TOGETHER], &f->v[TOKEN_BYTES]);
+    return n == 4 ? FL_OK : fl_fail(err, FL_ERR_IO, "a measurement was cut short");
 }
 
 /* ---- the memory ---- */
@@ -67,22 +79,27 @@ static fl_status memory_measure(task t, double *out, fl_err *err) {
     return FL_OK;
 }
 
-/* ---- llama-bench ---- */
+/* ---- llama.cpp's ---- */
+
+/* Become the program, with `fd` as its standard output. */
+static fl_status become(const char *file, const char *const *argv, int fd, fl_err *err) {
+    const int nowhere = open("/dev/null", O_WRONLY);
+    dup2(fd, STDOUT_FILENO);
+    dup2(nowhere, STDERR_FILENO);
+    execv(file, (char *const *)(uintptr_t)argv);
+    return fl_fail(err, FL_ERR_IO, "%s cannot be run", file);
+}
 
 static fl_status peer_work(void *ctx, int fd, fl_err *err) {
     const task *t = ctx;
-    char threads[16], prompt[24], generate[24];
+    char threads[24], prompt[24], generate[24];
     snprintf(threads, sizeof threads, "%d", t->threads);
     snprintf(prompt, sizeof prompt, "%lld", (long long)(t->n_prompt ? t->n_prompt : 1));
     snprintf(generate, sizeof generate, "%lld", (long long)t->n_generate);
     const char *argv[] = {t->peer,  "-m", t->model, "-t", threads, "-p", prompt, "-n",
                           generate, "-r", "1",      "-o", "json",  NULL, NULL};
     if (!t->n_prompt) argv[13] = "--no-warmup";
-    const int nowhere = open("/dev/null", O_WRONLY);
-    dup2(fd, STDOUT_FILENO);
-    dup2(nowhere, STDERR_FILENO);
-    execv(t->peer, (char *const *)(uintptr_t)argv);
-    return fl_fail(err, FL_ERR_IO, "%s cannot be run", t->peer);
+    return become(t->peer, argv, fd, err);
 }
 
 static fl_status peer_read(const app_child *c, figures *f, fl_err *err) {
@@ -101,30 +118,67 @@ static fl_status peer_read(const app_child *c, figures *f, fl_err *err) {
     return st;
 }
 
+/* llama-batched-bench, which stands beside llama-bench. */
+static fl_status batched_work(void *ctx, int fd, fl_err *err) {
+    const task *t = ctx;
+    char file[FL_PATH_MAX], threads[24], generate[24], texts[24], context[24];
+    const int dir = (int)(fl_path_base(t->peer) - t->peer);
+    snprintf(file, sizeof file, "%.*sllama-batched-bench", dir, t->peer);
+    if (access(file, X_OK) != 0) return FL_OK;  // an older build: nothing to say
+    snprintf(threads, sizeof threads, "%d", t->threads);
+    snprintf(generate, sizeof generate, "%lld", (long long)t->n_generate);
+    snprintf(texts, sizeof texts, "%lld", (long long)t->n_sequences);
+    snprintf(context, sizeof context, "%lld", (long long)((t->n_generate + 2) * t->n_sequences));
+    const char *const argv[] =
+        {file,   "-m",  t->model, "-t",    threads,           "-npp",  "1", "-ntg", generate,
+         "-npl", texts, "-c",     context, "--output-format", "jsonl", NULL};
+    return become(file, argv, fd, err);
+}
+
+static fl_status batched_read(const app_child *c, figures *f, fl_err *err) {
+    const char *at = strstr(c->text, "\"speed_tg\": ");
+    if (!*c->text) return FL_OK;
+    if (!at) return fl_fail(err, FL_ERR_FORMAT, "llama-batched-bench: no speed_tg in its output");
+    f->v[TOGETHER] = strtod(at + strlen("\"speed_tg\": "), NULL);
+    return FL_OK;
+}
+
 /* ---- a program ---- */
 
 typedef struct {
-    const char *name;
     app_child_work work;
     fl_status (*read)(const app_child *c, figures *f, fl_err *err);
+} part;
+
+typedef struct {
+    const char *name;
+    part alone, together;  // the second where one process does not measure both
 } program;
 
-static const program ours = {"fledge", ours_work, ours_read};
-static const program peer = {"llama.cpp", peer_work, peer_read};
+static const program ours = {"fledge", {ours_work, ours_read}, {NULL, NULL}};
+static const program peer = {"llama.cpp", {peer_work, peer_read}, {batched_work, batched_read}};
+
+static fl_status part_measure(const part *p, task t, figures *f, double *peak, fl_err *err) {
+    app_child c;
+    FL_TRY(app_child_run(&c, p->work, &t, err));
+    *peak = c.peak_bytes;
+    const fl_status st = p->read(&c, f, err);
+    app_child_clear(&c);
+    return st;
+}
 
 /* Once to the end of the first token, which says when it is ready, and once for the rest. */
 static fl_status measure(const program *p, task t, figures *f, fl_err *err) {
     app_child c;
+    double peak;
     task first = t;
     first.n_prompt = first.n_generate = 0;
-    FL_TRY(app_child_run(&c, p->work, &first, err));
+    FL_TRY(app_child_run(&c, p->alone.work, &first, err));
     f->v[READY] = c.seconds;
     app_child_clear(&c);
-    FL_TRY(app_child_run(&c, p->work, &t, err));
-    f->v[PEAK] = c.peak_bytes;
-    const fl_status st = p->read(&c, f, err);
-    app_child_clear(&c);
-    return st;
+    FL_TRY(part_measure(&p->alone, t, f, &f->v[PEAK], err));
+    if (!p->together.work || !t.n_sequences) return FL_OK;
+    return part_measure(&p->together, t, f, &peak, err);
 }
 
 /* ---- the table ---- */
@@ -151,8 +205,8 @@ static void print_name(const task *t, const char *who) {
 
 static void print_figures(const task *t, const char *who, const figures *f) {
     print_name(t, who);
-    printf("\t%.2f\t%.0f\t%.1f\t%.1f", f->v[READY], f->v[PEAK] / (1 << 20), f->v[PREFILL],
-           f->v[DECODE]);
+    printf("\t%.2f\t%.0f\t%.1f\t%.1f\t%.1f", f->v[READY], f->v[PEAK] / (1 << 20), f->v[PREFILL],
+           f->v[DECODE], f->v[TOGETHER]);
     const double bytes = f->v[DECODE] * f->v[TOKEN_BYTES];
     if (f->v[READ] > 0)
         printf("\t%.1f\t%.1f\t%.0f", 1e-9 * bytes, 1e-9 * f->v[READ], 100 * bytes / f->v[READ]);
@@ -163,7 +217,8 @@ static void print_ratio(const task *t, const figures *a, const figures *b) {
     print_name(t, "times");
     for (int k = 0; k < N_COMPARED; k++) {
         const bool less_is_better = k == READY || k == PEAK;
-        printf("\t%.2f", less_is_better ? b->v[k] / a->v[k] : a->v[k] / b->v[k]);
+        const double better = less_is_better ? a->v[k] : b->v[k];
+        printf("\t%.2f", better > 0 ? (less_is_better ? b->v[k] : a->v[k]) / better : 0);
     }
     putchar('\n');
 }
@@ -190,11 +245,12 @@ static fl_status run(const app_args *a, fl_err *err) {
     task t = {.peer = app_str(a, "peer"),
               .n_prompt = app_int(a, "prompt"),
               .n_generate = app_int(a, "generate"),
+              .n_sequences = app_int(a, "sequences"),
               .compute = app_compute(a)};
     const int most = app_given(a, "threads") ? (int)app_int(a, "threads") : fl_cpu_get()->cores;
     printf(
-        "# model\tprogram\tthreads\tready s\tpeak MiB\tprefill tok/s\tdecode tok/s\tdecode GB/s\t"
-        "read GB/s\t%% of read\n");
+        "# model\tprogram\tthreads\tready s\tpeak MiB\tprefill tok/s\tdecode tok/s\t"
+        "together tok/s\tdecode GB/s\tread GB/s\t%% of read\n");
     for (int i = 0; i < app_n_args(a); i++) {
         t.model = app_arg(a, i);
         for (t.threads = app_given(a, "threads") ? most : 1;; t.threads = most) {
@@ -208,6 +264,8 @@ static fl_status run(const app_args *a, fl_err *err) {
 static const app_flag flags[] = {
     {"prompt", 0, FLAG_INT, "N", "512", "tokens read at once", .least = 1, .most = 1e6},
     {"generate", 'n', FLAG_INT, "N", "128", "tokens read one by one", .least = 1, .most = 1e6},
+    {"sequences", 0, FLAG_INT, "N", "8", "texts that are continued together; 0 leaves that out",
+     .least = 0, .most = FL_GROUP_ROWS},
     {"rounds", 0, FLAG_INT, "N", "3", "measurements of each, of which the median counts",
      .least = 1, .most = MAX_ROUNDS},
     {"peer", 0, FLAG_STR, "FILE", .help = "llama-bench, to be measured in turn"},

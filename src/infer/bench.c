@@ -7,7 +7,8 @@
 
 typedef struct {
     fl_model *m;
-    fl_session *s;
+    fl_group *g;
+    fl_sequence *text[FL_GROUP_ROWS];
     int32_t *id;  // random, enough for either measurement
     const fl_infer_bench_opts *o;
 } bench;
@@ -27,58 +28,84 @@ static double token_bytes(const fl_model *m) {
     return sum;
 }
 
-static fl_status bench_open(bench *b, const char *path, fl_infer_bench *out, fl_err *err) {
-    const double start = fl_now();
-    const fl_session_opts so = {.compute = b->o->compute, .pool = b->o->pool};
-    FL_TRY(fl_model_load(&b->m, path, &(fl_model_opts){.as_stored = true}, err));
-    FL_TRY(fl_session_new(&b->s, b->m, &so, err));
-    out->load = fl_now() - start;
+static fl_status make_ids(bench *b, fl_err *err) {
     const int64_t n = 1 + (b->o->n_prompt > b->o->n_generate ? b->o->n_prompt : b->o->n_generate);
+    fl_rng r = {.seed = 1};
     b->id = fl_alloc((size_t)n * sizeof *b->id);
     if (!b->id) return fl_fail(err, FL_ERR_NOMEM, "%lld tokens", (long long)n);
-    fl_rng r = {.seed = 1};
     for (int64_t i = 0; i < n; i++)
         b->id[i] = (int32_t)fl_rng_below(&r, (uint64_t)b->m->config.vocab_size);
-    FL_TRY(fl_session_feed(b->s, b->id, 1, err));
-    out->first = fl_now() - start;
-    out->token_bytes = token_bytes(b->m);
     return FL_OK;
+}
+
+/* Loaded, and one token read. */
+static fl_status bench_open(bench *b, const char *path, fl_err *err) {
+    const fl_group_opts go = {.compute = b->o->compute, .pool = b->o->pool};
+    if (b->o->n_sequences > FL_GROUP_ROWS)
+        return fl_fail(err, FL_ERR_ARG, "%lld texts at once: at most %d",
+                       (long long)b->o->n_sequences, FL_GROUP_ROWS);
+    FL_TRY(fl_model_load(&b->m, path, &(fl_model_opts){.as_stored = true}, err));
+    FL_TRY(fl_group_new(&b->g, b->m, &go, err));
+    FL_TRY(make_ids(b, err));
+    for (int i = 0; i == 0 || i < b->o->n_sequences; i++)
+        FL_TRY(fl_sequence_new(&b->text[i], b->g, err));
+    return fl_sequence_read(b->text[0], b->id, 1, err);
 }
 
 static void bench_close(bench *b) {
     fl_dealloc(b->id);
-    fl_session_free(b->s);
+    for (int i = 0; i < FL_GROUP_ROWS; i++) fl_sequence_free(b->text[i]);
+    fl_group_free(b->g);
     fl_model_free(b->m);
 }
 
-/* From an empty context, as a prompt or token by token; tokens a second. */
-static fl_status feed(bench *b, int64_t n, bool decode, double *out, fl_err *err) {
+/* From an empty context. */
+static fl_status prefill(bench *b, double *rate, fl_err *err) {
     const double start = fl_now();
-    fl_session_rewind(b->s, 0);
-    if (!decode) FL_TRY(fl_session_feed(b->s, b->id, n, err));
-    for (int64_t i = 0; decode && i < n; i++) FL_TRY(fl_session_decode(b->s, b->id[i], err));
-    *out = (double)n / (fl_now() - start);
+    fl_sequence_rewind(b->text[0], 0);
+    FL_TRY(fl_sequence_read(b->text[0], b->id, b->o->n_prompt, err));
+    *rate = (double)b->o->n_prompt / (fl_now() - start);
     return FL_OK;
 }
 
-static fl_status measure_prefill(bench *b, fl_infer_bench *out, fl_err *err) {
-    const int64_t n = b->o->n_prompt;
-    FL_TRY(feed(b, n, false, &out->prefill, err));  // plans, and touches the weights
-    return feed(b, n, false, &out->prefill, err);
+static fl_status decode(bench *b, int64_t n_texts, int64_t n, double *rate, fl_err *err) {
+    const double start = fl_now();
+    fl_group_row row[FL_GROUP_ROWS];
+    const float *logits;
+    for (int64_t i = 0; i < n_texts; i++) fl_sequence_rewind(b->text[i], 0);
+    for (int64_t t = 0; t < n; t++) {
+        for (int64_t i = 0; i < n_texts; i++) row[i] = (fl_group_row){b->text[i], b->id[t]};
+        FL_TRY(fl_group_decode(b->g, row, n_texts, &logits, err));
+    }
+    *rate = (double)(n * n_texts) / (fl_now() - start);
+    return FL_OK;
 }
 
-static fl_status measure_decode(bench *b, fl_infer_bench *out, fl_err *err) {
-    FL_TRY(feed(b, 1, true, &out->decode, err));
-    return feed(b, b->o->n_generate, true, &out->decode, err);
+/* The first time plans, and touches the weights. */
+static fl_status measure(bench *b, fl_infer_bench *out, fl_err *err) {
+    const int64_t n = b->o->n_generate, together = b->o->n_sequences;
+    if (b->o->n_prompt) {
+        FL_TRY(prefill(b, &out->prefill, err));
+        FL_TRY(prefill(b, &out->prefill, err));
+    }
+    if (n) {
+        FL_TRY(decode(b, 1, 1, &out->decode, err));
+        FL_TRY(decode(b, 1, n, &out->decode, err));
+    }
+    if (n && together) {
+        FL_TRY(decode(b, together, 1, &out->together, err));
+        FL_TRY(decode(b, together, n, &out->together, err));
+    }
+    return FL_OK;
 }
 
 fl_status fl_infer_bench_run(fl_infer_bench *out, const char *path, const fl_infer_bench_opts *o,
                              fl_err *err) {
     bench b = {.o = o};
     *out = (fl_infer_bench){0};
-    fl_status st = bench_open(&b, path, out, err);
-    if (st == FL_OK && o->n_prompt) st = measure_prefill(&b, out, err);
-    if (st == FL_OK && o->n_generate) st = measure_decode(&b, out, err);
+    fl_status st = bench_open(&b, path, err);
+    if (st == FL_OK) st = measure(&b, out, err);
+    if (st == FL_OK) out->token_bytes = token_bytes(b.m);
     bench_close(&b);
     return st;
 }

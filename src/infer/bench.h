@@ -17,19 +17,20 @@ extern "C" {
 #endif
 
 typedef struct {
-    int64_t n_prompt;    // tokens read at once; 0: not measured
-    int64_t n_generate;  // tokens read one by one from an empty context; 0: not measured
+    int64_t n_prompt;     // tokens read at once; 0: not measured
+    int64_t n_generate;   // tokens read one by one from an empty context; 0: not measured
+    int64_t n_sequences;  // texts that do so together, the second time; 0: not measured
     fl_compute compute;
     fl_pool *pool;  // NULL: the process pool
 } fl_infer_bench_opts;
 
 typedef struct {
-    double load;             // seconds until the weights and a session are there
-    double first;            // and one token has been read
-    double prefill, decode;  // tokens a second; 0: not measured
-    double token_bytes;      // of weights that a decoded token meets
+    double prefill, decode, together;  // tokens a second, of all texts; 0: not measured
+    double token_bytes;                // of weights that a decoded token meets
 } fl_infer_bench;
 
+/* n_generate and n_sequences at most the context and FL_GROUP_ROWS, else FL_ERR_ARG. Without either
+ * of n_prompt and n_generate one token is read. */
 FL_MUST_USE fl_status fl_infer_bench_run(fl_infer_bench *out, const char *path,
                                          const fl_infer_bench_opts *o, fl_err *err);
 

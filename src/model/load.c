@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "model/internal.h"
 #include "token/tokenizer.h"
 
@@ -148,17 +149,23 @@ static void choose_formats(loading *l) {
     }
 }
 
+static void load_task(void *ctx, int64_t begin, int64_t end, int worker) {
+    const loading *l = ctx;
+    (void)worker;
+    for (int64_t i = begin; i < end; i++) {
+        const fl_tensor *file = &l->found[i]->t;
+        if (l->list->item[i].part[0]->data.data != file->data)
+            fli_stored_load(&l->list->item[i], file);
+    }
+}
+
 static fl_status load_tensors(loading *l, fl_err *err) {
     find_prefix(l);
     for (int i = 0; i < l->list->n; i++) FL_TRY(find_tensor(l, i, err));
     FL_TRY(check_extra(l, err));
     choose_formats(l);
     FL_TRY(fli_model_allocate(l->m, err));
-    for (int i = 0; i < l->list->n; i++) {
-        const fl_tensor *file = &l->found[i]->t;
-        if (l->list->item[i].part[0]->data.data != file->data)
-            fli_stored_load(&l->list->item[i], file);
-    }
+    fl_pool_run(fl_pool_default(), l->list->n, 1, load_task, l);
     return FL_OK;
 }
 
