@@ -220,7 +220,7 @@ int main(void) {
     CHECK(fl_model_save_gguf(m, base, "tiny", FL_F16, NULL) == FL_OK);
     expect(FL_TEST_DATA "/chat", 0, NULL);
     expect(base, 0, NULL);
-    expect(folder_file("none.gguf"), 1, "there is no such folder");
+    expect(folder_file("none.gguf"), 1, "there is no such file or folder");
     expect(folder_puts("text.gguf", "GGML"), 1, "does not begin with \"GGUF\"");
     check_spoilt(base);
     check_blocks(m);

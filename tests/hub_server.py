@@ -48,6 +48,7 @@ TROUBLE = {
     "org/gated": [{}],
     "org/changing": [{"stop": 70_000}, {"status": 404}],
     "org/huge": [{}],
+    "org/full": [OK],
 }
 for name in TROUBLE:
     REPOS[name] = dict(one_file)

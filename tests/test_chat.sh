@@ -43,6 +43,14 @@ checks=$((checks + 1))
 grep -q 'system' "$work/said" && ! grep -q "$(printf '\033')" "$work/said" || { failed=$((failed + 1)); echo "FAIL no prompt, or colours in a pipe"; }
 
 expect 0 "Z" chat "$model" Y
+expect 2 "MESSAGE is empty" chat "$model" ""
+expect 1 "there is no such file or folder" chat "$work/none.gguf" Y
+: >"$work/empty.gguf"
+expect 1 "the file is empty" chat "$work/empty.gguf" Y
+expect 1 "neither a model folder (no config.json)" chat "$work" Y
+expect 2 "not the name of a model" run "$work/none" Y
+expect 2 "not the name of a model" run org/none.gguf Y
+expect 2 "did you mean --temperature?" chat "$model" Y --temprature 0
 expect 0 '"content": "Z", "finish": "eos", "prompt_tokens": 21, "generated_tokens": 2' chat "$model" Y --json
 expect 0 "system" chat "$model" Y --system Hello --show-prompt
 echo "From a file" >"$work/system"

@@ -30,10 +30,10 @@ expect 2 "'extra' was not expected" version extra
 expect 2 "expected bash, zsh or fish" completion tcsh
 expect 0 "fledge 0." version --threads 2 -q --seed=7 --no-verbose --
 expect 0 ".TH FLEDGE 1" help --man
-expect 1 "nowhere: there is no such folder" generate nowhere hello
+expect 1 "nowhere: there is no such file or folder" generate nowhere hello
 expect 2 "--top-p 1.4: expected a number, 0 to 1" generate nowhere hello --top-p 1.4
 expect 2 "a text and --prompt-file: which of them?" generate nowhere hello --prompt-file text
-expect 1 "nowhere: there is no such folder" eval perplexity nowhere text
+expect 1 "nowhere: there is no such file or folder" eval perplexity nowhere text
 
 # Each shell that is here reads its script; each script knows the flags.
 for shell in bash zsh fish; do

@@ -25,7 +25,7 @@ expect 0 '"active_parameters": 18848' inspect "$golden/mixtral" --json
 expect 0 "num_local_experts                            4" inspect "$golden/mixtral" --metadata
 expect 0 "model.layers.1.self_attn.q_proj.weight" inspect "$golden/qwen3" --tensors
 expect 2 "did you mean --tensors" inspect "$golden/qwen3" --tensor
-expect 1 "there is no such folder" inspect "$work/none"
+expect 1 "there is no such file or folder" inspect "$work/none"
 expect 2 "usage: fledge inspect MODEL" inspect
 expect 0 "| gemma2 | Gemma2ForCausalLM | gemma2 | RMSNorm (1 + w) before and after blocks, rotary positions, grouped queries, soft caps, window in 1 of 2 layers, gated gelu_tanh, scaled embeddings |" architectures
 expect 0 '"model_type": "gpt_neox"' architectures --json

@@ -91,6 +91,21 @@ expect 1 "another part than was asked for" pull org/badrange
 expect 0 "snapshots/" pull org/unsatisfied
 ok "416: started over" is_big unsatisfied
 
+# The disk is full, here a limit on the size of a file: the part stays, and the next pull goes on.
+checks=$((checks + 1))
+(ulimit -f 128; "$fledge" pull org/full >"$work/said" 2>&1)
+[ $? -eq 1 ] && grep -q "too large" "$work/said" || { failed=$((failed + 1)); echo "FAIL full disk:"; head -3 "$work/said"; }
+ok "full: the part stays" sh -c "test -s '$(repo full)'/blobs/*.incomplete"
+ok "full: no ref" test ! -e "$(repo full)/refs/main"
+: >"$work/log"
+expect 0 "snapshots/" pull org/full
+ok "full: goes on where it stopped" test "$(asked 'full/resolve.*model.safetensors bytes=[1-9]')" = 1
+ok "full: whole" is_big full
+expect 0 "compared with the hub's" inspect org/folder --check
+blob=$(repo full)/blobs/$(basename "$(readlink "$(snapshot full)/model.safetensors")")
+printf 'x' | dd of="$blob" bs=1 seek=1000 conv=notrunc 2>/dev/null
+expect 1 "its checksum is" inspect org/full --check
+
 # Content that is not what the hub promised.
 expect 0 "downloading it once more" pull org/flipped
 ok "flipped once: right the second time" is_big flipped

@@ -266,6 +266,7 @@ static void set_options(app_chat *c, const fl_sampler_opts *sampler) {
 /* Messages one after the other, or the one of the command line. */
 static fl_status talk(app_chat *c, const char *message, fl_err *err) {
     app_line *l;
+    if (message && !*message) return fl_fail(err, FL_ERR_ARG, "MESSAGE is empty");
     if (message) return say(c, message, err);
     FL_TRY(app_line_open(&l, "chat_history", app_chat_command_words(), err));
     c->terminal = app_line_edits(l);

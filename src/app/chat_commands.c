@@ -128,6 +128,6 @@ fl_status app_chat_command(app_chat *c, const char *line, fl_err *err) {
             return commands[i].run(c, line + n + strspn(line + n, " \t"), err);
     snprintf(typed, sizeof typed, "%.*s", (int)(n < 30 ? n : 30), line);
     const char *near = fl_nearest(typed, app_chat_command_words());
-    return fl_fail(err, FL_ERR_ARG, "unknown command %s; %s%s", typed,
-                   near ? "did you mean " : "see ", near ? near : "/help");
+    return fl_fail(err, FL_ERR_ARG, "unknown command %s; %s%s%s", typed,
+                   near ? "did you mean " : "see ", near ? near : "/help", near ? "?" : "");
 }

@@ -11,6 +11,11 @@ static fl_status run(const app_args *a, fl_err *err) {
     fl_hub_model m;
     const char *name = app_arg(a, 0);
     bool here = fl_path_exists(name);
+    if (!here && (!fl_hub_is_name(name) || fl_path_has_suffix(name, ".gguf")))
+        return fl_fail(err, FL_ERR_ARG,
+                       "%s: there is no such file or folder, and it is not the name of a model "
+                       "(org/name[@revision][:file or quantization])",
+                       name);
     if (!here && fl_hub_find(&m, name, &o, NULL) != FL_OK) FL_TRY(fl_hub_pull(&m, name, &o, err));
     return app_chat_run(a, here ? name : m.path, app_arg(a, 1), err);
 }

@@ -244,7 +244,7 @@ static fl_status take_info(cursor *c, fl_stored_tensor *t) {
     if (offset % c->alignment)
         return tensor_fail(c, t->name, "its place is not a multiple of general.alignment");
     if (offset > (uint64_t)(c->end - c->begin))
-        return tensor_fail(c, t->name, "it begins after the end of the file");
+        return tensor_fail(c, t->name, "it begins after the end of the file; truncated?");
     t->file = c->file;
     t->t = fl_tensor_of((void *)(uintptr_t)offset, dtype, rank, dim);
     return FL_OK;
@@ -319,6 +319,7 @@ static fl_status index_tensors(fl_gguf_file *f, const char *file, fl_err *err) {
 static fl_status check_version(cursor *c) {
     char magic[4];
     uint32_t version = 0;
+    if (!left(c)) return fail(c, "the file is empty");
     if (left(c) < sizeof magic || memcmp(c->at, "GGUF", sizeof magic))
         return fail(c, "not a GGUF file: it does not begin with \"GGUF\"");
     FL_TRY(take(c, magic, sizeof magic));

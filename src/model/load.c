@@ -27,7 +27,8 @@ static fl_status has_config(const char *dir, bool *out, fl_err *err) {
 
 fl_status fl_model_folder(char out[FL_PATH_MAX], const char *path, fl_err *err) {
     bool found;
-    if (!fl_path_exists(path)) return fl_fail(err, FL_ERR_IO, "%s: there is no such folder", path);
+    if (!fl_path_exists(path))
+        return fl_fail(err, FL_ERR_IO, "%s: there is no such file or folder", path);
     if (!fl_path_is_dir(path) && !fl_path_has_suffix(path, ".gguf"))
         return fl_fail(err, FL_ERR_UNSUPPORTED,
                        "%s: expected a folder with config.json and model.safetensors, or a file "
