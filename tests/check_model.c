@@ -257,7 +257,7 @@ static void check_folders(void) {
     size_t n = 0;
     golden_path(path, "llama", "model.safetensors");
     expect_load("a file", path, &no_tokenizer, "expected a folder");
-    expect_load("not there", folder_file("nowhere"), &no_tokenizer, "no such folder");
+    expect_load("not there", folder_file("nowhere"), &no_tokenizer, "no such file or folder");
     folder_puts("empty/x", "");
     expect_load("empty", folder_file("empty"), &no_tokenizer, "no config.json");
 

@@ -1,5 +1,5 @@
-/* check_sampler - the filters against transformers' logits processors and the expectations of
- * llama.cpp's tests/test-sampling.cpp, the draws against their probabilities.
+/* check_sampler - the filters against transformers' logits processors, llama.cpp's own samplers and
+ * the expectations of its tests/test-sampling.cpp, the draws against their probabilities.
  *
  * Caught by it (each tried): top-p that leaves out the token that crosses the mass; a penalty
  * applied twice for a token that is there twice; min-p after the temperature; a draw that favours
@@ -26,6 +26,15 @@ static fl_sampler *sampler(int64_t V, fl_sampler_opts o) {
     return s;
 }
 
+static fl_sampler_opts options_of(const json_t *o) {
+    fl_sampler_opts opts = {0};
+#define AS_INT(x)                        (int64_t)(x)
+#define AS_REAL(x)                       (x)
+#define SAMPLER_OPTION(field, TYPE, ...) opts.field = AS_##TYPE(real(o, #field));
+#include "infer/sampler_options.def"
+    return opts;
+}
+
 static void check_golden(const json_t *row, size_t at) {
     const json_t *o = json_object_get(row, "options"), *history = json_object_get(row, "history");
     const json_t *z = json_object_get(row, "logits"), *ids = json_object_get(row, "ids");
@@ -34,12 +43,7 @@ static void check_golden(const json_t *row, size_t at) {
     float logits[64];
     for (size_t i = 0; i < (size_t)V; i++)
         logits[i] = (float)json_number_value(json_array_get(z, i));
-    fl_sampler_opts opts = {.temperature = real(o, "temperature"),
-                            .top_k = (int64_t)real(o, "top_k"),
-                            .top_p = real(o, "top_p"),
-                            .min_p = real(o, "min_p"),
-                            .typical_p = real(o, "typical_p"),
-                            .repeat_penalty = real(o, "repeat_penalty")};
+    fl_sampler_opts opts = options_of(o);
     fl_sampler *s = sampler(V, opts);
     for (size_t i = 0; i < json_array_size(history); i++) {
         CHECK(fl_sampler_accept(s, (int32_t)json_integer_value(json_array_get(history, i)), NULL) ==
@@ -62,6 +66,7 @@ static void check_golden(const json_t *row, size_t at) {
     CHECK(there);
     fl_sampler_free(s);
 
+    if (!logprob) return;
     fl_candidate top[5];
     fl_logprob_top(logits, V, 5, top);
     for (int i = 0; i < 5; i++) {
@@ -482,12 +487,17 @@ static void check_bad(void) {
         CHECK(fl_sampler_new(&s, 2, &bad[i], NULL) == FL_ERR_ARG);
 }
 
-int main(void) {
-    json_t *rows;
-    if (fl_json_load(&rows, FL_TEST_DATA "/infer/sampler.json", NULL) != FL_OK) return EXIT_FAILURE;
-    CHECK(json_array_size(rows) == 17);
+static void check_goldens(const char *path, size_t n) {
+    json_t *rows = NULL;
+    CHECKF(fl_json_load(&rows, path, NULL) == FL_OK, "%s", path);
+    CHECK(json_array_size(rows) == n);
     for (size_t i = 0; i < json_array_size(rows); i++) check_golden(json_array_get(rows, i), i);
     json_decref(rows);
+}
+
+int main(void) {
+    check_goldens(FL_TEST_DATA "/infer/sampler.json", 17);        // tests/peers/sampler.py
+    check_goldens(FL_TEST_DATA "/infer/sampler_llama.json", 32);  // tests/peers/sampler_llama.c
     for (size_t i = 0; i < sizeof expectations / sizeof *expectations; i++) {
         check_expectation(&expectations[i], i);
     }

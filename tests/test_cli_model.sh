@@ -48,7 +48,7 @@ bench="bench inference $golden/qwen3 --rounds 1 --prompt 8 -n 4 --threads 1"
     checks=$((checks + 1))
     [ "$ratio" = 1 ] || { failed=$((failed + 1)); echo "FAIL a ratio:"; cat "$work/said"; }
     expect 1 "cannot be run" $bench --peer "$work/none"
-    expect 1 "there is no such folder" bench inference "$work/none"
+    expect 1 "there is no such file or folder" bench inference "$work/none"
     expect 0 "qwen3	fledge	1" $bench --sequences 0
     expect 2 "usage: fledge bench inference MODEL" bench inference
 }
