@@ -1,7 +1,7 @@
 /* check_program - graphs run: whatever is planned (memory, threads, recomputation, packing),
  * results are the same bytes.
  *
- * Caught by: two live values in one place, a head that is not switched to accumulate, a stale
+ * Caught by: two live values in one place, joined steps that share one, a head that is not switched to accumulate, a stale
  * packed weight, a recomputed layer reading the wrong instance, a loss not taken from its gradient
  * node, a wrong kernel let through by validation, a leak or a half-made program when memory runs
  * out. */
@@ -173,6 +173,49 @@ static int count_in_print(const fl_program *p, const char *word) {
     while (fgets(line, sizeof line, f)) n += strstr(line, word) != NULL;
     fclose(f);
     return n;
+}
+
+/* Three products of one input run as one job, and a fourth that needs the first does not. Their
+ * weights are computed, so that each packs them in a place of its own while the others do. */
+static void check_joined(void) {
+    enum { ROWS = 5, K = 24, W = 3 };
+    static const int64_t n[W] = {70, 24, 17};
+    static float weight[W][70 * K], input[ROWS * K];
+    fl_pool *three = NULL;
+    fl_program *p = NULL;
+    fl_err err;
+    if (fl_pool_new(&three, 3, &err) != FL_OK) exit(2);
+    fl_graph *g = fl_graph_new();
+    fl_val w[W], y[W];
+    for (int i = 0; i < ROWS * K; i++) input[i] = (float)(i % 7 - 3);
+    const fl_val x = fl_extern(g, "x", fl_tensor_of(input, FL_F32, 2, (int64_t[]){ROWS, K}), false);
+    for (int i = 0; i < W; i++) {
+        for (int64_t k = 0; k < n[i] * K; k++) weight[i][k] = (float)((k * (i + 3)) % 11 - 5);
+        const fl_tensor t = fl_tensor_of(weight[i], FL_F32, 2, (int64_t[]){n[i], K});
+        w[i] = fl_scale(g, fl_extern(g, "w", t, false), 2);
+    }
+    for (int i = 0; i < W; i++) y[i] = fl_linear(g, x, w[i], FL_NONE, FL_F32);
+    const fl_val after = fl_linear(g, y[1], w[2], FL_NONE, FL_F32);
+    for (int i = 0; i < W; i++) fl_graph_output(g, y[i]);
+    fl_graph_output(g, after);
+    CHECK(fl_program_new(&p, g, &(fl_program_opts){.pool = three}, &err) == FL_OK);
+    CHECK(count_in_print(p, " joined") == 2);
+    CHECK(fl_program_run(p, false, &err) == FL_OK);
+    for (int i = 0; i < W; i++) {
+        const fl_tensor out = fl_program_tensor(p, y[i]);
+        int wrong = 0;
+        for (int64_t at = 0; at < ROWS * n[i]; at++) {
+            double want = 0;
+            for (int64_t k = 0; k < K; k++)
+                want += 2.0 * (double)input[at / n[i] * K + k] *
+                        (double)weight[i][at % n[i] * K + k];
+            wrong += fl_tensor_get(&out, at) != want;  // small integers: exact
+        }
+        CHECKF(wrong == 0, "product %d: %d numbers wrong", i, wrong);
+    }
+    fl_program_free(p);
+    fl_graph_free(g);
+    fl_pool_free(three);
 }
 
 /* nll comes from the gradient node unless the weights of the loss depend on it. */
@@ -351,6 +394,7 @@ int main(void) {
     check_memory();
     check_accumulation();
     check_fusion();
+    check_joined();
     check_packs();
     check_validation();
     check_profile();

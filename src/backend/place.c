@@ -72,7 +72,8 @@ fl_status fli_choose(fli_plan *p, const fl_backend *from, fl_err *err) {
         if (is_packed(p, s))
             s->call.packed = &p->slot[s->in[1]];  // any address: asked before there is one
         s->cost = fl_call_cost(n->op, &s->call);
-        s->inline_ = s->cost.flops / CORE_FLOPS + s->cost.bytes / CORE_BYTES < INLINE_SECONDS;
+        s->work = s->cost.flops / CORE_FLOPS + s->cost.bytes / CORE_BYTES;
+        s->inline_ = s->work < INLINE_SECONDS;
         const size_t scratch = most(s->kernel->scratch, &s->call);
         if (scratch > p->scratch_bytes) p->scratch_bytes = scratch;
         FL_TRY(add_workspace(p, s, err));
@@ -98,11 +99,12 @@ static void merge(fli_plan *p, int slot, int into) {
     if (b->last > a->last) a->last = b->last;
 }
 
-static void touch(fli_plan *p, int slot, int i) {
+/* The slot is in use during the steps of a job. */
+static void touch(fli_plan *p, int slot, int first, int last) {
     if (slot < 0) return;
     fli_slot *s = &p->slot[slot];
-    if (i < s->first) s->first = i;
-    if (i > s->last) s->last = i;
+    if (first < s->first) s->first = first;
+    if (last > s->last) s->last = last;
 }
 
 static void find_lives(fli_plan *p) {
@@ -110,13 +112,15 @@ static void find_lives(fli_plan *p) {
         p->slot[v].first = p->n_steps;
         p->slot[v].last = -1;
     }
-    for (int i = 0; i < p->n_steps; i++) {
+    for (int i = 0, first = 0; i < p->n_steps; i++) {
         const fli_step *s = &p->step[i];
-        for (int k = 0; k < FL_MAX_IN; k++) touch(p, s->in[k], i);
+        if (s->job) first = i;
+        const int last = first + p->step[first].job - 1;
+        for (int k = 0; k < FL_MAX_IN; k++) touch(p, s->in[k], first, last);
         for (int k = 0; k < FL_MAX_OUT; k++) {
-            if (s->out[k] >= 0 && p->slot[s->out[k]].wanted) touch(p, s->out[k], i);
+            if (s->out[k] >= 0 && p->slot[s->out[k]].wanted) touch(p, s->out[k], first, last);
         }
-        touch(p, s->workspace, i);
+        touch(p, s->workspace, first, last);
     }
 }
 

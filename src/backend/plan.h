@@ -7,6 +7,7 @@
  *                    dropped
  *     fli_recompute  the forward steps of some scopes repeated before their backward
  *     fli_choose     a kernel for every step, and slots for their workspaces
+ *     fli_join       which steps run as one job
  *     fli_place      which slots share memory, and where each lies */
 #ifndef FL_BACKEND_PLAN_H
 #define FL_BACKEND_PLAN_H
@@ -38,7 +39,9 @@ typedef struct {
     const fl_kernel *kernel;                                // NULL for a view
     fl_status (*values)(const fl_call *call, fl_err *err);  // of the operation's row, or NULL
     int64_t tasks[FL_MAX_PHASES];
+    double work;   // seconds it would take one core, by its cost: for deciding how to hand it out
     bool inline_;  // too little work to wake the pool for
+    int job;       // steps from this one on that run as one; 0: it runs with one before it
     fl_cost cost;
     double seconds;  // of all profiled runs
     int64_t n_calls;
@@ -59,6 +62,7 @@ FL_MUST_USE fl_status fli_lower(fli_plan *p, const fl_graph *g, fl_arena *arena,
 int fli_n_scopes_to_recompute(const fli_plan *p);
 FL_MUST_USE fl_status fli_recompute(fli_plan *p, int n_scopes, fl_err *err);
 FL_MUST_USE fl_status fli_choose(fli_plan *p, const fl_backend *from, fl_err *err);
+void fli_join(fli_plan *p);
 FL_MUST_USE fl_status fli_place(fli_plan *p, fl_err *err);
 
 static inline const fl_node *fli_step_node(const fli_plan *p, const fli_step *s) {

@@ -19,6 +19,7 @@ static fl_status make_plan(fl_program *p, int n_scopes, fl_err *err) {
     FL_TRY(fli_lower(&p->plan, p->g, &p->arena, err));
     FL_TRY(fli_recompute(&p->plan, n_scopes, err));
     FL_TRY(fli_choose(&p->plan, p->backend, err));
+    fli_join(&p->plan);
     return fli_place(&p->plan, err);
 }
 
@@ -145,34 +146,63 @@ fl_tensor fl_program_tensor(const fl_program *p, fl_val v) {
 
 /* --- running --- */
 
+/* A phase of steps that run as one: their tasks are numbered through. */
 typedef struct {
-    const fl_call *call;
-    void (*run)(const fl_call *, int64_t, int64_t, void *);
+    const fli_step *step;
+    int n_steps, phase;
     char *scratch;
     size_t scratch_bytes;
 } job;
 
-static void run_tasks(void *ctx, int64_t begin, int64_t end, int worker) {
-    const job *j = ctx;
-    j->run(j->call, begin, end, j->scratch + (size_t)worker * j->scratch_bytes);
+static int64_t n_tasks(const job *j) {
+    int64_t n = 0;
+    for (int i = 0; i < j->n_steps; i++) n += j->step[i].tasks[j->phase];
+    return n;
 }
 
-static void run_phases(fl_program *p, fli_step *s, bool count) {
-    for (int f = 0; f < FL_MAX_PHASES && s->kernel->phase[f].run; f++) {
-        const fl_phase *phase = &s->kernel->phase[f];
-        if (count && phase->tasks) s->tasks[f] = phase->tasks(&s->call);
-        job j = {&s->call, phase->run, fl_buffer_data(p->scratch), p->plan.scratch_bytes};
-        if (s->inline_ || s->tasks[f] <= 1) run_tasks(&j, 0, s->tasks[f], 0);
-        else fl_pool_run(p->pool, s->tasks[f], 0, run_tasks, &j);
+static void run_tasks(void *ctx, int64_t begin, int64_t end, int worker) {
+    const job *j = ctx;
+    for (int i = 0; i < j->n_steps && end > 0; i++) {
+        const fli_step *s = &j->step[i];
+        const int64_t n = s->tasks[j->phase], last = end < n ? end : n;
+        if (begin < last)
+            s->kernel->phase[j->phase].run(&s->call, begin, last,
+                                           j->scratch + (size_t)worker * j->scratch_bytes);
+        begin = begin > n ? begin - n : 0;
+        end -= n;
+    }
+}
+
+/* Tasks to take at a time: short jobs in one part for each worker, because a part that begins has
+ * to wait for memory that nobody asked for, longer ones in more (0: as the pool sees fit), so that
+ * workers end together. */
+static int64_t grain_of(const fl_program *p, const job *j, int64_t n) {
+    static const double PART_SECONDS = 1e-4;
+    const int64_t workers = fl_pool_size(p->pool), most = 8 * workers;
+    double work = 0;
+    for (int i = 0; i < j->n_steps; i++) work += j->step[i].work;
+    int64_t parts = work < PART_SECONDS * (double)most ? (int64_t)(work / PART_SECONDS) : most;
+    if (parts == most) return 0;
+    if (parts < workers) parts = workers;
+    return (n + parts - 1) / parts;
+}
+
+static void run_phases(fl_program *p, const fli_step *s, int n_steps) {
+    for (int f = 0; f < FL_MAX_PHASES; f++) {
+        job j = {s, n_steps, f, fl_buffer_data(p->scratch), p->plan.scratch_bytes};
+        const int64_t n = n_tasks(&j);
+        if (n <= 1 || (s->inline_ && n_steps == 1)) run_tasks(&j, 0, n, 0);
+        else fl_pool_run(p->pool, n, grain_of(p, &j, n), run_tasks, &j);
     }
 }
 
 void fli_run_step(fl_program *p, fli_step *s) {
     const int64_t n = s->kernel->rounds ? s->kernel->rounds(&s->call) : 1;
-    for (int64_t r = 0; r < n; r++) {
-        s->call.round = r;
-        run_phases(p, s, n > 1);
+    for (s->call.round = 0; s->call.round < n; s->call.round++) {
+        if (n > 1) count_tasks(s);
+        run_phases(p, s, 1);
     }
+    s->call.round = 0;
 }
 
 static void refresh_packs(fl_program *p) {
@@ -193,24 +223,38 @@ static void set_accumulate(fl_program *p, bool accumulate) {
     p->accumulate = accumulate;
 }
 
+static void run_job(fl_program *p, fli_step *s) {
+    if (s->job == 1) fli_run_step(p, s);
+    else run_phases(p, s, s->job);
+}
+
+/* Joined steps share their time: the first has it. */
 static void run_profiled(fl_program *p, fli_step *s) {
     const double start = fl_now();
-    fli_run_step(p, s);
+    run_job(p, s);
     s->seconds += fl_now() - start;
-    s->n_calls++;
+    for (int i = 0; i < s->job; i++) s[i].n_calls++;
+}
+
+/* Every step alone, and looked at. */
+static fl_status run_checked(fl_program *p, fli_step *s, fl_err *err) {
+    for (int i = 0; i < s->job; i++) {
+        if (p->validate) FL_TRY(fli_run_validated(p, &s[i], err));
+        else FL_TRY(fli_run_checked(p, &s[i], err));
+    }
+    return FL_OK;
 }
 
 fl_status fl_program_run(fl_program *p, bool accumulate, fl_err *err) {
     refresh_packs(p);
     set_accumulate(p, accumulate);
-    for (int i = 0; i < p->plan.n_steps; i++) {
+    for (int i = 0; i < p->plan.n_steps; i += p->plan.step[i].job) {
         fli_step *s = &p->plan.step[i];
         if (!s->kernel) continue;
         if (s->values) FL_TRY(s->values(&s->call, err));
-        if (p->validate) FL_TRY(fli_run_validated(p, s, err));
-        else if (p->check_finite) FL_TRY(fli_run_checked(p, s, err));
+        if (p->validate || p->check_finite) FL_TRY(run_checked(p, s, err));
         else if (p->profile) run_profiled(p, s);
-        else fli_run_step(p, s);
+        else run_job(p, s);
     }
     return FL_OK;
 }
@@ -248,8 +292,8 @@ static void print_step(const fli_plan *plan, const fli_step *s, FILE *out) {
     if (s->workspace >= 0) print_slot(plan, s->workspace, out);
     for (int f = 0; f < FL_MAX_PHASES && s->tasks[f]; f++)
         fprintf(out, "%s%lld", f ? "+" : " tasks ", (long long)s->tasks[f]);
-    fprintf(out, "%s%s%s%s\n", s->inline_ ? " inline" : "", s->call.packed ? " packed" : "",
-            s->head ? " head" : "", s->repeated ? " again" : "");
+    fprintf(out, "%s%s%s%s%s\n", s->inline_ ? " inline" : "", s->call.packed ? " packed" : "",
+            s->head ? " head" : "", s->repeated ? " again" : "", s->job ? "" : " joined");
 }
 
 void fl_program_print(const fl_program *p, FILE *out) {

@@ -1,0 +1,30 @@
+/* join.c - products of one input (q, k and v; gate and up) that run as one job.
+ *
+ * Handing a job to the pool and waiting for the last worker costs microseconds, and as long as the
+ * slowest task; a small model decodes a token in hundreds of such jobs. The tasks of joined steps
+ * are those they have alone, so the results are too. */
+#include "backend/plan.h"
+
+static bool is_product(const fli_plan *p, const fli_step *s) {
+    return fli_step_node(p, s)->op == FL_OP_LINEAR && s->kernel && !s->kernel->rounds &&
+           s->onto[0] < 0;
+}
+
+/* s may run beside the `n` products from `first` on. */
+static bool joins(const fli_plan *p, const fli_step *first, int n, const fli_step *s) {
+    if (!is_product(p, s) || s->in[0] != first->in[0]) return false;
+    for (int i = 0; i < n; i++) {
+        for (int k = 1; k < s->call.n_in; k++)
+            if (s->in[k] == first[i].out[0]) return false;
+    }
+    return true;
+}
+
+void fli_join(fli_plan *p) {
+    for (int i = 0; i < p->n_steps; i += p->step[i].job) {
+        fli_step *s = &p->step[i];
+        s->job = 1;
+        while (is_product(p, s) && i + s->job < p->n_steps && joins(p, s, s->job, s + s->job))
+            (s + s->job++)->job = 0;
+    }
+}
