@@ -12,7 +12,7 @@ set(PUBLIC_HEADERS
     data/batch.h data/corpus.h data/dataset.h data/pairs.h
     train/objective.h train/settings.def train/recipe.h train/schedule.h train/optimizer.h train/stepper.h train/trainer.h
     train/run.h
-    infer/group.h infer/session.h infer/sampler_options.def infer/sampler.h infer/grammar.h infer/schema.h infer/generate.h infer/scheduler.h
+    infer/group.h infer/session.h infer/sampler_options.def infer/sampler.h infer/grammar.h infer/schema.h infer/generate.h infer/scheduler.h infer/prompt_cache.h
     infer/chat.h infer/perplexity.h)
 
 set(include_dir ${CMAKE_BINARY_DIR}/include/fledge)

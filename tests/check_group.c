@@ -26,13 +26,14 @@ typedef struct {
 
 static text texts[N_TEXTS];
 
-static fl_model *model_new(const char *name) {
+static fl_model *model_new(const char *name, int64_t head_dim) {
     char dir[512];
     fl_model *small, *m = NULL;
     snprintf(dir, sizeof dir, FL_TEST_DATA "/golden/%s", name);
     CHECK(fl_model_load(&small, dir, &(fl_model_opts){0}, NULL) == FL_OK);
     fl_config c = small->config;
     c.max_position_embeddings = CONTEXT;
+    if (head_dim) c.head_dim = c.rotary_dim = c.query_pre_attn_scalar = head_dim;
     CHECK(c.vocab_size == V && fl_model_new(&m, &c, 3, NULL) == FL_OK);
     fl_model_free(small);
     return m;
@@ -171,13 +172,13 @@ static void check_together(fl_model *m, fl_group_opts o, uint64_t seed) {
     fl_group_free(g);
 }
 
-static void check_model(const char *name, fl_compute compute) {
-    fl_model *m = model_new(name);
+static void check_model(const char *name, fl_compute compute, fl_cache cache) {
+    fl_model *m = model_new(name, cache >= FL_CACHE_Q8_0 ? 32 : 0);
     fl_pool *pool[2];
     for (int i = 0; i < 2; i++) CHECK(fl_pool_new(&pool[i], i + 1, NULL) == FL_OK);
     for (const fl_backend *const *b = fl_backends; *b; b++) {
         if (!(*b)->available() || strcmp((*b)->name, "ref") == 0) continue;
-        fl_group_opts o = {.backend = *b, .pool = pool[0], .compute = compute};
+        fl_group_opts o = {.backend = *b, .pool = pool[0], .compute = compute, .cache = cache};
         texts_make(m, o);
         for (uint64_t seed = 0; seed < 2; seed++) {
             o.pool = pool[seed % 2];
@@ -191,9 +192,13 @@ static void check_model(const char *name, fl_compute compute) {
 
 /* What does not fit is refused, and nothing has changed. */
 static void check_limits(void) {
-    fl_model *m = model_new("qwen3");
+    fl_model *m = model_new("qwen3", 0);
     fl_err err = {0};
-    fl_group *g = group_new(m, (fl_group_opts){.tokens = 192, .context = 150});
+    fl_group *g;
+    CHECK(fl_group_new(&g, m, &(fl_group_opts){.cache = FL_CACHE_Q8_0}, &err) ==
+          FL_ERR_UNSUPPORTED);
+    CHECKF(strstr(err.msg, "a multiple of 32"), "%s", err.msg);
+    g = group_new(m, (fl_group_opts){.tokens = 192, .context = 150});
     fl_sequence *a, *b, *c;
     int32_t ids[200] = {0};
     const float *z;
@@ -223,11 +228,55 @@ static void check_limits(void) {
     fl_model_free(m);
 }
 
+/* The fewer bits are kept, the less memory, and the farther from what all of them give; but not
+ * far. */
+static void check_formats(void) {
+    static const struct {
+        fl_cache cache;
+        double bits, least, most;  // of a number; error of logits, relative to the largest
+    } rows[] = {{FL_CACHE_F32, 32, 0, 1e-9},
+                {FL_CACHE_F16, 16, 1e-6, 1e-3},
+                {FL_CACHE_BF16, 16, 1e-5, 0.01},
+                {FL_CACHE_Q8_0, 8.5, 1e-5, 0.01},
+                {FL_CACHE_Q4_0, 4.5, 1e-3, 0.15}};
+    fl_model *m = model_new("qwen3", 32);
+    float want[V] = {0}, largest = 0;
+    size_t bytes = 0;
+    int32_t ids[300];
+    for (int i = 0; i < 300; i++) ids[i] = i * 31 % V;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        fl_group *g = group_new(m,
+                                (fl_group_opts){.compute = FL_COMPUTE_F32, .cache = rows[i].cache});
+        fl_sequence *s;
+        const float *z;
+        double worst = 0;
+        CHECK(fl_sequence_new(&s, g, NULL) == FL_OK);
+        CHECK(fl_sequence_read(s, ids, 299, NULL) == FL_OK);
+        decode(g, &(fl_group_row){s, ids[299]}, 1, &z);
+        if (!i) memcpy(want, z, sizeof want);
+        for (int k = 0; k < V; k++) {
+            largest = fmaxf(largest, fabsf(want[k]));
+            worst = fmax(worst, fabs((double)z[k] - (double)want[k]));
+        }
+        worst /= (double)largest;
+        if (!i) bytes = fl_group_cache_bytes(g);
+        CHECKF(worst >= rows[i].least && worst <= rows[i].most, "format %d: off by %g",
+               (int)rows[i].cache, worst);
+        CHECK((double)fl_group_cache_bytes(g) == (double)bytes * rows[i].bits / 32);
+        fl_sequence_free(s);
+        fl_group_free(g);
+    }
+    fl_model_free(m);
+}
+
 int main(void) {
-    check_model("qwen3", FL_COMPUTE_F32);
-    check_model("qwen3", FL_COMPUTE_BF16);
-    check_model("gpt2", FL_COMPUTE_F32);
-    check_model("mistral_window", FL_COMPUTE_BF16);
+    check_model("qwen3", FL_COMPUTE_F32, FL_CACHE_AUTO);
+    check_model("qwen3", FL_COMPUTE_BF16, FL_CACHE_AUTO);
+    check_model("gpt2", FL_COMPUTE_F32, FL_CACHE_F16);
+    check_model("mistral_window", FL_COMPUTE_BF16, FL_CACHE_AUTO);
+    check_model("qwen3", FL_COMPUTE_BF16, FL_CACHE_Q8_0);
+    check_model("qwen3", FL_COMPUTE_F32, FL_CACHE_Q4_0);
+    check_formats();
     check_limits();
     return check_report();
 }

@@ -35,6 +35,9 @@ piped '\n\n' ''
 piped '' ''
 piped '0\n' '123\n' --max-tokens 3
 piped '0\n' '1234\n' --stop 56
+piped 'Y\nX\n' '12\n12\n' --json-schema '{"const": 12}'
+printf 'root ::= "1" [0-9]{3}\n' >"$work/four"
+piped '0\n0\n' '1234\n1234\n' --grammar "$work/four"
 piped 'one\n' 'ABCDE\n' --template chatml --stop F
 piped '?\n' '\377\n'
 piped 'X\n/quit\nY\n' 'YZ\n'
@@ -84,6 +87,8 @@ cp -r "$model" "$work/home/hub/models--org--tiny/snapshots/$commit"
 expect 0 "Z" chat org/tiny Y
 expect 0 "Z" run org/tiny Y
 expect 0 "Z" run "$model" Y
+expect 0 '"Y"' run "$model" X --json-schema '{"enum": ["Y"]}'
+expect 2 "--grammar and --json-schema: which of them?" run "$model" X --json-schema '{}' --grammar "$work/four"
 expect 1 "no network: HF_HUB_OFFLINE is set; models already here: org/tiny" run org/other Y
 expect 2 "not the name of a model" run nothing Y
 

@@ -71,5 +71,19 @@ prints '0123456789012345678901234567890123456789012\n' 0 --context 32 --context-
 expect 2 "the prompt has 40 tokens; the context holds 32" \
     generate "$model" 0123456789012345678901234567890123456789 --context 32 --context-shift
 
+# A prompt on disk, and the format of what is kept.
+expect 0 "0 of 4 tokens of the prompt were in $work/cache" generate "$model" 0123 --prompt-cache "$work/cache" -n 2
+expect 0 "4 of 4 tokens of the prompt were in $work/cache" generate "$model" 0123 --prompt-cache "$work/cache" -n 2
+expect 0 "4 of 6 tokens of the prompt were in $work/cache" generate "$model" 012345 --prompt-cache "$work/cache" -n 2
+prints '012345678\n012345678\n' 012345 --prompt-cache "$work/cache" --max-tokens 3 --n 2
+expect 2 "made by another model, or with another --compute" \
+    generate "$model" 0123 --prompt-cache "$work/cache" --cache-type f16
+expect 1 "$work/three: not a prompt cache" generate "$model" 0123 --prompt-cache "$work/three"
+expect 2 "are for one prompt" generate "$model" --prompts "$work/prompts" --prompt-cache "$work/cache"
+prints '0123\n' 0 --max-tokens 3 --cache-type f16
+prints '0123\n' 0 --max-tokens 3 --cache-type f32
+expect 1 "a cache in q8_0 needs heads of a multiple of 32 numbers" generate "$model" 0 --cache-type q8_0
+expect 2 "--cache-type q9" generate "$model" 0 --cache-type q9
+
 echo "$checks checks, $failed failed"
 [ $failed -eq 0 ]

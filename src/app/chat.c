@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/grammar_flags.h"
 #include "app/io.h"
 #include "app/model_flags.h"
 #include "app/sampler_flags.h"
@@ -263,6 +264,15 @@ static void set_options(app_chat *c, const fl_sampler_opts *sampler) {
     c->generate.n_stop = app_list(a, "stop", &c->generate.stop);
 }
 
+/* What every answer keeps to; it ends with a token that ends one. */
+static fl_status read_grammar(app_chat *c, app_grammar *g, fl_err *err) {
+    const int32_t end = fl_chat_end(c->chat);
+    const fl_generate_opts ends = {.end = &end, .n_end = end >= 0};
+    FL_TRY(app_grammar_read(g, c->args, fl_session_model(c->session), &ends, err));
+    c->generate.matcher = g->matcher;
+    return FL_OK;
+}
+
 /* Messages one after the other, or the one of the command line. */
 static fl_status talk(app_chat *c, const char *message, fl_err *err) {
     app_line *l;
@@ -280,14 +290,17 @@ static fl_status talk(app_chat *c, const char *message, fl_err *err) {
 fl_status app_chat_run(const app_args *a, const char *path, const char *message, fl_err *err) {
     app_chat c = {.args = a, .json = app_bool(a, "json")};
     app_sampler sampler = {0};
+    app_grammar grammar = {0};
     fl_model *m = NULL;
     fl_status s = app_session_open(a, path, &m, &c.session, err);
     if (s == FL_OK) s = app_sampler_read(&sampler, a, m->tokenizer, err);
     if (s == FL_OK) s = open_chat(&c, err);
     if (s == FL_OK) {
         set_options(&c, &sampler.opts);
-        s = talk(&c, message, err);
+        s = read_grammar(&c, &grammar, err);
     }
+    if (s == FL_OK) s = talk(&c, message, err);
+    app_grammar_clear(&grammar);
     app_sampler_clear(&sampler);
     fl_chat_free(c.chat);
     fl_session_free(c.session);

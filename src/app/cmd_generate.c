@@ -11,8 +11,10 @@
 #include "app/model_flags.h"
 #include "app/sampler_flags.h"
 #include "app/writer.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "infer/generate.h"
+#include "infer/prompt_cache.h"
 
 static fl_generate_opts options(const app_args *a, const fl_sampler_opts *sampler) {
     fl_generate_opts o = {
@@ -56,6 +58,22 @@ static fl_status write_texts(const app_args *a, fl_session *s, const fl_text *pr
     return st;
 }
 
+/* The session takes the prompt from the file, or reads it and leaves it there. */
+static fl_status prompt_cache(const app_args *a, fl_session *s, const fl_text *prompt,
+                              fl_err *err) {
+    const char *path = app_str(a, "prompt-cache");
+    fl_ids ids = {0};
+    int64_t reused;
+    if (!path) return FL_OK;
+    fl_status st = fl_generate_prompt(fl_session_model(s), fl_text_str(prompt), prompt->n,
+                                      app_bool(a, "plain"), &ids, err);
+    if (st == FL_OK) st = fl_prompt_cache_use(s, path, ids.id, (int64_t)ids.n, &reused, err);
+    if (st == FL_OK)
+        fl_note("%lld of %zu tokens of the prompt were in %s", (long long)reused, ids.n, path);
+    fl_ids_clear(&ids);
+    return st;
+}
+
 static fl_status write_alone(const app_args *a, fl_model *m, const fl_text *prompt,
                              fl_generate_opts o, fl_err *err) {
     const char *path = app_str(a, "draft");
@@ -63,6 +81,7 @@ static fl_status write_alone(const app_args *a, fl_model *m, const fl_text *prom
     fl_session *s = NULL;
     fl_status st = app_session_new(a, m, &s, err);
     if (st == FL_OK && path) st = app_session_open(a, path, &draft_model, &o.draft, err);
+    if (st == FL_OK) st = prompt_cache(a, s, prompt, err);
     if (st == FL_OK) st = write_texts(a, s, prompt, o, err);
     fl_session_free(o.draft);
     fl_model_free(draft_model);
@@ -85,9 +104,10 @@ static fl_status prompt_read(const app_args *a, app_prompts *out, fl_err *err) {
     return FL_OK;
 }
 
-/* Proposals ahead are for one text at a time. */
+/* Proposals ahead and prompts on disk are for one text at a time. */
 static bool is_alone(const app_args *a, const app_prompts *p) {
-    return app_given(a, "draft") || app_given(a, "lookup") || p->n * app_int(a, "n") == 1;
+    return app_given(a, "draft") || app_given(a, "lookup") || app_given(a, "prompt-cache") ||
+           p->n * app_int(a, "n") == 1;
 }
 
 static fl_status write_all(const app_args *a, fl_model *m, const app_prompts *p,
@@ -95,7 +115,8 @@ static fl_status write_all(const app_args *a, fl_model *m, const app_prompts *p,
     const fl_generate_opts o = options(a, sampler);
     if (!is_alone(a, p)) return app_generate_many(a, p, &o, m, err);
     if (p->n == 1) return write_alone(a, m, p->item, o, err);
-    return fl_fail(err, FL_ERR_ARG, "--draft and --lookup are for one prompt, not for --prompts");
+    return fl_fail(err, FL_ERR_ARG,
+                   "--draft, --lookup and --prompt-cache are for one prompt, not for --prompts");
 }
 
 static fl_status run(const app_args *a, fl_err *err) {
@@ -117,6 +138,8 @@ static const app_flag flags[] = {
     {"prompt-file", 'f', FLAG_STR, "FILE", .help = "read the prompt from a file"},
     {"prompts", 0, FLAG_STR, "FILE",
      .help = "many prompts, one a line, or JSONL with a member \"prompt\""},
+    {"prompt-cache", 0, FLAG_STR, "FILE",
+     .help = "keep what was read of the prompt there, and take it from there next time"},
     {"parallel", 0, FLAG_INT, "N", "8", "texts written at once, of --n and --prompts", .least = 1,
      .most = FL_GROUP_ROWS},
     {"max-tokens", 'n', FLAG_INT, "N", "256", "tokens to write at most, 0 for no limit",

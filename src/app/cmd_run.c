@@ -24,6 +24,7 @@ static const app_flag flags[] = {
     {"mirror", 0, FLAG_STR, "URL",
      .help = "address of the hub [HF_ENDPOINT, else https://huggingface.co]"},
 #include "app/chat_flags.def"
+#include "app/grammar_flags.def"
 #include "app/sampler_flags.def"
     APP_MODEL_FLAGS,
     {0},

@@ -9,8 +9,17 @@ fl_compute app_compute(const app_args *a) {
     return strcmp(name, "bf16") == 0 ? FL_COMPUTE_BF16 : FL_COMPUTE_AUTO;
 }
 
+static fl_cache cache_of(const char *name) {
+    static const char *const names[] = {"auto", "f32", "bf16", "f16", "q8_0", "q4_0"};
+    int i = 0;
+    while (strcmp(names[i], name) != 0) i++;  // it is one of these: the flag is a choice
+    return (fl_cache)i;
+}
+
 static fl_group_opts options(const app_args *a) {
-    return (fl_group_opts){.context = app_int(a, "context"), .compute = app_compute(a)};
+    return (fl_group_opts){.context = app_int(a, "context"),
+                           .compute = app_compute(a),
+                           .cache = cache_of(app_str(a, "cache-type"))};
 }
 
 fl_status app_group_open(const app_args *a, fl_model *m, fl_group **g, fl_err *err) {

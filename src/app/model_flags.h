@@ -11,14 +11,17 @@
             .help = "number format; auto is bf16 where it is fast" \
     }
 
-#define APP_MODEL_FLAGS                                               \
-    {"context",                                                       \
-     0,                                                               \
-     FLAG_INT,                                                        \
-     "N",                                                             \
-     .help = "tokens the model may look back [what it was made for]", \
-     .least = 1,                                                      \
-     .most = 1e9},                                                    \
+#define APP_MODEL_FLAGS                                                                \
+    {"context",                                                                        \
+     0,                                                                                \
+     FLAG_INT,                                                                         \
+     "N",                                                                              \
+     .help = "tokens the model may look back [what it was made for]",                  \
+     .least = 1,                                                                       \
+     .most = 1e9},                                                                     \
+        {"cache-type", 0,                                                              \
+         FLAG_CHOICE,  "auto|f32|bf16|f16|q8_0|q4_0",                                  \
+         "auto",       .help = "format of kept keys and values; auto is --compute's"}, \
         APP_COMPUTE_FLAG
 
 fl_compute app_compute(const app_args *a);  // what --compute says

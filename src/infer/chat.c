@@ -67,6 +67,10 @@ const json_t *fl_chat_messages(const fl_chat *c) {
     return c->messages;
 }
 
+int32_t fl_chat_end(const fl_chat *c) {
+    return c->end;
+}
+
 /* ---- as a file ---- */
 
 fl_status fl_chat_save(const fl_chat *c, const char *path, fl_err *err) {

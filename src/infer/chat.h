@@ -63,6 +63,8 @@ FL_MUST_USE fl_status fl_chat_prompt(const fl_chat *c, fl_text *out, fl_err *err
 FL_MUST_USE fl_status fl_chat_set_system(fl_chat *c, const char *text, fl_err *err);  // "" removes
 void fl_chat_reset(fl_chat *c);  // forget all but what the model was told first
 const json_t *fl_chat_messages(const fl_chat *c);
+int32_t fl_chat_end(
+    const fl_chat *c);  // the token that ends an answer besides the model's; -1: none
 
 /* {"messages": [..]}. Loading replaces all messages; on failure they stay. */
 FL_MUST_USE fl_status fl_chat_save(const fl_chat *c, const char *path, fl_err *err);

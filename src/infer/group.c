@@ -7,26 +7,9 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/cpu.h"
-#include "infer/steps.h"
+#include "infer/group_impl.h"
 
 enum { CHUNK = 512 };
-
-struct fl_group {
-    fl_model *m;
-    fl_packs *own_packs;
-    fli_pages pages;
-    fli_steps steps;
-    uint64_t n_steps;  // so far, failed ones too: only the last one's logits are there
-};
-
-struct fl_sequence {
-    fl_group *g;
-    fli_page_list text;
-    int64_t length, room;
-    int32_t *id;  // room
-    const float *logits;
-    uint64_t step;  // that made them
-};
 
 /* ---- making and freeing ---- */
 
@@ -48,13 +31,31 @@ static fl_dtype format_of(fl_compute compute) {
     return compute == FL_COMPUTE_BF16 || (compute == FL_COMPUTE_AUTO && fast) ? FL_BF16 : FL_F32;
 }
 
+static fl_status cache_format(fl_dtype *out, const fl_group_opts *o, const fl_config *c,
+                              fl_err *err) {
+    static const fl_dtype formats[] = {[FL_CACHE_F32] = FL_F32,
+                                       [FL_CACHE_BF16] = FL_BF16,
+                                       [FL_CACHE_F16] = FL_F16,
+                                       [FL_CACHE_Q8_0] = FL_Q8_0,
+                                       [FL_CACHE_Q4_0] = FL_Q4_0};
+    const int64_t size = fl_config_cache(c).size;
+    *out = o->cache == FL_CACHE_AUTO ? format_of(o->compute) : formats[o->cache];
+    if (size % fl_dtype_block(*out) == 0) return FL_OK;
+    return fl_fail(err, FL_ERR_UNSUPPORTED,
+                   "a cache in %s needs heads of a multiple of %lld numbers; this model's have "
+                   "%lld",
+                   fl_dtype_name(*out), (long long)fl_dtype_block(*out), (long long)size);
+}
+
 static fl_status init(fl_group *g, fl_group_opts o, fl_err *err) {
     FL_TRY(resolve(&o, &g->m->config, err));
     if (!o.packs) o.packs = g->own_packs = fl_packs_new();
     if (!o.packs) return fl_fail(err, FL_ERR_NOMEM, "a group of texts");
     const fl_dtype compute = format_of(o.compute);
     const int64_t most = o.tokens ? fli_pages_for(o.tokens) + 1 : INT32_MAX;
-    FL_TRY(fli_pages_init(&g->pages, g->m, compute, most, err));
+    fl_dtype cache;
+    FL_TRY(cache_format(&cache, &o, &g->m->config, err));
+    FL_TRY(fli_pages_init(&g->pages, g->m, cache, most, err));
     fli_steps_init(&g->steps, g->m, &g->pages,
                    &(fli_steps_opts){.context = o.context,
                                      .chunk = o.chunk,
@@ -147,6 +148,14 @@ fl_status fl_sequence_fork(fl_sequence **out, const fl_sequence *from, int64_t n
     }
     if (n) append(s, from->id, n);
     *out = s;
+    return FL_OK;
+}
+
+fl_status fli_sequence_adopt(fl_sequence *s, const int32_t *id, int64_t n, fl_err *err) {
+    fl_sequence_rewind(s, 0);
+    FL_TRY(reserve(s, n, err));
+    FL_TRY(fli_pages_hold(&s->g->pages, &s->text, 0, n, err));
+    append(s, id, n);
     return FL_OK;
 }
 

@@ -44,11 +44,22 @@ typedef enum {
     FL_COMPUTE_BF16
 } fl_compute;  // AUTO: bf16 where it is fast
 
+/* What keys and values are kept in. Q8_0 and Q4_0 need heads of a multiple of 32. */
+typedef enum {
+    FL_CACHE_AUTO,  // as computed
+    FL_CACHE_F32,
+    FL_CACHE_BF16,
+    FL_CACHE_F16,
+    FL_CACHE_Q8_0,
+    FL_CACHE_Q4_0
+} fl_cache;
+
 typedef struct {
     int64_t context;     // of a text, at most; 0: what the model was made for, which is the limit
     int64_t tokens;      // kept of all texts at most; 0: no limit but memory
     int64_t chunk;       // tokens in one prefill step at most; 0: 512
-    fl_compute compute;  // format of products, activations and the cache
+    fl_compute compute;  // format of products and activations
+    fl_cache cache;
     const fl_backend *backend;  // NULL: fl_backend_pick
     fl_pool *pool;              // NULL: the process pool
     fl_packs *packs;  // packed weights shared with other groups of the model; NULL: its own

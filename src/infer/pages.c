@@ -12,8 +12,12 @@
 
 enum { FIRST = 5 };  // pages at first: 256 tokens, and nobody's
 
+size_t fli_pages_row_bytes(const fli_pages *p) {
+    return fl_dtype_row_bytes(p->dtype, p->shape.heads * p->shape.size);
+}
+
 static size_t one_page(const fli_pages *p) {
-    return (size_t)FLI_PAGE * fl_dtype_row_bytes(p->dtype, p->shape.heads * p->shape.size);
+    return FLI_PAGE * fli_pages_row_bytes(p);
 }
 
 size_t fli_page_bytes(const fli_pages *p) {
@@ -22,6 +26,11 @@ size_t fli_page_bytes(const fli_pages *p) {
 
 static char *page_at(const fli_pages *p, int64_t block, int64_t page) {
     return (char *)fl_buffer_data(p->bytes) + (size_t)(block * p->n + page) * one_page(p);
+}
+
+void *fli_pages_row(const fli_pages *p, int64_t block, const fli_page_list *l, int64_t token) {
+    return page_at(p, block, l->page[token / FLI_PAGE]) +
+           (size_t)(token % FLI_PAGE) * fli_pages_row_bytes(p);
 }
 
 fl_tensor fli_pages_block(const fli_pages *p, int64_t i) {

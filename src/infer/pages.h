@@ -49,6 +49,8 @@ void fli_pages_clear(fli_pages *p);
 
 fl_tensor fli_pages_block(const fli_pages *p, int64_t i);  // (n, FLI_PAGE, heads, size)
 size_t fli_page_bytes(const fli_pages *p);                 // of all blocks
+size_t fli_pages_row_bytes(const fli_pages *p);            // of a token in one block
+void *fli_pages_row(const fli_pages *p, int64_t block, const fli_page_list *l, int64_t token);
 
 /* Pages for tokens [0, to), of which [from, to) may be written: shared ones are copied. On failure
  * the list holds what it held. */

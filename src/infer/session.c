@@ -1,5 +1,5 @@
 /* session - one text being read and continued by a model: a group of one. */
-#include "infer/session.h"
+#include "infer/group_impl.h"
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -25,6 +25,10 @@ void fl_session_free(fl_session *s) {
     fl_sequence_free(s->text);
     fl_group_free(s->group);
     fl_dealloc(s);
+}
+
+fl_sequence *fli_session_text(const fl_session *s) {
+    return s->text;
 }
 
 fl_status fl_session_feed(fl_session *s, const int32_t *id, int64_t n, fl_err *err) {

@@ -57,6 +57,11 @@ enum { FL_X_GROUP = 32 };
 #define FL_X_SMALLEST 1e-30f
 void fl_quantize_x(int8_t *q, float *scale, const float *x, int64_t n);
 
+/* Without a search: the largest element of a block sets its scale. For what is quantized while a
+ * model runs, keys and values. Only some formats: q8_0 and q4_0. */
+bool fl_dtype_is_quick(fl_dtype t);
+void fl_quantize_quick(void *blocks, fl_dtype t, const float *x, int64_t n);
+
 /* The reference of integer dot products: n elements of a row with activations in 8 bits, of which
  * each 32 share a scale: sum over groups of scale_a (scale sum(q a) - min sum(a)), the inner sums
  * in integers, the outer one in double. */

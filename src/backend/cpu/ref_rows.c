@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backend/cpu/ref.h"
+#include "tensor/quant.h"
 
 #define UNUSED(begin, end, scratch) ((void)(begin), (void)(end), (void)(scratch))
 
@@ -160,6 +161,18 @@ void fli_ref_softmax(const fl_call *c, int64_t begin, int64_t end, void *scratch
     }
 }
 
+/* n elements of x from x_at on as blocks, at element to_at. */
+static void put_blocks(const fl_tensor *to, int64_t to_at, const fl_tensor *x, int64_t x_at,
+                       int64_t n) {
+    const int64_t block = fl_dtype_block(to->dtype);
+    char *out = (char *)to->data + fl_dtype_row_bytes(to->dtype, to_at);
+    for (int64_t i = 0; i < n; i += block, out += fl_dtype_row_bytes(to->dtype, block)) {
+        float v[FL_BLOCK_MAX];
+        for (int64_t k = 0; k < block; k++) v[k] = (float)fl_tensor_get(x, x_at + i + k);
+        fl_quantize_quick(out, to->dtype, v, block);
+    }
+}
+
 void fli_ref_cache_append(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
     UNUSED(begin, end, scratch);
     const fl_tensor *cache = &c->in[0], *x = &c->in[1];
@@ -168,6 +181,10 @@ void fli_ref_cache_append(const fl_call *c, int64_t begin, int64_t end, void *sc
     for (int64_t row = 0; row < x->dim[0] * T; row++) {
         const int64_t b = row / T, s = (int64_t)fl_tensor_get(&c->in[2], b) + row % T;
         const int64_t to = fli_ref_cache_row(cache, table, b, s);
+        if (fl_dtype_is_block(cache->dtype)) {
+            put_blocks(&c->out[0], to * n, x, row * n, n);
+            continue;
+        }
         for (int64_t i = 0; i < n; i++)
             fl_tensor_set(&c->out[0], to * n + i, fl_tensor_get(x, row * n + i));
     }

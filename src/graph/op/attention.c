@@ -4,6 +4,7 @@
  * the probabilities again from lse (natural log of the sum of exponentials), as FlashAttention does
  * (Dao, 2023). With softcap c a score s becomes c tanh(s / c) before the mask. */
 #include "graph/rule.h"
+#include "tensor/quant.h"
 
 enum { Q, K, V, SEGMENT, START, TABLE };              // of attention
 enum { G_DO, G_Q, G_K, G_V, G_O, G_LSE, G_SEGMENT };  // of attention_grad
@@ -23,6 +24,14 @@ static fl_status check_table(fl_call *c, const paging *p, int64_t batch, fl_err 
     FLI_WANT(table->rank == 2 && table->dim[0] == batch, c, p->op, "table must be (B, M)", err);
     FLI_WANT(c->in[p->cache].dim[1] % FL_PAGE_STEP == 0, c, p->op,
              "a page must have a multiple of 16 rows", err);
+    return FL_OK;
+}
+
+static fl_status check_format(fl_call *c, int at, const char *op, fl_err *err) {
+    const fl_tensor *t = &c->in[at];
+    if (!fl_dtype_is_block(t->dtype)) return FL_OK;
+    FLI_WANT(fl_dtype_is_quick(t->dtype) && t->dim[3] % fl_dtype_block(t->dtype) == 0, c, op,
+             "a cache in blocks must be q8_0 or q4_0, and D whole blocks", err);
     return FL_OK;
 }
 
@@ -65,7 +74,8 @@ static fl_status check_qkv(fl_call *c, int q_at, int segment_at, const char *op,
 }
 
 static fl_status attention_shape(fl_call *c, fl_err *err) {
-    FLI_DTYPES(c, 1u << SEGMENT | 1u << START | 1u << TABLE, "attention", err);
+    const unsigned ints = 1u << SEGMENT | 1u << START | 1u << TABLE;
+    FLI_DTYPES_OR_BLOCKS(c, ints, 1u << K | 1u << V, "attention", err);
     FL_TRY(check_qkv(c, Q, SEGMENT, "attention", err));
     const fl_tensor *q = &c->in[Q];
     FLI_WANT(!fli_present(c, START) || (c->in[START].rank == 1 && c->in[START].dim[0] == q->dim[0]),
@@ -74,6 +84,8 @@ static fl_status attention_shape(fl_call *c, fl_err *err) {
         FLI_WANT(fli_present(c, START), c, "attention", "with a table there must be a start", err);
         FL_TRY(check_table(c, &of_attention, q->dim[0], err));
     }
+    FL_TRY(check_format(c, K, "attention", err));
+    FL_TRY(check_format(c, V, "attention", err));
     fli_out_like(c, 0, q, q->dtype);
     fli_out(c, 1, fli_wide(q->dtype), 3, (int64_t[]){q->dim[0], q->dim[2], q->dim[1]});
     return FL_OK;
@@ -98,42 +110,50 @@ typedef struct {
     int64_t b, t, s, h, k, d, window;
     bool causal, segment, start;
     float softcap, scale;
-    int64_t page;  // rows of a page; 0: caches without pages
+    int64_t page;    // rows of a page; 0: caches without pages
+    fl_dtype cache;  // format of keys and values
 } attention_case;
 
 static const attention_case cases[] = {
-    {1, 1, 1, 1, 1, 2, 0, true, false, false, 0, 0, 0},
-    {2, 5, 5, 2, 2, 6, 0, true, false, false, 0, 0, 0},
-    {1, 9, 9, 4, 2, 16, 0, false, false, false, 0, 0.3f, 0},
-    {2, 7, 7, 3, 1, 8, 3, true, false, false, 0, 0, 0},
-    {2, 11, 11, 2, 1, 8, 0, true, true, false, 0, 0, 0},
-    {1, 6, 6, 2, 1, 4, 0, true, false, false, 1.5f, 0, 0},
-    {1, 10, 10, 2, 2, 8, 4, true, true, false, 2.0f, 0.5f, 0},
-    {2, 70, 70, 4, 2, 64, 0, true, true, false, 0, 0, 0},
-    {1, 130, 130, 2, 1, 32, 50, true, false, false, 0, 0, 0},
-    {2, 1, 37, 4, 2, 16, 0, true, false, true, 0, 0, 0},  // decoding from a cache
-    {3, 4, 20, 2, 1, 8, 0, true, false, true, 0, 0, 0},
-    {2, 3, 40, 2, 2, 64, 8, true, false, true, 3.0f, 0, 0},
-    {1, 5, 5, 2, 2, 8, 2, false, false, false, 0, 0, 0},  // a window without causality
-    {1, 200, 200, 3, 1, 40, 0, true, false, false, 0, 0,
-     0},  // many blocks, few heads, a padded head
-    {1, 210, 210, 2, 1, 80, 60, true, false, false, 0, 0,
-     0},  // queries that see nothing of a block their neighbours see
-    {2, 1, 600, 4, 2, 72, 0, true, false, true, 0, 0, 0},   // a long cache
-    {2, 20, 400, 4, 2, 32, 0, true, false, true, 0, 0, 0},  // a prompt after a cached one
-    {3, 1, 96, 4, 2, 16, 0, true, false, true, 0, 0, 16},
-    {5, 1, 640, 3, 1, 64, 0, true, false, true, 0, 0, 64},
-    {2, 2, 64, 4, 2, 40, 20, true, false, true, 2, 0, 32},
-    {1, 40, 320, 6, 2, 64, 0, true, false, true, 0, 0, 64},
-    {2, 33, 288, 4, 1, 8, 50, true, false, true, 0, 0, 48},
+    {1, 1, 1, 1, 1, 2, 0, true, false, false, 0, 0, 0, FL_F32},
+    {2, 5, 5, 2, 2, 6, 0, true, false, false, 0, 0, 0, FL_F32},
+    {1, 9, 9, 4, 2, 16, 0, false, false, false, 0, 0.3f, 0, FL_F32},
+    {2, 7, 7, 3, 1, 8, 3, true, false, false, 0, 0, 0, FL_F32},
+    {2, 11, 11, 2, 1, 8, 0, true, true, false, 0, 0, 0, FL_F32},
+    {1, 6, 6, 2, 1, 4, 0, true, false, false, 1.5f, 0, 0, FL_F32},
+    {1, 10, 10, 2, 2, 8, 4, true, true, false, 2.0f, 0.5f, 0, FL_F32},
+    {2, 70, 70, 4, 2, 64, 0, true, true, false, 0, 0, 0, FL_F32},
+    {1, 130, 130, 2, 1, 32, 50, true, false, false, 0, 0, 0, FL_F32},
+    {2, 1, 37, 4, 2, 16, 0, true, false, true, 0, 0, 0, FL_F32},  // decoding from a cache
+    {3, 4, 20, 2, 1, 8, 0, true, false, true, 0, 0, 0, FL_F32},
+    {2, 3, 40, 2, 2, 64, 8, true, false, true, 3.0f, 0, 0, FL_F32},
+    {1, 5, 5, 2, 2, 8, 2, false, false, false, 0, 0, 0, FL_F32},  // a window without causality
+    {1, 200, 200, 3, 1, 40, 0, true, false, false, 0, 0, 0,
+     FL_F32},  // many blocks, few heads, a padded head
+    {1, 210, 210, 2, 1, 80, 60, true, false, false, 0, 0, 0,
+     FL_F32},  // queries that see nothing of a block their neighbours see
+    {2, 1, 600, 4, 2, 72, 0, true, false, true, 0, 0, 0, FL_F32},   // a long cache
+    {2, 20, 400, 4, 2, 32, 0, true, false, true, 0, 0, 0, FL_F32},  // a prompt after a cached one
+    {3, 1, 96, 4, 2, 16, 0, true, false, true, 0, 0, 16, FL_F32},
+    {5, 1, 640, 3, 1, 64, 0, true, false, true, 0, 0, 64, FL_F32},
+    {2, 2, 64, 4, 2, 40, 20, true, false, true, 2, 0, 32, FL_F32},
+    {1, 40, 320, 6, 2, 64, 0, true, false, true, 0, 0, 64, FL_F32},
+    {2, 33, 288, 4, 1, 8, 50, true, false, true, 0, 0, 48, FL_F32},
+    {3, 1, 96, 4, 2, 64, 0, true, false, true, 0, 0, 16, FL_Q8_0},  // quantized caches
+    {2, 1, 600, 6, 2, 96, 20, true, false, true, 0, 0, 0, FL_Q8_0},
+    {1, 40, 320, 6, 2, 64, 0, true, false, true, 0, 0, 64, FL_Q8_0},
+    {3, 1, 320, 4, 2, 32, 0, true, false, true, 2, 0, 64, FL_Q4_0},
+    {2, 33, 288, 4, 1, 160, 0, true, false, true, 0, 0, 48, FL_Q4_0},
+    {2, 1, 320, 4, 2, 40, 0, true, false, true, 0, 0, 64, FL_F16},
+    {1, 40, 320, 6, 2, 72, 0, true, false, true, 0, 0, 64, FL_F16},
 };
 
 static bool fill_case(int i, int at, fl_sample *s) {
     const attention_case *a = &cases[i];
     fl_tensor *q = &s->call.in[at];
     q[0] = FLI_T(FL_F32, a->b, a->t, a->h, a->d);
-    q[1] = q[2] = a->page ? FLI_T(FL_F32, a->b * a->s / a->page + 2, a->page, a->k, a->d)
-                          : FLI_T(FL_F32, a->b, a->s, a->k, a->d);
+    q[1] = q[2] = a->page ? FLI_T(a->cache, a->b * a->s / a->page + 2, a->page, a->k, a->d)
+                          : FLI_T(a->cache, a->b, a->s, a->k, a->d);
     s->call.attr = (fl_attr){.causal = a->causal,
                              .window = a->window,
                              .softcap = a->softcap,
@@ -248,7 +268,7 @@ const fl_op fl_op_attention_grad = {
 };
 
 static fl_status cache_append_shape(fl_call *c, fl_err *err) {
-    FLI_DTYPES(c, 1u << A_START | 1u << A_TABLE, "cache_append", err);
+    FLI_DTYPES_OR_BLOCKS(c, 1u << A_START | 1u << A_TABLE, 1u << A_CACHE, "cache_append", err);
     const fl_tensor *cache = &c->in[A_CACHE], *x = &c->in[A_X], *start = &c->in[A_START];
     const bool paged = fli_present(c, A_TABLE);
     FLI_WANT(cache->rank == 4 && x->rank == 4 && (paged || x->dim[0] == cache->dim[0]) &&
@@ -258,6 +278,7 @@ static fl_status cache_append_shape(fl_call *c, fl_err *err) {
     if (paged) FL_TRY(check_table(c, &of_append, x->dim[0], err));
     FLI_WANT(start->rank == 1 && start->dim[0] == x->dim[0], c, "cache_append", "start must be (B)",
              err);
+    FL_TRY(check_format(c, A_CACHE, "cache_append", err));
     fli_out_like(c, 0, cache, cache->dtype);
     return FL_OK;
 }
@@ -266,21 +287,30 @@ static fl_status cache_append_values(const fl_call *c, fl_err *err) {
     return check_room(c, &of_append, c->in[A_X].dim[1], err);
 }
 
+typedef struct {
+    int64_t pages, page, t, d;  // no pages: one block of `page` rows for each row of the batch
+    fl_dtype dtype;
+} append_case;
+
+static const append_case append_cases[] = {
+    {0, 9, 1, 8, FL_F32},    {0, 9, 3, 8, FL_F32},     {0, 9, 6, 8, FL_F32},
+    {9, 16, 1, 8, FL_F32},   {9, 16, 40, 8, FL_F32},   {0, 9, 3, 40, FL_F16},
+    {9, 16, 1, 64, FL_F16},  {0, 50, 33, 64, FL_Q8_0}, {9, 16, 40, 32, FL_Q8_0},
+    {9, 16, 1, 64, FL_Q4_0}, {0, 20, 3, 800, FL_Q4_0},
+};
+
 static bool cache_append_sample(int i, fl_sample *s) {
-    static const int64_t rows[] = {1, 3, 6, 1, 40};
-    enum { PAGED = 3, PAGES = 4, PAGE = 16 };
-    if (i >= FLI_COUNT(rows)) return false;
-    const int64_t t = rows[i];
-    *s = (fl_sample){.call = {.n_in = 3,
-                              .in = {FLI_T(FL_F32, 2, 9, 2, 8), FLI_T(FL_F32, 2, t, 2, 8),
-                                     FLI_T(FL_I32, 2)}},
-                     .int_below = {[A_START] = 9 - t + 1}};
-    if (i < PAGED) return true;
-    s->call.n_in = 4;
-    s->call.in[A_CACHE] = FLI_T(FL_F32, 2 * PAGES + 1, PAGE, 2, 8);
-    s->call.in[A_TABLE] = FLI_T(FL_I32, 2, PAGES);
-    s->int_below[A_START] = PAGES * PAGE - t + 1;
-    s->int_below[A_TABLE] = 2 * PAGES + 1;
+    enum { B = 2, HEADS = 2, M = 4 };
+    if (i >= FLI_COUNT(append_cases)) return false;
+    const append_case *a = &append_cases[i];
+    *s = (fl_sample){.call = {.n_in = a->pages ? 4 : 3,
+                              .in = {FLI_T(a->dtype, a->pages ? a->pages : B, a->page, HEADS, a->d),
+                                     FLI_T(FL_F32, B, a->t, HEADS, a->d), FLI_T(FL_I32, B)}},
+                     .int_below = {[A_START] = a->page - a->t + 1}};
+    if (!a->pages) return true;
+    s->call.in[A_TABLE] = FLI_T(FL_I32, B, M);
+    s->int_below[A_START] = M * a->page - a->t + 1;
+    s->int_below[A_TABLE] = a->pages;
     s->distinct[A_TABLE] = true;
     return true;
 }

@@ -91,10 +91,14 @@ FLI_DECLARE(avx512)
          .scratch = backward_scratch,                                                              \
          .workspace = fli_attention_grad_workspace_##level}
 
-/* Whether the first `n_floats` operands are bf16, so that a bf16 engine may do the products. */
+/* Whether the first `n_floats` operands are bf16, or of a cache in fewer bits, so that a bf16 engine
+ * may do the products. */
 static inline bool fli_attention_is_bf16(const fl_call *c, int n_floats) {
     bool is = true;
-    for (int i = 0; i < n_floats; i++) is = is && c->in[i].dtype == FL_BF16;
+    for (int i = 0; i < n_floats; i++) {
+        const fl_dtype t = c->in[i].dtype;
+        is = is && (t == FL_BF16 || (i > 0 && (t == FL_F16 || fl_dtype_is_block(t))));
+    }
     return is;
 }
 

@@ -62,7 +62,7 @@ static void score_keys(const job *j, int64_t i) {
     const float *rows[FL_LANES];
     for (int64_t r = 0; r < FL_LANES; r++) {
         int64_t at = ((first + min_i64(r, n - 1)) * p->K + j->head) * p->D;
-        rows[r] = flow_in(p->k, at, p->D, j->row + r * p->DP);
+        rows[r] = cache_in(p->k, at, p->D, j->row + r * p->DP);
     }
     for (int64_t x = 0; x < p->T * p->G; x++) {
         const float *q = j->q + x * p->DP;
@@ -99,7 +99,7 @@ static void weigh_values(const fl_call *c, const job *j, int64_t task) {
     for (int64_t i = 0; i < j->n; i++, row++) {
         if (i % FL_PAGE_STEP == 0) row = cache_row(p->v, p->table, j->b, j->k0 + i);
         int64_t at = (row * p->K + j->head) * p->D;
-        const float *v = flow_in(p->v, at, p->D, j->row);
+        const float *v = cache_in(p->v, at, p->D, j->row);
         for (int64_t x = 0; x < p->T * p->G; x++) {
             float *out = part_at(c, p, task, x) + 16;
             vf w = v_set(j->score[x * SPLIT + i]);
@@ -202,7 +202,8 @@ size_t FL_ISA_NAME(fli_attention_scratch)(const fl_call *c, const fli_engine *e)
 }
 
 bool FL_ISA_NAME(fli_attention_supports)(const fl_call *c) {
-    return c->attr.scale >= 0 && flow_floats_and_indices(c);
+    return c->attr.scale >= 0 && flow_takes(&c->in[0], false) && cache_takes(&c->in[1]) &&
+           cache_takes(&c->in[2]) && flow_takes(&c->out[0], false);
 }
 
 #if defined(__AVX512BF16__)

@@ -123,6 +123,19 @@ static inline void transpose_words(float *dst, int64_t ldd, const float *src, in
     }
 }
 
+static inline void widen_row(float *to, const fl_tensor *t, int64_t at, int64_t n) {
+    const float *from = cache_in(t, at, n, to);
+    if (from != to) memcpy(to, from, (size_t)n * sizeof *to);
+}
+
+static inline void narrow_row(uint16_t *to, const fl_tensor *t, int64_t at, int64_t n) {
+    float room[64];
+    for (int64_t i = 0; i < n; i += 64) {
+        const int64_t len = min_i64(64, n - i);
+        narrow(to + i, cache_in(t, at + i, len, room), len);
+    }
+}
+
 /* n rows from `row` on of one head of t (.., rows, heads, D) as A: (n_padded, DP) elements of
  * `pair`'s format. */
 static inline void pack_run(void *dst, int64_t pair, const fl_tensor *t, int64_t head, int64_t row,
@@ -132,9 +145,10 @@ static inline void pack_run(void *dst, int64_t pair, const fl_tensor *t, int64_t
         char *to = (char *)dst + (size_t)(i * DP) * (pair == 2 ? 2 : 4);
         int64_t have = i < n ? D : 0, at = ((row + i) * heads + head) * D;
         size_t size = pair == 2 ? sizeof(uint16_t) : sizeof(float);
-        if (have && (t->dtype == FL_BF16) == (pair == 2))
+        if (have && t->dtype == (pair == 2 ? FL_BF16 : FL_F32))
             memcpy(to, (char *)t->data + (size_t)at * size, (size_t)D * size);
-        else if (have) widen((float *)(void *)to, (uint16_t *)t->data + at, D);
+        else if (have && pair == 1) widen_row((float *)(void *)to, t, at, D);
+        else if (have) narrow_row((uint16_t *)(void *)to, t, at, D);
         if (have < DP) memset(to + (size_t)have * size, 0, (size_t)(DP - have) * size);
     }
 }

@@ -78,6 +78,22 @@ const fl_kernel FL_ISA_NAME(fl_kernel_embedding_grad) = {
     .scratch = flow_scratch,
 };
 
+/* copy_row to a cache, which may be f16 or in blocks. */
+static void keep_row(const fl_tensor *to, int64_t to_at, const fl_tensor *from, int64_t from_at,
+                     int64_t n, float *room) {
+    if (flow_takes(to, false)) {
+        copy_row(to, to_at, from, from_at, n, room);
+        return;
+    }
+    for (int64_t j = 0, len; j < n; j += len) {
+        len = min_i64(FL_CHUNK, n - j);
+        const float *in = flow_in(from, from_at + j, len, room);
+        char *out = (char *)to->data + fl_dtype_row_bytes(to->dtype, to_at + j);
+        if (to->dtype == FL_F16) fl_convert(out, FL_F16, in, FL_F32, len);
+        else fl_quantize_quick(out, to->dtype, in, len);
+    }
+}
+
 /* A task is one (b, t): K * D elements. */
 static int64_t append_tasks(const fl_call *c) {
     return c->in[1].dim[0] * c->in[1].dim[1];
@@ -90,12 +106,13 @@ static void append_run(const fl_call *c, int64_t begin, int64_t end, void *scrat
     int64_t T = x->dim[1], n = x->dim[2] * x->dim[3];
     for (int64_t row = begin; row < end; row++) {
         int64_t b = row / T, s = start[b] + row % T;
-        copy_row(cache, cache_row(cache, table, b, s) * n, x, row * n, n, scratch);
+        keep_row(cache, cache_row(cache, table, b, s) * n, x, row * n, n, scratch);
     }
 }
 
 static bool append_supports(const fl_call *c) {
-    return c->out[0].data == c->in[0].data && flow_floats_and_indices(c);
+    return c->out[0].data == c->in[0].data && cache_takes(&c->in[0]) &&
+           flow_takes(&c->in[1], false);
 }
 
 const fl_kernel FL_ISA_NAME(fl_kernel_cache_append) = {.phase = {{append_tasks, append_run}},
