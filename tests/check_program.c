@@ -335,6 +335,9 @@ static void check_in_place(void) {
     CHECK(fl_program_new(&p, g, NULL, &err) == FL_OK && fl_program_run(p, false, &err) == FL_OK);
     CHECK(cache[0] == 1 && cache[1] == 2 && cache[8 + 6] == 3 && cache[8 + 7] == 4 &&
           cache[2] == 0);
+    const fl_backend *best;
+    CHECK(fl_backend_pick(&best, &err) == FL_OK);
+    CHECK(count_in_print(p, best->name) == 1);  // kernels are told that it is in place
     fl_program_free(p);
 
     fl_graph_output(g, fl_scale(g, c, 2));  // the cache as it was before

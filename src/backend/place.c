@@ -58,6 +58,7 @@ fl_status fli_choose(fli_plan *p, const fl_backend *from, fl_err *err) {
         for (int k = 0; k < s->call.n_out; k++) {
             const fli_slot *out = &p->slot[s->out[k]];
             s->call.out[k] = out->wanted ? out->t : (fl_tensor){0};
+            if (op->alias[k]) s->call.out[k].data = s->call.in[op->alias[k] - 1].data;
         }
         if (op->view) {  // of the caller's memory: the same memory
             const fli_slot *x = &p->slot[s->in[0]];
