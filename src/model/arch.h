@@ -154,6 +154,7 @@ typedef struct fl_arch {
     int64_t (*gguf_query_scalar)(const fl_config *c);  // what llama.cpp takes; NULL: head_dim
     fl_gguf_head gguf_head;
     bool gguf_biased;           // with attention_bias only
+    bool gguf_norm_topk;        // norm_topk where no key says it
     const char *constants;      // JSON merged into config.json as written
     const fl_config_key *keys;  // key NULL ends each list
     const fl_config_demand *demands;

@@ -54,10 +54,10 @@ static int64_t query_scalar(const fl_config *c) {
 
 /* llama.cpp takes for granted how weights of experts are normalised and which layers have any. */
 static const char *experts_lacking(const fl_config *c) {
-    bool normalised = c->norm_topk || c->arch->routing.normalise;
     if (!c->num_experts) return NULL;
-    if (normalised == (strcmp(c->arch->gguf_name, "qwen2moe") == 0))
-        return normalised ? "norm_topk_prob" : "norm_topk_prob that is false";
+    if (c->norm_topk != c->arch->gguf_norm_topk &&
+        !has_key(c->arch, offsetof(fl_config, norm_topk)))
+        return c->norm_topk ? "norm_topk_prob" : "norm_topk_prob that is false";
     for (int i = 0; i < (int)c->num_hidden_layers; i++)
         if (!fl_config_is_expert_layer(c, i)) return "layers without experts";
     return NULL;

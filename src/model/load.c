@@ -125,11 +125,10 @@ static fl_status check_extra(const loading *l, fl_err *err) {
 }
 
 /* The format each parameter has in memory. Vectors are always f32: they are few, and kernels want
- * them so. Experts are not multiplied in blocks. */
+ * them so. */
 static fl_dtype memory_format(const loading *l, const fl_param *p, const fl_tensor *file) {
     if (p->data.rank == 1) return FL_F32;
     fl_dtype stored = file->dtype == FL_F64 ? FL_F32 : file->dtype;
-    if (p->role == FL_ROLE_EXPERT && fl_dtype_is_block(stored)) stored = FL_BF16;
     return l->opts->as_stored ? stored : l->opts->dtype;
 }
 

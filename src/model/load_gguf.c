@@ -53,26 +53,45 @@ static void set_if_absent(facts *x, const fl_config_key *k, json_t *value) {
     else json_object_set_new(x->v, k->key, value);
 }
 
-/* What GGUF leaves to be seen from the tensors. */
+/* Whether the first layer has what the row calls this. */
+static bool sees(const facts *x, fl_slot slot) {
+    char name[128] = "";
+    for (const fl_weight_row *row = x->arch->weights; row->hf; row++)
+        if (row->slot == slot) fli_name_weight(name, sizeof name, row->gguf, 0);
+    return fl_gguf_tensor(x->f, name) != NULL;
+}
+
+/* What GGUF leaves to be seen from the tensors, or to be known. */
 static void see_field(facts *x, const fl_config_key *k) {
     const fl_stored_tensor *embed = fl_gguf_tensor(x->f, "token_embd.weight");
     if (k->offset == offsetof(fl_config, vocab_size) && embed)
         set_if_absent(x, k, json_integer(embed->t.dim[0]));
     if (k->offset == offsetof(fl_config, attention_bias))
-        set_if_absent(x, k, json_boolean(fl_gguf_tensor(x->f, "blk.0.attn_q.bias") != NULL));
+        set_if_absent(x, k, json_boolean(sees(x, FL_SLOT_Q_B)));
     if (k->offset == offsetof(fl_config, mlp_bias))
-        set_if_absent(x, k, json_boolean(fl_gguf_tensor(x->f, "blk.0.ffn_up.bias") != NULL));
+        set_if_absent(x, k, json_boolean(sees(x, FL_SLOT_UP_B)));
+    if (k->offset == offsetof(fl_config, norm_topk))
+        set_if_absent(x, k, json_boolean(x->arch->gguf_norm_topk));
 }
 
-/* llama.cpp's default for the size of a head is not that of every family. */
-static fl_status see_head_dim(facts *x) {
+/* As llama.cpp has it, whose default is not that of every family. */
+static fl_status head_size(facts *x, int64_t *out) {
     char key[128];
     int64_t width = 0, heads = 0;
+    *out = 0;
+    FL_TRY(fl_gguf_get_int(x->f, full_key(x, "attention.key_length", key), out, x->err));
     FL_TRY(fl_gguf_get_int(x->f, full_key(x, "embedding_length", key), &width, x->err));
     FL_TRY(fl_gguf_get_int(x->f, full_key(x, "attention.head_count", key), &heads, x->err));
+    if (!*out && heads > 0) *out = width / heads;
+    return FL_OK;
+}
+
+static fl_status see_head_size(facts *x) {
+    int64_t size;
+    FL_TRY(head_size(x, &size));
     for (const fl_config_key *k = x->arch->keys; k->key; k++)
-        if (k->offset == offsetof(fl_config, head_dim) && heads > 0)
-            set_if_absent(x, k, json_integer(width / heads));
+        if (k->offset == offsetof(fl_config, head_dim) && size > 0)
+            set_if_absent(x, k, json_integer(size));
     return FL_OK;
 }
 
@@ -104,6 +123,18 @@ static json_t *factor_list(const facts *x, const char *name) {
     return list;
 }
 
+static fl_status copy_ramp(facts *x, json_t *scaling) {
+    static const char *const ramp[][2] = {{"beta_fast", "rope.scaling.yarn_beta_fast"},
+                                          {"beta_slow", "rope.scaling.yarn_beta_slow"}};
+    char key[128];
+    for (int i = 0; i < 2; i++) {
+        double beta = 0;
+        FL_TRY(fl_gguf_get_real(x->f, full_key(x, ramp[i][1], key), &beta, x->err));
+        if (beta > 0) json_object_set_new(scaling, ramp[i][0], json_real(beta));
+    }
+    return FL_OK;
+}
+
 static fl_status named_scaling(facts *x, const char *type, json_t *scaling) {
     char key[128];
     double factor = 1, attention = 0;
@@ -115,10 +146,11 @@ static fl_status named_scaling(facts *x, const char *type, json_t *scaling) {
                            &original, x->err));
     json_object_set_new(scaling, "rope_type", json_string(type));
     json_object_set_new(scaling, "factor", json_real(factor));
+    if (strcmp(type, "yarn") == 0) attention *= 0.1 * log(factor) + 1;  // on top of YaRN's own
     if (attention > 0) json_object_set_new(scaling, "attention_factor", json_real(attention));
     if (original > 0)
         json_object_set_new(scaling, "original_max_position_embeddings", json_integer(original));
-    return FL_OK;
+    return copy_ramp(x, scaling);
 }
 
 static fl_status read_scaling(facts *x, json_t **out) {
@@ -143,7 +175,7 @@ static fl_status read_scaling(facts *x, json_t **out) {
 static fl_status copy_rope(facts *x) {
     char key[128];
     double theta = 0;
-    int64_t rotated = 0, head = 0;
+    int64_t rotated = 0, head;
     json_t *scaling = NULL;
     fl_status s = read_scaling(x, &scaling);
     if (scaling) json_object_set_new(x->v, "rope_scaling", scaling);
@@ -151,11 +183,8 @@ static fl_status copy_rope(facts *x) {
     FL_TRY(fl_gguf_get_real(x->f, full_key(x, "rope.freq_base", key), &theta, x->err));
     if (theta > 0) json_object_set_new(scaling, "rope_theta", json_real(theta));
     FL_TRY(fl_gguf_get_int(x->f, full_key(x, "rope.dimension_count", key), &rotated, x->err));
-    FL_TRY(fl_gguf_get_int(x->f, full_key(x, "attention.key_length", key), &head, x->err));
-    for (const fl_config_key *k = x->arch->keys; k->key && !head; k++)
-        if (k->offset == offsetof(fl_config, head_dim))
-            head = json_integer_value(json_object_get(x->v, k->key));
-    if (rotated > 0 && head > 0 && rotated != head)
+    FL_TRY(head_size(x, &head));
+    if (rotated > 0 && head > 0 && (rotated != head || x->arch->rope.share_key))
         json_object_set_new(scaling, "partial_rotary_factor",
                             json_real((double)rotated / (double)head));
     return FL_OK;
@@ -169,7 +198,7 @@ static fl_status copy_facts(facts *x) {
         FL_TRY(copy_field(x, k));
         see_field(x, k);
     }
-    FL_TRY(see_head_dim(x));
+    FL_TRY(see_head_size(x));
     if (x->arch->position == FL_POSITION_ROPE) FL_TRY(copy_rope(x));
     if (x->arch->window != FL_WINDOW_NONE) {
         char key[128];
@@ -191,32 +220,51 @@ static fl_status copy_facts(facts *x) {
     return FL_OK;
 }
 
-/* Several rows may have one name in GGUF; the one that is called so comes first. */
-static const fl_arch *arch_of(const char *gguf_name) {
-    const fl_arch *arch = fl_arch_find(gguf_name);
-    if (arch && arch->gguf_name && strcmp(arch->gguf_name, gguf_name) == 0) return arch;
-    for (int i = 0; fl_archs[i]; i++)
-        if (fl_archs[i]->gguf_name && strcmp(fl_archs[i]->gguf_name, gguf_name) == 0)
-            return fl_archs[i];
-    return NULL;
+static bool has_experts(const fl_arch *a) {
+    for (const fl_weight_row *row = a->weights; row->hf; row++)
+        if (row->slot == FL_SLOT_ROUTER) return true;
+    return false;
+}
+
+/* Several rows may have one name in GGUF: those with experts are for files with experts, and the
+ * one that is called so comes first. */
+static const fl_arch *arch_of(const char *gguf_name, bool experts) {
+    const fl_arch *found = NULL;
+    for (int i = 0; fl_archs[i]; i++) {
+        const fl_arch *a = fl_archs[i];
+        if (!a->gguf_name || strcmp(a->gguf_name, gguf_name) || has_experts(a) != experts) continue;
+        if (!found || strcmp(a->name, gguf_name) == 0) found = a;
+    }
+    return found;
+}
+
+static const char *known_archs(char *out, size_t room) {
+    *out = '\0';
+    for (int i = 0; fl_archs[i]; i++) {
+        const char *name = fl_archs[i]->gguf_name;
+        const fl_arch *first = name ? arch_of(name, false) : NULL;
+        if (name && !first) first = arch_of(name, true);
+        if (first != fl_archs[i]) continue;
+        strncat(out, *out ? ", " : "", room - strlen(out) - 1);
+        strncat(out, name, room - strlen(out) - 1);
+    }
+    return out;
 }
 
 static fl_status find_arch(const fl_gguf_file *f, const fl_arch **out, fl_err *err) {
     const char *name = NULL, *type = "model";
+    char text[300];
+    int64_t experts = 0;
     FL_TRY(fl_gguf_get_str(f, "general.architecture", &name, err));
     FL_TRY(fl_gguf_get_str(f, "general.type", &type, err));
     if (!name) return fl_fail(err, FL_ERR_FORMAT, "key general.architecture is missing");
     if (strcmp(type, "model") != 0)
         return fl_fail(err, FL_ERR_UNSUPPORTED, "general.type is \"%.40s\", not a model", type);
-    if ((*out = arch_of(name))) return FL_OK;
-    char known[200] = "";
-    for (int i = 0; fl_archs[i]; i++) {
-        if (!fl_archs[i]->gguf_name || arch_of(fl_archs[i]->gguf_name) != fl_archs[i]) continue;
-        strncat(known, known[0] ? ", " : "", sizeof known - strlen(known) - 1);
-        strncat(known, fl_archs[i]->gguf_name, sizeof known - strlen(known) - 1);
-    }
-    return fl_fail(err, FL_ERR_UNSUPPORTED, "general.architecture is \"%.40s\"; known are %s", name,
-                   known);
+    snprintf(text, sizeof text, "%.100s.expert_count", name);
+    FL_TRY(fl_gguf_get_int(f, text, &experts, err));
+    if ((*out = arch_of(name, experts > 0))) return FL_OK;
+    return fl_fail(err, FL_ERR_UNSUPPORTED, "general.architecture is \"%.40s\"%s; known are %s",
+                   name, experts > 0 ? " with experts" : "", known_archs(text, sizeof text));
 }
 
 /* Whether the divisors in the file are those that the scaling comes to. */

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "backend/backend.h"
+#include "backend/cpu/blocks.h"
 #include "backend/cpu/rows.h"
 #include "tensor/quant.h"
 
@@ -22,7 +22,7 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-static bool is_ours(const fl_tensor *w) {
+bool fli_blocks_take(const fl_tensor *w) {
     return (fl_dtype_is_block(w->dtype) || w->dtype == FL_F16) && fl_tensor_contiguous(w);
 }
 
@@ -30,13 +30,12 @@ static bool is_real(const fl_tensor *t) {
     return t->dtype == FL_F32 || t->dtype == FL_BF16 || t->dtype == FL_F16;
 }
 
-/* Elements [k0, k0 + n) of row r, as f32. */
-static void get_row(const fl_tensor *t, int64_t r, int64_t k0, int64_t n, float *out) {
+void fli_blocks_get(const fl_tensor *t, int64_t r, int64_t k0, int64_t n, float *out) {
     const char *from = fl_tensor_row(t, r);
     fl_convert(out, FL_F32, from + fl_dtype_row_bytes(t->dtype, k0), t->dtype, n);
 }
 
-static void put_row(const fl_tensor *t, int64_t r, int64_t k0, int64_t n, const float *v) {
+void fli_blocks_put(const fl_tensor *t, int64_t r, int64_t k0, int64_t n, const float *v) {
     char *to = fl_tensor_row(t, r);
     fl_convert(to + fl_dtype_row_bytes(t->dtype, k0), t->dtype, v, FL_F32, n);
 }
@@ -47,7 +46,7 @@ static void load_tile(const fl_tensor *w, int64_t n0, int64_t cols, int64_t k0, 
                       tile out) {
     for (int64_t j = 0; j < COLS; j++) {
         float row[DEPTH] = {0};
-        if (j < cols) get_row(w, n0 + j, k0, depth, row);
+        if (j < cols) fli_blocks_get(w, n0 + j, k0, depth, row);
         for (int64_t k = 0; k < depth; k++) out[k][j] = row[k];
     }
 }
@@ -62,7 +61,7 @@ static void round_to_8_bits(float *x, int64_t n) {
 static void add_products(const fl_tensor *x, int64_t r, int64_t k0, int64_t depth, bool in_8_bits,
                          const tile w, float out[COLS]) {
     float row[DEPTH], sum[COLS] = {0};
-    get_row(x, r, k0, depth, row);
+    fli_blocks_get(x, r, k0, depth, row);
     if (in_8_bits) round_to_8_bits(row, depth);
     for (int64_t k = 0; k < depth; k++)
         for (int j = 0; j < COLS; j++) sum[j] += row[k] * w[k][j];
@@ -87,7 +86,7 @@ static void multiply(const fl_tensor *x, int64_t r0, int64_t rows, const fl_tens
 /* ---- linear ---- */
 
 static bool product_supports(const fl_call *c) {
-    return is_ours(&c->in[1]) && is_real(&c->in[0]) && is_real(&c->out[0]) &&
+    return fli_blocks_take(&c->in[1]) && is_real(&c->in[0]) && is_real(&c->out[0]) &&
            fl_tensor_contiguous(&c->in[0]) && fl_tensor_contiguous(&c->out[0]);
 }
 
@@ -106,11 +105,11 @@ static void linear_run(const fl_call *c, int64_t begin, int64_t end, void *scrat
     for (int64_t n0 = begin * COLS; n0 < least(end * COLS, N); n0 += COLS) {
         const int64_t cols = least(COLS, N - n0);
         float *y = scratch, bias[COLS] = {0};
-        if (has_bias) get_row(&c->in[2], 0, n0, cols, bias);
+        if (has_bias) fli_blocks_get(&c->in[2], 0, n0, cols, bias);
         multiply(x, 0, rows, w, n0, cols, y);
         for (int64_t r = 0; r < rows; r++, y += COLS) {
             for (int j = 0; j < COLS; j++) y[j] += bias[j];
-            put_row(&c->out[0], r, n0, cols, y);
+            fli_blocks_put(&c->out[0], r, n0, cols, y);
         }
     }
 }
@@ -138,12 +137,13 @@ static void linear_dx_run(const fl_call *c, int64_t begin, int64_t end, void *sc
         memset(dx, 0, (size_t)(rows * DEPTH) * sizeof *dx);
         for (int64_t n = 0; n < N; n++) {
             const int64_t at = n % COLS, cols = least(COLS, N - n);
-            for (int64_t r = 0; at == 0 && r < rows; r++) get_row(dy, r, n, cols, d + r * COLS);
-            get_row(w, n, k0, depth, part);
+            for (int64_t r = 0; at == 0 && r < rows; r++)
+                fli_blocks_get(dy, r, n, cols, d + r * COLS);
+            fli_blocks_get(w, n, k0, depth, part);
             for (int64_t r = 0; r < rows; r++)
                 for (int64_t k = 0; k < depth; k++) dx[r * DEPTH + k] += d[r * COLS + at] * part[k];
         }
-        for (int64_t r = 0; r < rows; r++) put_row(&c->out[0], r, k0, depth, dx + r * DEPTH);
+        for (int64_t r = 0; r < rows; r++) fli_blocks_put(&c->out[0], r, k0, depth, dx + r * DEPTH);
     }
 }
 
@@ -201,7 +201,7 @@ static const fl_kernel linear_ce = {.phase = {{linear_ce_tasks, linear_ce_run}},
 /* ---- embedding ---- */
 
 static bool embedding_supports(const fl_call *c) {
-    return is_ours(&c->in[1]) && is_real(&c->out[0]) && fl_tensor_contiguous(&c->out[0]);
+    return fli_blocks_take(&c->in[1]) && is_real(&c->out[0]) && fl_tensor_contiguous(&c->out[0]);
 }
 
 static int64_t embedding_tasks(const fl_call *c) {
@@ -232,5 +232,7 @@ const fl_backend fl_backend_blocks = {
     .kernel = {[FL_OP_LINEAR] = &linear,
                [FL_OP_LINEAR_DX] = &linear_dx,
                [FL_OP_LINEAR_CE] = &linear_ce,
+               [FL_OP_EXPERT_LINEAR] = &fli_blocks_expert_linear,
+               [FL_OP_EXPERT_LINEAR_DX] = &fli_blocks_expert_linear_dx,
                [FL_OP_EMBEDDING] = &embedding},
 };

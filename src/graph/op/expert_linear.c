@@ -31,7 +31,7 @@ static void with_cols(fl_call *c, int64_t cols) {
 }
 
 static fl_status check_operands(fl_call *c, int along, const char *op, fl_err *err) {
-    FLI_DTYPES(c, 1u << IDS, op, err);
+    FLI_DTYPES_OR_BLOCKS(c, 1u << IDS, 1u << W, op, err);
     const fl_tensor *x = &c->in[X], *w = &c->in[W], *ids = &c->in[IDS];
     FLI_WANT(w->rank == 3 && w->dim[along] == fl_tensor_cols(x), c, op,
              along == 2 ? "w must be (E, N, K), K the columns of x"
@@ -97,10 +97,26 @@ static const struct {
     {2, 4, 60, 16, 32, SHARED},  {40, 2, 4, 48, 32, SHARED},  {33, 3, 5, 65, 130, OWN},
     {9, 2, 2, 40, 1700, SHARED}, {400, 2, 3, 70, 36, SHARED}, {5, 8, 16, 130, 64, OWN},
     {6, 1, 1, 9, 17, BY_HEAD},   {7, 4, 4, 24, 40, BY_HEAD},  {30, 3, 3, 65, 33, BY_HEAD},
+    {60, 2, 3, 1, 40, SHARED},   {25, 1, 2, 1, 700, OWN},
 };
 
+/* After them, w in each block format and in f16. */
+static bool block_sample(int i, fl_sample *s) {
+    const int format = i + FL_BLOCK_DTYPE_FIRST;
+    if (format > FL_DTYPE_COUNT) return false;
+    const fl_dtype dtype = format == FL_DTYPE_COUNT ? FL_F16 : (fl_dtype)format;
+    *s = (fl_sample){.call = {.n_in = i % 3 == BY_HEAD || i % 2 ? 3 : 4,
+                              .in = {i % 3 == SHARED ? FLI_T(FL_F32, 11, 512)
+                                                     : FLI_T(FL_F32, 11, 3, 512),
+                                     FLI_T(dtype, 3, 33, 512), FLI_T(FL_I32, 11, 3),
+                                     FLI_T(FL_F32, 3, 33)}},
+                     .int_below = {[IDS] = 3}};
+    if (i % 3 == BY_HEAD) s->call.in[IDS] = (fl_tensor){0};
+    return true;
+}
+
 static bool expert_linear_sample(int i, fl_sample *s) {
-    if (i >= FLI_COUNT(cases)) return false;
+    if (i >= FLI_COUNT(cases)) return block_sample(i - FLI_COUNT(cases), s);
     const int64_t r = cases[i].rows, k = cases[i].k, E = cases[i].experts, n = cases[i].n,
                   width = cases[i].width;
     *s = (fl_sample){.call = {.n_in = i % 2 && cases[i].x != BY_HEAD ? 4 : 3,
@@ -145,8 +161,10 @@ static fl_status expert_linear_dx_shape(fl_call *c, fl_err *err) {
 
 static bool expert_linear_dx_sample(int i, fl_sample *s) {
     if (!expert_linear_sample(i, s)) return false;
+    const fl_tensor *w = &s->call.in[W];
     s->call.n_in = 3;
-    s->call.in[X] = FLI_T(FL_F32, cases[i].rows, cases[i].k, cases[i].n);
+    s->call.in[X] = i < FLI_COUNT(cases) ? FLI_T(FL_F32, cases[i].rows, cases[i].k, w->dim[1])
+                                         : FLI_T(FL_F32, 11, 3, w->dim[1]);
     return true;
 }
 
@@ -183,9 +201,9 @@ static fl_status expert_linear_dw_shape(fl_call *c, fl_err *err) {
     const fl_tensor *dy = &c->in[DW_DY], *x = &c->in[DW_X], *ids = &c->in[DW_IDS],
                     *w = &c->in[DW_W];
     FLI_WANT(fli_present(c, DW_W) && w->rank == 3 && w->dim[1] == fl_tensor_cols(dy) &&
-                     w->dim[2] == fl_tensor_cols(x),
-             c,
-             "expert_linear_dw", "w must be (E, N, K), N the columns of dy and K those of x", err);
+                 w->dim[2] == fl_tensor_cols(x),
+             c, "expert_linear_dw", "w must be (E, N, K), N the columns of dy and K those of x",
+             err);
     const bool by_head = !fli_present(c, DW_IDS) && dy->rank >= 2 &&
                          dy->dim[dy->rank - 2] == w->dim[0] &&
                          fl_tensor_rows(dy) == fl_tensor_rows(x);
@@ -202,7 +220,7 @@ static fl_status dw_ids_of_experts(const fl_call *c, fl_err *err) {
 }
 
 static bool expert_linear_dw_sample(int i, fl_sample *s) {
-    if (!expert_linear_sample(i, s)) return false;
+    if (i >= FLI_COUNT(cases) || !expert_linear_sample(i, s)) return false;
     fl_call *c = &s->call;
     const fl_tensor x = c->in[X], w = c->in[W], ids = c->in[IDS];
     *s = (fl_sample){.call = {.n_in = 4,

@@ -76,6 +76,7 @@ const fl_arch fli_arch_qwen3_moe = {
     .hf_class = "Qwen3MoeForCausalLM",
     .hf_prefix = "model.",
     .gguf_name = "qwen3moe",
+    .gguf_norm_topk = true,
     .norm = FL_NORM_RMS,
     .position = FL_POSITION_ROPE,
     .activation = FL_UNARY_SILU,

@@ -1,0 +1,16 @@
+/* blocks.h - what the files of the row `blocks` share. */
+#ifndef FL_BACKEND_CPU_BLOCKS_H
+#define FL_BACKEND_CPU_BLOCKS_H
+
+#include "backend/backend.h"
+
+extern const fl_kernel fli_blocks_expert_linear, fli_blocks_expert_linear_dx;
+
+/* A weight of this row: in blocks, or in f16. */
+bool fli_blocks_take(const fl_tensor *w);
+
+/* Elements [k0, k0 + n) of row r as f32, and the other way. */
+void fli_blocks_get(const fl_tensor *t, int64_t r, int64_t k0, int64_t n, float *out);
+void fli_blocks_put(const fl_tensor *t, int64_t r, int64_t k0, int64_t n, const float *v);
+
+#endif
