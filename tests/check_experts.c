@@ -38,7 +38,7 @@ typedef struct {
 static const shape shapes[] = {{700, 2, 3, 70, 96, true},
                                {37, 3, 4, 530, 1100, false},
                                {3, 4, 64, 300, 2100, true},
-                               {350, 2, 5, 1, 48, true}};
+                               {30, 2, 5, 1, 48, true}};
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
 typedef struct {

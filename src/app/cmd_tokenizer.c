@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "base/thread.h"
 #include "data/corpus.h"
+#include "model/model.h"
 #include "token/tokenizer.h"
 
 enum { INPUT_MAX_BYTES = 1 << 30 };
@@ -135,7 +136,7 @@ static fl_status run_encode(const app_args *a, fl_err *err) {
     fl_text text = {0};
     fl_ids ids = {0};
     fl_encode_opts o = {.add_special = app_bool(a, "add-special"), .plain = app_bool(a, "plain")};
-    FL_TRY(fl_tokenizer_load(&t, app_arg(a, 0), err));
+    FL_TRY(fl_model_tokenizer(&t, app_arg(a, 0), err));
     fl_status st = app_read_text(a, 1, "file", &text, err);
     if (st == FL_OK) st = fl_encode(t, text.data, text.n, &o, &ids, err);
     if (st == FL_OK) st = print_ids(t, &ids, a, err);
@@ -158,7 +159,8 @@ const app_command cmd_tokenizer_encode = {
     .args = "MODEL [TEXT]",
     .summary = "text to token ids",
     .details =
-        "MODEL is a folder with tokenizer.json (or vocab.json and merges.txt), or one of these "
+        "MODEL is a GGUF file, a folder with tokenizer.json (or vocab.json and merges.txt), or one "
+        "of these "
         "files, or a .tiktoken file. Without TEXT and --file, standard input is read.",
     .flags = encode_flags,
     .run = run_encode,
@@ -189,7 +191,7 @@ static fl_status run_decode(const app_args *a, fl_err *err) {
     fl_ids ids = {0};
     char *text = NULL;
     size_t n = 0;
-    FL_TRY(fl_tokenizer_load(&t, app_arg(a, 0), err));
+    FL_TRY(fl_model_tokenizer(&t, app_arg(a, 0), err));
     fl_status st = app_read_text(a, 1, "file", &typed, err);
     if (st == FL_OK) st = parse_ids(fl_text_str(&typed), &ids, err);
     if (st == FL_OK) st = fl_decode(t, ids.id, ids.n, !app_bool(a, "skip-special"), &text, &n, err);
@@ -344,7 +346,7 @@ static void print_facts(const fl_tokenizer *t, const facts *f) {
 static fl_status run_inspect(const app_args *a, fl_err *err) {
     fl_tokenizer *t;
     facts f = {0};
-    FL_TRY(fl_tokenizer_load(&t, app_arg(a, 0), err));
+    FL_TRY(fl_model_tokenizer(&t, app_arg(a, 0), err));
     fl_status st = find_facts(t, app_str(a, "file"), &f, err);
     if (st == FL_OK && app_bool(a, "json")) {
         st = app_print_json(facts_json(t, &f), err);

@@ -114,10 +114,13 @@ void fl_gguf_bool(fl_gguf *g, const char *key, bool v);
 void fl_gguf_str(fl_gguf *g, const char *key, const char *v);
 void fl_gguf_i32_array(fl_gguf *g, const char *key, const int32_t *v, size_t n);
 void fl_gguf_f32_array(fl_gguf *g, const char *key, const float *v, size_t n);
+void fl_gguf_u8_array(fl_gguf *g, const char *key, const uint8_t *v, size_t n);
 
 /* A key of another file as it is. Alignment and splitting are this writer's own: those keys are
  * left out. */
 void fl_gguf_copy(fl_gguf *g, const fl_gguf_key *k);
+
+bool fl_gguf_has(const fl_gguf *g, const char *key);
 
 /* An array of strings: begin says how many, then each is added. */
 void fl_gguf_strings_begin(fl_gguf *g, const char *key, size_t n);

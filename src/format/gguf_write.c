@@ -10,7 +10,7 @@
 enum { VERSION = 3, ALIGNMENT = 32, NAME_MAX_BYTES = 63 };
 
 struct fl_gguf {
-    fl_text keys;
+    fl_text keys, names;  // names: of the keys, each with its zero byte
     uint64_t n_keys;
 };
 
@@ -23,6 +23,7 @@ fl_gguf *fl_gguf_new(void) {
 void fl_gguf_free(fl_gguf *g) {
     if (!g) return;
     fl_text_clear(&g->keys);
+    fl_text_clear(&g->names);
     fl_dealloc(g);
 }
 
@@ -44,7 +45,14 @@ static void put_string(fl_text *t, const char *bytes, size_t n) {
 static void put_key(fl_gguf *g, const char *key, uint32_t type) {
     put_string(&g->keys, key, strlen(key));
     put_u32(&g->keys, type);
+    fl_text_append(&g->names, key, strlen(key) + 1);
     g->n_keys++;
+}
+
+bool fl_gguf_has(const fl_gguf *g, const char *key) {
+    for (size_t at = 0; at < g->names.n; at += strlen(g->names.data + at) + 1)
+        if (strcmp(g->names.data + at, key) == 0) return true;
+    return false;
 }
 
 static void put_array(fl_gguf *g, const char *key, uint32_t type, size_t n) {
@@ -76,6 +84,11 @@ void fl_gguf_str(fl_gguf *g, const char *key, const char *v) {
 void fl_gguf_i32_array(fl_gguf *g, const char *key, const int32_t *v, size_t n) {
     put_array(g, key, FL_GGUF_I32, n);
     fl_text_append(&g->keys, v, n * sizeof *v);
+}
+
+void fl_gguf_u8_array(fl_gguf *g, const char *key, const uint8_t *v, size_t n) {
+    put_array(g, key, FL_GGUF_U8, n);
+    fl_text_append(&g->keys, v, n);
 }
 
 void fl_gguf_f32_array(fl_gguf *g, const char *key, const float *v, size_t n) {
@@ -145,6 +158,7 @@ static fl_status make_head(fl_text *t, const fl_gguf *g, const fl_write_tensor *
         offset = aligned(offset + data_bytes(&tensors[i]));
     }
     FL_TRY(fl_text_ok(&g->keys, err));
+    FL_TRY(fl_text_ok(&g->names, err));
     return fl_text_ok(t, err);
 }
 

@@ -1,103 +1,127 @@
 /* export_gguf - a model as one GGUF file: what it is as keys, its tokenizer as keys, its tensors by
  * the rows of arch/. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "model/gguf_facts.h"
-#include "token/tokenizer.h"
+#include "token/vocab.h"
 
 /* Where llama.cpp has no pre-tokenizer for a pattern, the nearest: it differs in how it splits long
  * numbers. */
 static const char nearest_pre[] = "llama-bpe";
 
-static void put_general(fl_gguf *g, const fl_config *c, const char *name, fl_dtype dtype) {
+/* The name that a GGUF file gave stays. */
+static fl_status put_general(fl_gguf *g, const fl_model *m, const char *name, fl_dtype dtype,
+                             fl_err *err) {
     static const uint32_t file_type[FL_DTYPE_COUNT] = {[FL_F32] = 0, [FL_F16] = 1, [FL_BF16] = 32};
-    fl_gguf_str(g, "general.architecture", c->arch->gguf_name);
+    if (m->memory->gguf) FL_TRY(fl_gguf_get_str(m->memory->gguf, "general.name", &name, err));
+    fl_gguf_str(g, "general.architecture", m->config.arch->gguf_name);
     fl_gguf_str(g, "general.type", "model");
     fl_gguf_str(g, "general.name", name);
     fl_gguf_u32(g, "general.file_type", file_type[dtype]);
+    return FL_OK;
 }
 
 /* ---- the tokenizer ---- */
 
-/* One entry per row of the embedding: rows the tokenizer has no token for are named and marked
- * unused. */
-static fl_status put_tokens(fl_gguf *g, const fl_tokenizer *t, int64_t vocab_size, fl_err *err) {
-    int32_t *kind = fl_alloc((size_t)vocab_size * sizeof *kind);
-    if (!kind) return fl_fail(err, FL_ERR_NOMEM, "the vocabulary");
-    fl_text text = {0};
-    fl_gguf_strings_begin(g, "tokenizer.ggml.tokens", (size_t)vocab_size);
-    for (int32_t id = 0; id < vocab_size; id++) {
-        size_t n;
-        text.n = 0;
-        kind[id] = FL_TOKEN_UNUSED;
-        if (id < fl_tokenizer_size(t) && fl_token_bytes(t, id, &n)) {
-            fl_token_text(t, id, &text);
-            kind[id] = (int32_t)fl_tokenizer_kind(t, id);
-        } else {
-            fl_text_printf(&text, "[PAD%d]", id);
-        }
-        fl_gguf_strings_add(g, fl_text_str(&text), text.n);
-    }
-    fl_gguf_i32_array(g, "tokenizer.ggml.token_type", kind, (size_t)vocab_size);
-    fl_dealloc(kind);
-    fl_status s = fl_text_ok(&text, err);
-    fl_text_clear(&text);
-    return s;
+#define KEY(name) "tokenizer.ggml." name
+
+static void put_texts(fl_gguf *g, const char *key, const fl_vocab_text *t, size_t n) {
+    fl_gguf_strings_begin(g, key, n);
+    for (size_t i = 0; i < n; i++) fl_gguf_strings_add(g, t[i].text, t[i].n);
 }
 
-static fl_status put_merges(fl_gguf *g, const fl_tokenizer *t, fl_err *err) {
-    size_t n = fl_tokenizer_n_merges(t);
-    fl_text text = {0};
-    fl_gguf_strings_begin(g, "tokenizer.ggml.merges", n);
-    for (size_t i = 0; i < n; i++) {
-        int32_t left, right;
-        fl_tokenizer_merge(t, i, &left, &right);
-        text.n = 0;
-        fl_token_text(t, left, &text);
-        fl_text_puts(&text, " ");
-        fl_token_text(t, right, &text);
-        fl_gguf_strings_add(g, fl_text_str(&text), text.n);
+static void put_id(fl_gguf *g, const char *key, int32_t id) {
+    if (id >= 0) fl_gguf_u32(g, key, (uint32_t)id);
+}
+
+static void put_said(fl_gguf *g, const char *key, fl_said said) {
+    if (said != FL_UNSAID) fl_gguf_bool(g, key, said == FL_SAID_YES);
+}
+
+static const char *pre_of(const fl_tokenizer *t, const fl_vocab *v) {
+    if (v->pre) return v->pre;
+    if (strcmp(v->model, "gpt2") != 0) return "default";
+    fl_warn(
+        "llama.cpp has no pre-tokenizer for the pattern \"%.60s\"; \"%s\" is written, which "
+        "may split numbers and "
+        "spaces otherwise: train the tokenizer with --pattern qwen2 or llama3 to avoid it",
+        fl_tokenizer_pattern(t) ? fl_tokenizer_pattern(t) : "(several)", nearest_pre);
+    return nearest_pre;
+}
+
+static void put_vocab(fl_gguf *g, const fl_tokenizer *t, const fl_vocab *v) {
+    const size_t n = (size_t)v->n_tokens;
+    fl_gguf_str(g, KEY("model"), v->model);
+    fl_gguf_str(g, KEY("pre"), pre_of(t, v));
+    put_texts(g, KEY("tokens"), v->token, n);
+    fl_gguf_i32_array(g, KEY("token_type"), v->kind, n);
+    if (v->score) fl_gguf_f32_array(g, KEY("scores"), v->score, n);
+    if (v->merge) put_texts(g, KEY("merges"), v->merge, v->n_merges);
+    if (v->charsmap_bytes)
+        fl_gguf_u8_array(g, KEY("precompiled_charsmap"), v->charsmap, v->charsmap_bytes);
+    put_id(g, KEY("bos_token_id"), v->bos);
+    put_id(g, KEY("eos_token_id"), v->eos);
+    put_id(g, KEY("unknown_token_id"), v->unk);
+    put_id(g, KEY("seperator_token_id"), v->sep);
+    put_id(g, KEY("padding_token_id"), v->pad);
+    put_id(g, KEY("cls_token_id"), v->cls);
+    put_id(g, KEY("mask_token_id"), v->mask);
+    put_said(g, KEY("add_bos_token"), v->add_bos);
+    put_said(g, KEY("add_eos_token"), v->add_eos);
+    put_said(g, KEY("add_sep_token"), v->add_sep);
+    put_said(g, KEY("add_space_prefix"), v->add_space_prefix);
+    put_said(g, KEY("remove_extra_whitespaces"), v->remove_extra_whitespaces);
+}
+
+static void put_templates(fl_gguf *g, const char *chat_template, const fl_vocab *v) {
+    char key[128];
+    if (chat_template) fl_gguf_str(g, "tokenizer.chat_template", chat_template);
+    if (!v->n_named) return;
+    fl_gguf_strings_begin(g, "tokenizer.chat_templates", v->n_named);
+    for (size_t i = 0; i < v->n_named; i++)
+        fl_gguf_strings_add(g, v->named[i].name, strlen(v->named[i].name));
+    for (size_t i = 0; i < v->n_named; i++) {
+        snprintf(key, sizeof key, "tokenizer.chat_template.%s", v->named[i].name);
+        fl_gguf_str(g, key, v->named[i].source);
     }
-    fl_status s = fl_text_ok(&text, err);
-    fl_text_clear(&text);
-    return s;
 }
 
 static fl_status put_tokenizer(fl_gguf *g, const fl_model *m, fl_err *err) {
-    const fl_tokenizer *t = m->tokenizer;
-    if (!t) {
+    fl_vocab v;
+    fl_arena arena;
+    if (!m->tokenizer) {
         fl_warn("the model has no tokenizer: llama.cpp will take token ids only");
-        fl_gguf_str(g, "tokenizer.ggml.model", "none");
+        fl_gguf_str(g, KEY("model"), "none");
         return FL_OK;
     }
-    const char *kind = fl_tokenizer_gguf_model(t);
-    if (strcmp(kind, "gpt2") != 0)
-        return fl_fail(err, FL_ERR_UNSUPPORTED,
-                       "a vocabulary of the kind \"%s\" cannot be written to GGUF, only \"gpt2\" "
-                       "(byte-level BPE)",
-                       kind);
-    const char *pre = fl_tokenizer_llama_cpp_pre(t);
-    if (!pre)
-        fl_warn(
-            "llama.cpp has no pre-tokenizer for the pattern \"%.60s\"; \"%s\" is written, which "
-            "may split numbers and "
-            "spaces otherwise: train the tokenizer with --pattern qwen2 or llama3 to avoid it",
-            fl_tokenizer_pattern(t) ? fl_tokenizer_pattern(t) : "(several)", nearest_pre);
-    fl_gguf_str(g, "tokenizer.ggml.model", kind);
-    fl_gguf_str(g, "tokenizer.ggml.pre", pre ? pre : nearest_pre);
-    FL_TRY(put_tokens(g, t, m->config.vocab_size, err));
-    FL_TRY(put_merges(g, t, err));
-    if (fl_tokenizer_bos(t) >= 0)
-        fl_gguf_u32(g, "tokenizer.ggml.bos_token_id", (uint32_t)fl_tokenizer_bos(t));
-    if (fl_tokenizer_eos(t) >= 0)
-        fl_gguf_u32(g, "tokenizer.ggml.eos_token_id", (uint32_t)fl_tokenizer_eos(t));
-    fl_gguf_bool(g, "tokenizer.ggml.add_bos_token", fl_tokenizer_adds_bos(t));
-    fl_gguf_bool(g, "tokenizer.ggml.add_eos_token", fl_tokenizer_adds_eos(t));
-    if (m->chat_template) fl_gguf_str(g, "tokenizer.chat_template", m->chat_template);
-    return FL_OK;
+    fl_arena_init(&arena, 1 << 20);
+    const fl_status s = fl_tokenizer_to_vocab(m->tokenizer, (int32_t)m->config.vocab_size, &arena,
+                                              &v, err);
+    if (s == FL_OK) {
+        put_vocab(g, m->tokenizer, &v);
+        put_templates(g, m->chat_template, &v);
+    }
+    fl_arena_free(&arena);
+    return s;
+}
+
+/* ---- what came along ---- */
+
+/* A model out of a GGUF file may say more of itself than is read here: who made it, of what, how it
+ * likes to be sampled. That goes on, but what says how the old file's tensors were made. */
+static void carry(fl_gguf *g, const fl_gguf_file *from) {
+    static const char *const dropped[] = {"general.file_type", "general.quantization_version",
+                                          "quantize."};
+    for (int i = 0; from && i < fl_gguf_n_keys(from); i++) {
+        const fl_gguf_key *k = fl_gguf_key_at(from, i);
+        bool keep = !fl_gguf_has(g, k->name);
+        for (int d = 0; d < 3; d++)
+            keep = keep && strncmp(k->name, dropped[d], strlen(dropped[d])) != 0;
+        if (keep) fl_gguf_copy(g, k);
+    }
 }
 
 /* ---- the tensors ---- */
@@ -131,9 +155,10 @@ fl_status fl_model_save_gguf(const fl_model *m, const char *path, const char *na
     FL_TRY(fli_gguf_check(&m->config, err));
     fl_gguf *g = fl_gguf_new();
     if (!g) return fl_fail(err, FL_ERR_NOMEM, "writing %s", path);
-    put_general(g, &m->config, name, dtype);
+    fl_status s = put_general(g, m, name, dtype, err);
     fli_gguf_put_facts(g, m);
-    fl_status s = put_tokenizer(g, m, err);
+    if (s == FL_OK) s = put_tokenizer(g, m, err);
+    carry(g, m->memory->gguf);
     if (s == FL_OK) s = save_tensors(g, m, path, dtype, err);
     fl_gguf_free(g);
     return s;

@@ -427,7 +427,8 @@ static fl_status take_small(const fl_gguf_file *f, fl_vocab *v, fl_err *err) {
     return fl_gguf_get_str(f, "tokenizer.chat_template", &v->chat_template, err);
 }
 
-static fl_status make_tokenizer(fl_model *m, const fl_gguf_file *f, fl_vocab *v, fl_err *err) {
+static fl_status make_tokenizer(fl_tokenizer **out, const fl_gguf_file *f, fl_vocab *v,
+                                fl_err *err) {
     fl_vocab_text *tokens = NULL, *merges = NULL;
     void *kinds = NULL, *scores = NULL;
     size_t n = 0;
@@ -441,7 +442,7 @@ static fl_status make_tokenizer(fl_model *m, const fl_gguf_file *f, fl_vocab *v,
     v->merge = merges;
     v->kind = kinds;
     v->score = scores;
-    if (s == FL_OK) s = fl_tokenizer_from_vocab(&m->tokenizer, v, err);
+    if (s == FL_OK) s = fl_tokenizer_from_vocab(out, v, err);
     fl_dealloc(tokens);
     fl_dealloc(merges);
     fl_dealloc(kinds);
@@ -449,18 +450,63 @@ static fl_status make_tokenizer(fl_model *m, const fl_gguf_file *f, fl_vocab *v,
     return s;
 }
 
-static fl_status load_tokenizer(fl_model *m, const fl_gguf_file *f, const char *path, fl_err *err) {
+/* tokenizer.chat_template.NAME */
+static fl_status take_templates(const fl_gguf_file *f, fl_arena *arena, fl_vocab *v, fl_err *err) {
+    static const char prefix[] = "tokenizer.chat_template.";
+    const size_t n = strlen(prefix);
+    fl_vocab_template *named = FL_NEW(arena, fl_vocab_template, (size_t)fl_gguf_n_keys(f) + 1);
+    if (!named) return fl_fail(err, FL_ERR_NOMEM, "the chat templates");
+    v->named = named;
+    for (int i = 0; i < fl_gguf_n_keys(f); i++) {
+        fl_vocab_template *t = &named[v->n_named];
+        const char *key = fl_gguf_key_at(f, i)->name;
+        if (strncmp(key, prefix, n) != 0) continue;
+        FL_TRY(fl_gguf_get_str(f, key, &t->source, err));
+        t->name = key + n;
+        v->n_named++;
+    }
+    return FL_OK;
+}
+
+static fl_status read_vocab(fl_tokenizer **out, const fl_gguf_file *f, fl_vocab *v, fl_err *err) {
+    fl_arena arena;
+    fl_arena_init(&arena, 1 << 12);
+    fl_status s = take_small(f, v, err);
+    if (s == FL_OK) s = take_templates(f, &arena, v, err);
+    if (s == FL_OK) s = make_tokenizer(out, f, v, err);
+    fl_arena_free(&arena);
+    return s;
+}
+
+/* NULL if there is none. */
+static fl_status read_tokenizer(fl_tokenizer **out, const fl_gguf_file *f, fl_err *err) {
     fl_vocab v = FL_VOCAB_INIT;
+    *out = NULL;
     FL_TRY(fl_gguf_get_str(f, KEY("model"), &v.model, err));
-    if (!v.model || strcmp(v.model, "none") == 0) {
+    const bool none = !v.model || strcmp(v.model, "none") == 0;
+    return none ? FL_OK : read_vocab(out, f, &v, err);
+}
+
+static fl_status load_tokenizer(fl_model *m, const fl_gguf_file *f, const char *path, fl_err *err) {
+    FL_TRY(read_tokenizer(&m->tokenizer, f, err));
+    if (!m->tokenizer) {
         fl_warn("%s: no tokenizer inside; the model can be fed token ids only", path);
         return FL_OK;
     }
-    FL_TRY(take_small(f, &v, err));
-    if (v.chat_template && !(m->chat_template = fl_strdup(v.chat_template)))
+    const char *template = fl_tokenizer_chat_template(m->tokenizer);
+    if (template && !(m->chat_template = fl_strdup(template)))
         return fl_fail(err, FL_ERR_NOMEM, "the chat template");
-    FL_TRY(make_tokenizer(m, f, &v, err));
     return fli_check_tokenizer(m, path, err);
+}
+
+fl_status fl_model_tokenizer(fl_tokenizer **out, const char *path, fl_err *err) {
+    fl_gguf_file *f;
+    if (!fl_path_has_suffix(path, ".gguf")) return fl_tokenizer_load(out, path, err);
+    FL_TRY(fl_gguf_open(&f, path, err));
+    fl_status s = read_tokenizer(out, f, err);
+    if (s == FL_OK && !*out) s = fl_fail(err, FL_ERR_FORMAT, "no tokenizer inside");
+    fl_gguf_close(f);
+    return s == FL_OK ? s : fl_context(err, s, "%s", path);
 }
 
 /* ---- the model ---- */

@@ -109,6 +109,10 @@ typedef struct {
 FL_MUST_USE fl_status fl_model_load(fl_model **out, const char *path, const fl_model_opts *opts,
                                     fl_err *err);
 
+/* The tokenizer alone: of a folder, of a file that holds one, or inside a GGUF file, with weights or
+ * without. */
+FL_MUST_USE fl_status fl_model_tokenizer(struct fl_tokenizer **out, const char *path, fl_err *err);
+
 /* What fl_model_load would read: `path` itself, a folder or a GGUF file, or the latest checkpoint
  * of a run. */
 FL_MUST_USE fl_status fl_model_folder(char out[FL_PATH_MAX], const char *path, fl_err *err);

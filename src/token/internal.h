@@ -10,6 +10,7 @@
 #include "token/piece.h"
 #include "token/split.h"
 #include "token/tokenizer.h"
+#include "token/vocab.h"
 
 /* The bytes of one token. */
 typedef struct {
@@ -115,7 +116,14 @@ struct fl_tokenizer {
     char *part[FLI_N_PARTS];  // JSON; NULL: written from what is known
     char *config;             // tokenizer_config.json as it was read, NULL if there was none
     char *chat_template;      // from there, NULL if it has none
+    fl_vocab_template *named;  // in the arena: others it has
+    size_t n_named;
 };
+
+/* Chat templates by name: room for n, then each. */
+FL_MUST_USE fl_status fli_room_for_templates(fl_tokenizer *t, size_t n, fl_err *err);
+FL_MUST_USE fl_status fli_add_template(fl_tokenizer *t, const char *name, const char *source,
+                                       fl_err *err);
 
 /* Building (tokenizer.c). Readers make an empty one, add tokens and merges, and finish it. */
 FL_MUST_USE fl_status fli_tokenizer_new(fl_tokenizer **out, fl_err *err);

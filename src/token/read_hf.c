@@ -195,15 +195,20 @@ static int32_t config_token(const fl_tokenizer *t, const json_t *config, const c
     return text ? fl_tokenizer_id(t, text) : -1;
 }
 
-/* One template, or a list of named ones, of which "default" is taken. */
-static const char *config_template(const json_t *config) {
-    const json_t *v = json_object_get(config, "chat_template");
-    for (size_t i = 0; i < json_array_size(v); i++) {
+/* One template, or a list of named ones, of which "default" is the one to use. */
+static fl_status take_templates(fl_tokenizer *t, const json_t *v, fl_err *err) {
+    const size_t n = json_array_size(v);
+    const char *chat = json_string_value(v);
+    if (n) FL_TRY(fli_room_for_templates(t, n, err));
+    for (size_t i = 0; i < n; i++) {
         const char *name = json_string_value(json_object_get(json_array_get(v, i), "name"));
-        if (name && strcmp(name, "default") == 0)
-            return json_string_value(json_object_get(json_array_get(v, i), "template"));
+        const char *source = json_string_value(json_object_get(json_array_get(v, i), "template"));
+        if (!name || !source) continue;
+        if (strcmp(name, "default") == 0) chat = source;
+        else FL_TRY(fli_add_template(t, name, source, err));
     }
-    return json_string_value(v);
+    t->chat_template = chat ? fl_strdup(chat) : NULL;
+    return !chat || t->chat_template ? FL_OK : fl_fail(err, FL_ERR_NOMEM, "a chat template");
 }
 
 fl_status fli_read_config(fl_tokenizer *t, const char *path, fl_err *err) {
@@ -216,13 +221,11 @@ fl_status fli_read_config(fl_tokenizer *t, const char *path, fl_err *err) {
     }
     FL_TRY(fl_file_read(path, CONFIG_MAX_BYTES, &t->config, &n, err));
     FL_TRY(fl_json_parse(&config, t->config, n, path, err));
-    const char *chat = config_template(config);
     t->bos = config_token(t, config, "bos_token");
     t->eos = config_token(t, config, "eos_token");
-    t->chat_template = chat ? fl_strdup(chat) : NULL;
-    bool short_of_memory = chat && !t->chat_template;
+    const fl_status st = take_templates(t, json_object_get(config, "chat_template"), err);
     json_decref(config);
-    return short_of_memory ? fl_fail(err, FL_ERR_NOMEM, "%s: chat_template", path) : FL_OK;
+    return st == FL_OK ? st : fl_context(err, st, "%s", path);
 }
 
 fl_status fli_make_hf(fl_tokenizer **out, const json_t *root, fl_err *err) {

@@ -217,6 +217,15 @@ static const struct {
 } models[] = {{"gpt2", build_gpt2}, {"llama", build_llama}, {"t5", build_t5}, {"bert", build_bert}};
 enum { N_MODELS = sizeof models / sizeof *models };
 
+static fl_status keep_templates(fl_tokenizer *t, const fl_vocab *v, fl_err *err) {
+    t->chat_template = v->chat_template ? fl_strdup(v->chat_template) : NULL;
+    if (v->chat_template && !t->chat_template) return fl_fail(err, FL_ERR_NOMEM, "a chat template");
+    if (v->n_named) FL_TRY(fli_room_for_templates(t, v->n_named, err));
+    for (size_t i = 0; i < v->n_named; i++)
+        FL_TRY(fli_add_template(t, v->named[i].name, v->named[i].source, err));
+    return FL_OK;
+}
+
 static fl_status build(fl_tokenizer *t, const fl_vocab *v, fl_err *err) {
     int row = 0;
     while (row < N_MODELS && strcmp(models[row].model, v->model) != 0) row++;
@@ -224,10 +233,7 @@ static fl_status build(fl_tokenizer *t, const fl_vocab *v, fl_err *err) {
         return fl_fail(err, FL_ERR_UNSUPPORTED, "tokenizer.ggml.model: \"%.40s\" is not supported",
                        v->model);
     FL_TRY(models[row].build(t, v, err));
-    if (v->chat_template) {
-        t->chat_template = fl_strdup(v->chat_template);
-        if (!t->chat_template) return fl_fail(err, FL_ERR_NOMEM, "a chat template");
-    }
+    FL_TRY(keep_templates(t, v, err));
     return fli_tokenizer_finish(t, err);
 }
 

@@ -336,6 +336,19 @@ bool fl_tokenizer_adds_eos(const fl_tokenizer *t) {
     return t->n_after > 0 && t->eos >= 0 && t->after[t->n_after - 1] == t->eos;
 }
 
+fl_status fli_room_for_templates(fl_tokenizer *t, size_t n, fl_err *err) {
+    t->named = FL_NEW(&t->arena, fl_vocab_template, n);
+    return t->named ? FL_OK : fl_fail(err, FL_ERR_NOMEM, "%zu chat templates", n);
+}
+
+fl_status fli_add_template(fl_tokenizer *t, const char *name, const char *source, fl_err *err) {
+    const fl_vocab_template copy = {fli_keep(t, name, strlen(name)),
+                                    fli_keep(t, source, strlen(source))};
+    if (!copy.name || !copy.source) return fl_fail(err, FL_ERR_NOMEM, "chat template %s", name);
+    t->named[t->n_named++] = copy;
+    return FL_OK;
+}
+
 const char *fl_tokenizer_chat_template(const fl_tokenizer *t) {
     return t->chat_template;
 }

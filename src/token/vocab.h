@@ -23,6 +23,11 @@ typedef struct {
     size_t n;
 } fl_vocab_text;
 
+/* A chat template beside the default one: "tool_use", "rag". */
+typedef struct {
+    const char *name, *source;
+} fl_vocab_template;
+
 /* A boolean key: absent means the default of the model kind. */
 typedef enum { FL_UNSAID, FL_SAID_NO, FL_SAID_YES } fl_said;
 
@@ -40,6 +45,8 @@ typedef struct {
     int32_t bos, eos, unk, sep, pad, cls, mask;  // -1: absent
     fl_said add_bos, add_eos, add_sep, add_space_prefix, remove_extra_whitespaces;
     const char *chat_template;  // NULL: none
+    const fl_vocab_template *named;
+    size_t n_named;
 } fl_vocab;
 
 #define FL_VOCAB_INIT \

@@ -293,11 +293,26 @@ static json_t *end_token(writer *w, const fl_tokenizer *t, int32_t id, fl_text *
     return id < 0 ? json_null() : token_text(w, t, id, scratch);
 }
 
+static json_t *template_entry(writer *w, const char *name, const char *source) {
+    return keep(w, json_pack("{s:s,s:s}", "name", name, "template", source));
+}
+
+/* One template, or a list where there are several. */
+static json_t *templates_json(writer *w, const fl_tokenizer *t) {
+    if (!t->n_named) return keep(w, json_string(t->chat_template));
+    json_t *list = keep(w, json_array());
+    if (t->chat_template) append(w, list, template_entry(w, "default", t->chat_template));
+    for (size_t i = 0; i < t->n_named; i++)
+        append(w, list, template_entry(w, t->named[i].name, t->named[i].source));
+    return list;
+}
+
 static json_t *config_json(writer *w, const fl_tokenizer *t, fl_text *scratch) {
     json_t *root = keep(w, json_pack("{s:s,s:b}", "tokenizer_class", "PreTrainedTokenizerFast",
                                      "clean_up_tokenization_spaces", 0));
     set(w, root, "bos_token", end_token(w, t, t->bos, scratch));
     set(w, root, "eos_token", end_token(w, t, t->eos, scratch));
+    if (t->chat_template || t->n_named) set(w, root, "chat_template", templates_json(w, t));
     return root;
 }
 

@@ -119,6 +119,8 @@ fl_status fl_tokenizer_to_vocab(const fl_tokenizer *t, int32_t n_tokens, fl_aren
     if (bytes) v.pre = fl_tokenizer_llama_cpp_pre(t);
     else if (t->kind != &fli_wordpiece) put_spacing(t, &v);
     v.chat_template = t->chat_template;
+    v.named = t->named;
+    v.n_named = t->n_named;
     *out = v;
     return FL_OK;
 }
