@@ -310,11 +310,20 @@ static size_t columns_bytes(const fl_tensor *t, int64_t slots, int64_t cols) {
     return on_line((size_t)(slots * cols) * fl_dtype_bytes(t->dtype));
 }
 
+/* One column of dy lies as a row does, and may be multiplied where it lies; but whether it is
+ * depends on how many slots an expert has, so the room is for one that must be packed. */
+static size_t product_scratch(const fli_engine *e, const weight_grad *p) {
+    fli_gemm packed = p->g;
+    packed.a.cs = 1;
+    packed.k += packed.k % e->kr == 0 && e->kr > 1;
+    const size_t row = fli_gemm_scratch(e, &packed), column = fli_gemm_scratch(e, &p->g);
+    return row > column ? row : column;
+}
+
 static size_t dw_scratch(const fli_engine *e, const fl_call *c) {
     const weight_grad p = describe_dw(e, c);
     const size_t packing = columns_bytes(&c->in[DW_X], p.slots, e->nr);
-    const size_t product = columns_bytes(&c->in[DW_DY], p.slots, p.g.mc) +
-                           fli_gemm_scratch(e, &p.g);
+    const size_t product = columns_bytes(&c->in[DW_DY], p.slots, p.g.mc) + product_scratch(e, &p);
     return packing > product ? packing : product;
 }
 
