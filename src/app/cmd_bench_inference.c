@@ -50,14 +50,20 @@ static fl_status ours_work(void *ctx, int fd, fl_err *err) {
                                    .compute = t->compute};
     fl_pool_set_default_size(t->threads);
     FL_TRY(fl_infer_bench_run(&b, t->model, &o, err));
-    dprintf(fd, "%.17g %.17g %.17g %.17g", b.prefill, b.decode, b.together, b.token_bytes);
+    dprintf(fd, "%.17g %.17g %.17g", b.prefill, b.decode, b.token_bytes);
     return FL_OK;
 }
 
 static fl_status ours_read(const app_child *c, figures *f, fl_err *err) {
-    const int n = sscanf(c->text, "%lf %lf %lf %lf", &f->v[PREFILL], &f->v[DECODE],
-                         &f->v[TOGETHER], &f->v[TOKEN_BYTES]);
-    return n == 4 ? FL_OK : fl_fail(err, FL_ERR_IO, "a measurement was cut short");
+    const int n = sscanf(c->text, "%lf %lf %lf", &f->v[PREFILL], &f->v[DECODE], &f->v[TOKEN_BYTES]);
+    return n == 3 ? FL_OK : fl_fail(err, FL_ERR_IO, "a measurement was cut short");
+}
+
+static fl_status ours_together_read(const app_child *c, figures *f, fl_err *err) {
+    figures all;
+    FL_TRY(ours_read(c, &all, err));
+    f->v[TOGETHER] = all.v[DECODE];
+    return FL_OK;
 }
 
 /* ---- the memory ---- */
@@ -152,10 +158,10 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    part alone, together;  // the second where one process does not measure both
+    part alone, together;
 } program;
 
-static const program ours = {"fledge", {ours_work, ours_read}, {NULL, NULL}};
+static const program ours = {"fledge", {ours_work, ours_read}, {ours_work, ours_together_read}};
 static const program peer = {"llama.cpp", {peer_work, peer_read}, {batched_work, batched_read}};
 
 static fl_status part_measure(const part *p, task t, figures *f, double *peak, fl_err *err) {
@@ -167,18 +173,20 @@ static fl_status part_measure(const part *p, task t, figures *f, double *peak, f
     return st;
 }
 
-/* Once to the end of the first token, which says when it is ready, and once for the rest. */
-static fl_status measure(const program *p, task t, figures *f, fl_err *err) {
+/* To the end of the first token, which says when it is ready; one text; several. */
+static fl_status measure(const program *p, const task *t, figures *f, fl_err *err) {
     app_child c;
     double peak;
-    task first = t;
+    task first = *t, alone = *t, together = *t;
     first.n_prompt = first.n_generate = 0;
+    first.n_sequences = alone.n_sequences = 0;
+    together.n_prompt = 0;
     FL_TRY(app_child_run(&c, p->alone.work, &first, err));
     f->v[READY] = c.seconds;
     app_child_clear(&c);
-    FL_TRY(part_measure(&p->alone, t, f, &f->v[PEAK], err));
-    if (!p->together.work || !t.n_sequences) return FL_OK;
-    return part_measure(&p->together, t, f, &peak, err);
+    FL_TRY(part_measure(&p->alone, alone, f, &f->v[PEAK], err));
+    if (!t->n_sequences) return FL_OK;
+    return part_measure(&p->together, together, f, &peak, err);
 }
 
 /* ---- the table ---- */
@@ -227,9 +235,9 @@ static void print_ratio(const task *t, const figures *a, const figures *b) {
 static fl_status compare(const task *t, int rounds, fl_err *err) {
     figures a[MAX_ROUNDS] = {0}, b[MAX_ROUNDS] = {0};
     for (int i = 0; i < rounds; i++) {
-        FL_TRY(measure(&ours, *t, &a[i], err));
+        FL_TRY(measure(&ours, t, &a[i], err));
         FL_TRY(memory_measure(*t, &a[i].v[READ], err));
-        if (t->peer) FL_TRY(measure(&peer, *t, &b[i], err));
+        if (t->peer) FL_TRY(measure(&peer, t, &b[i], err));
     }
     const figures our = median(a, rounds), their = median(b, rounds);
     print_figures(t, ours.name, &our);

@@ -83,20 +83,14 @@ static fl_status decode(bench *b, int64_t n_texts, int64_t n, double *rate, fl_e
 
 /* The first time plans, and touches the weights. */
 static fl_status measure(bench *b, fl_infer_bench *out, fl_err *err) {
-    const int64_t n = b->o->n_generate, together = b->o->n_sequences;
+    const int64_t texts = b->o->n_sequences ? b->o->n_sequences : 1;
     if (b->o->n_prompt) {
         FL_TRY(prefill(b, &out->prefill, err));
         FL_TRY(prefill(b, &out->prefill, err));
     }
-    if (n) {
-        FL_TRY(decode(b, 1, 1, &out->decode, err));
-        FL_TRY(decode(b, 1, n, &out->decode, err));
-    }
-    if (n && together) {
-        FL_TRY(decode(b, together, 1, &out->together, err));
-        FL_TRY(decode(b, together, n, &out->together, err));
-    }
-    return FL_OK;
+    if (!b->o->n_generate) return FL_OK;
+    FL_TRY(decode(b, texts, 1, &out->decode, err));
+    return decode(b, texts, b->o->n_generate, &out->decode, err);
 }
 
 fl_status fl_infer_bench_run(fl_infer_bench *out, const char *path, const fl_infer_bench_opts *o,

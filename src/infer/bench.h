@@ -19,14 +19,14 @@ extern "C" {
 typedef struct {
     int64_t n_prompt;     // tokens read at once; 0: not measured
     int64_t n_generate;   // tokens read one by one from an empty context; 0: not measured
-    int64_t n_sequences;  // texts that do so together, the second time; 0: not measured
+    int64_t n_sequences;  // texts that do so together; 0: one
     fl_compute compute;
     fl_pool *pool;  // NULL: the process pool
 } fl_infer_bench_opts;
 
 typedef struct {
-    double prefill, decode, together;  // tokens a second, of all texts; 0: not measured
-    double token_bytes;                // of weights that a decoded token meets
+    double prefill, decode;  // tokens a second, of all texts; 0: not measured
+    double token_bytes;      // of weights that a step of decoding meets
 } fl_infer_bench;
 
 /* n_generate and n_sequences at most the context and FL_GROUP_ROWS, else FL_ERR_ARG. Without either
