@@ -99,6 +99,17 @@ expect 0 "general.architecture                       string \"gpt2\"" inspect "$
 expect 0 "blk.1.ffn_up.weight" inspect "$work/tiny.gguf" --all
 expect 0 "verdict          sound" inspect "$work/tiny.gguf" --check
 expect 0 '"format": "gguf"' convert "$golden/gpt2" --to gguf --json --out "$work/again"
+chat=$2/tests/data/chat
+expect 0 "GGUF, f16" convert "$chat" --dtype f16 --out "$work/chat.gguf"
+expect 0 "vocabulary  259 ids" tokenizer inspect "$work/chat.gguf"
+"$fledge" tokenizer encode "$chat" "The cat <|im_end|>" >"$work/want"
+"$fledge" tokenizer encode "$work/chat.gguf" "The cat <|im_end|>" >"$work/ids"
+same "$work/ids" "$work/want"
+: >"$work/empty.gguf"
+expect 1 "the file is empty" tokenizer inspect "$work/empty.gguf"
+expect 0 "| q4_k | 4.5 | 256 | GGUF | read and written |" formats
+expect 0 "| iq1_s | 1.5625 | 256 | GGUF | read |" formats
+expect 0 '"format": "mxfp4", "ggml": 39' formats --json
 # Over itself: weights are mapped from the file that is replaced.
 broken itself
 expect 0 "Hugging Face folder, f32" convert "$work/itself" --dtype f32 --out "$work/itself"

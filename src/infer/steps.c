@@ -164,7 +164,7 @@ fl_status fli_steps_read(fli_steps *s, const fli_prompt *p, const float **out, f
 
 fl_status fli_steps_decode(fli_steps *s, const fli_row *row, int64_t n, const float **logits,
                            fl_err *err) {
-    FL_ASSERT(n > 0 && n <= FLI_ROWS && FLI_ROWS <= FLI_PAGE);
+    FL_ASSERT(n > 0 && n <= FLI_ROWS && (int)FLI_ROWS <= (int)FLI_PAGE);
     int64_t longest = 0;
     for (int64_t i = 0; i < n; i++) longest = row[i].start >= longest ? row[i].start + 1 : longest;
     fli_step *st;

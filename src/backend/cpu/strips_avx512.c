@@ -23,8 +23,8 @@ INLINE __m512i plane(const uint8_t *p, int bits, int j, int to) {
     const int from = bits * (j / bits);
     const __m512i mask = _mm512_set1_epi8((char)(((1 << bits) - 1) << to));
     if (bits == 8) return line;
-    if (from > to) return _mm512_and_si512(_mm512_srli_epi16(line, from - to), mask);
-    if (from < to) return _mm512_and_si512(_mm512_slli_epi16(line, to - from), mask);
+    if (from > to) return _mm512_and_si512(_mm512_srli_epi16(line, (uint8_t)(from - to)), mask);
+    if (from < to) return _mm512_and_si512(_mm512_slli_epi16(line, (uint8_t)(to - from)), mask);
     return _mm512_and_si512(line, mask);
 }
 
