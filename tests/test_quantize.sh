@@ -27,6 +27,17 @@ expect 2 "quantizing twice" quantize "$out" --to Q4_0 --out "$work/twice.gguf"
 expect 0 "tensors quantized" quantize "$out" --to Q4_0 --again --out "$work/twice.gguf"
 expect 0 "perplexity" quantize "$model" --to Q8_0 --text "$data/format/imatrix.txt" --out "$out"
 
+# An importance matrix of our own, which quantize takes.
+expect 0 "16 tensors, from 5 windows of 32 tokens" imatrix "$model" "$data/format/imatrix.txt" --window 32 --out "$work/im.gguf"
+expect 0 '"weighted": 12' quantize "$model" --imatrix "$work/im.gguf" --out "$out" --json
+expect 2 "want 1 to 64" imatrix "$model" "$data/format/imatrix.txt" --window 65 --out "$work/im.gguf"
+expect 2 "--out FILE.gguf" imatrix "$model" "$data/format/imatrix.txt"
+
+# llama-imatrix printed 502.0977 for this (tests/peers/imatrix_goldens.py).
+expect 0 "perplexity     502.0" eval perplexity "$model" "$data/format/imatrix.txt" --window 32 --halves --compute f32
+expect 0 "tokens scored  30," eval perplexity "$model" "$data/format/imatrix.txt" --window 32 --halves --chunks 2
+expect 2 "only with --halves" eval perplexity "$model" "$data/format/imatrix.txt" --chunks 2
+
 # A folder becomes a file on the way, which does not stay.
 expect 0 "tensors quantized" quantize "$data/chat" --to Q8_0 --out "$out"
 [ -e "$out.whole" ] && { failed=$((failed + 1)); echo "FAIL $out.whole is left"; }

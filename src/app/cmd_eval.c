@@ -96,7 +96,14 @@ static fl_status print_figures(const app_args *a, const evaluation *e, fl_err *e
 static fl_status run(const app_args *a, fl_err *err) {
     fl_model *m = NULL;
     evaluation e = {.begin = -1,
-                    .opts = {.window = app_int(a, "window"), .stride = app_int(a, "stride")}};
+                    .opts = {.window = app_int(a, "window"),
+                             .stride = app_int(a, "stride"),
+                             .halves = app_bool(a, "halves"),
+                             .most = app_int(a, "chunks")}};
+    if (e.opts.most && !e.opts.halves)
+        return fl_fail(err, FL_ERR_ARG, "--chunks: only with --halves are windows counted");
+    if (e.opts.halves && app_bool(a, "bos"))
+        return fl_fail(err, FL_ERR_ARG, "--bos: with --halves every window begins as texts begin");
     fl_status st = app_session_open(a, app_arg(a, 0), &m, &e.session, err);
     if (st == FL_OK) st = corpus_score(a, &e, err);
     if (st == FL_OK) st = print_figures(a, &e, err);
@@ -110,6 +117,10 @@ static const app_flag flags[] = {
     {"window", 0, FLAG_INT, "N", .help = "tokens scored together [the context]", .least = 2,
      .most = 1e9},
     {"stride", 0, FLAG_INT, "N", .help = "tokens from one window to the next [half a window]",
+     .least = 1, .most = 1e9},
+    {"halves", 0, FLAG_BOOL,
+     .help = "windows side by side, the second half of each scored, as llama-perplexity does"},
+    {"chunks", 0, FLAG_INT, "N", .help = "with --halves: the first N windows of each document",
      .least = 1, .most = 1e9},
     {"bos", 0, FLAG_BOOL,
      .help = "put the token that begins texts first, so that the first one counts"},
@@ -125,7 +136,8 @@ const app_command cmd_eval_perplexity = {
     .details =
         "Each document is scored on its own, in overlapping windows; every token counts once. The "
         "figures are those of transformers on the same windows, with standard errors over tokens.\n"
-        "    fledge eval perplexity runs/tales held-out.txt --window 512 --stride 256",
+        "    fledge eval perplexity runs/tales held-out.txt --window 512 --stride 256\n"
+        "    fledge eval perplexity model.gguf wiki.test.raw --window 512 --halves",
     .flags = flags,
     .run = run,
 };

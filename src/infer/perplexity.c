@@ -2,6 +2,7 @@
 #include "infer/perplexity.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -15,13 +16,13 @@ typedef struct {
     float *nll;
 } scorer;
 
-/* Score targets [from, end) given the tokens from `begin` on. */
-static fl_status window_score(scorer *w, int64_t begin, int64_t from, int64_t end, fl_err *err) {
-    int64_t n = end - 1 - begin;  // the last token is only a target
-    for (int64_t i = 0; i < n; i++)
-        w->target[i] = begin + i + 1 >= from ? w->id[begin + i + 1] : -1;
+/* Score targets [from, n) of the n tokens of `id`, which stand at `at` in the text. */
+static fl_status window_score(scorer *w, const int32_t *id, int64_t at, int64_t from, int64_t n,
+                              fl_err *err) {
+    n--;  // the last token is only a target
+    for (int64_t i = 0; i < n; i++) w->target[i] = i + 1 >= from ? id[i + 1] : -1;
     fl_session_rewind(w->session, 0);
-    FL_TRY(fl_session_score(w->session, w->id + begin, w->target, n, w->nll, err));
+    FL_TRY(fl_session_score(w->session, id, w->target, n, w->nll, err));
     const fl_tokenizer *t = fl_session_model(w->session)->tokenizer;
     for (int64_t i = 0; i < n; i++) {
         if (w->target[i] < 0) continue;
@@ -30,7 +31,7 @@ static fl_status window_score(scorer *w, int64_t begin, int64_t from, int64_t en
             return fl_fail(err, FL_ERR_FORMAT,
                            "the model gives token %lld no probability: its weights are "
                            "damaged, or it diverged while training",
-                           (long long)(begin + i + 1));
+                           (long long)(at + i + 1));
         }
         size_t bytes = 0;
         if (t && !fl_tokenizer_is_special(t, w->target[i]))
@@ -40,7 +41,7 @@ static fl_status window_score(scorer *w, int64_t begin, int64_t from, int64_t en
         w->sum.nll += nll;
         w->sum.squares += nll * nll;
     }
-    return FL_OK;
+    return fl_interrupted() ? fl_fail(err, FL_ERR_IO, "interrupted") : FL_OK;
 }
 
 static fl_status text_score(scorer *w, int64_t n, int64_t window, int64_t stride,
@@ -48,10 +49,27 @@ static fl_status text_score(scorer *w, int64_t n, int64_t window, int64_t stride
     int64_t scored = 1;  // the first token has nothing before it
     for (int64_t begin = 0; scored < n; begin += stride) {
         int64_t end = begin + window < n ? begin + window : n;
-        FL_TRY(window_score(w, begin, scored, end, err));
+        FL_TRY(window_score(w, w->id + begin, begin, scored - begin, end - begin, err));
         scored = end;
         fl_progress_step(progress, w->sum.n_tokens);
-        if (fl_interrupted()) return fl_fail(err, FL_ERR_IO, "interrupted");
+    }
+    return FL_OK;
+}
+
+/* `own` has room for a window. */
+static fl_status halves_score(scorer *w, int64_t n, int64_t window, const fl_perplexity_opts *o,
+                              int32_t *own, fl_err *err) {
+    const fl_tokenizer *t = fl_session_model(w->session)->tokenizer;
+    const bool begins = t && fl_tokenizer_adds_bos(t);
+    const int64_t all = n / window, windows = o->most && o->most < all ? o->most : all;
+    if (!windows)
+        return fl_fail(err, FL_ERR_ARG, "a text of %lld tokens has no window of %lld", (long long)n,
+                       (long long)window);
+    for (int64_t i = 0; i < windows; i++) {
+        memcpy(own, w->id + i * window, (size_t)window * sizeof *own);
+        if (begins) own[0] = fl_tokenizer_bos(t);
+        FL_TRY(window_score(w, own, i * window, window / 2 + 1, window, err));
+        fl_progress_step(o->progress, w->sum.n_tokens);
     }
     return FL_OK;
 }
@@ -74,9 +92,12 @@ fl_status fl_perplexity_add(fl_perplexity *p, fl_session *s, const int32_t *id, 
     scorer w = {.sum = *p, .session = s, .id = id};
     w.target = fl_alloc((size_t)window * sizeof *w.target);
     w.nll = fl_alloc((size_t)window * sizeof *w.nll);
-    fl_status st = w.target && w.nll
-                       ? text_score(&w, n, window, stride, o->progress, err)
-                       : fl_fail(err, FL_ERR_NOMEM, "a window of %lld tokens", (long long)window);
+    int32_t *own = fl_alloc((size_t)window * sizeof *own);
+    fl_status st = !w.target || !w.nll || !own
+                       ? fl_fail(err, FL_ERR_NOMEM, "a window of %lld tokens", (long long)window)
+                   : o->halves ? halves_score(&w, n, window, o, own, err)
+                               : text_score(&w, n, window, stride, o->progress, err);
+    fl_dealloc(own);
     fl_dealloc(w.target);
     fl_dealloc(w.nll);
     fl_session_rewind(s, 0);

@@ -9,7 +9,11 @@
  * in the first window that holds it, so that all but the first window's tokens have at least window
  * - stride tokens before them. The windows are those of transformers' "perplexity of fixed-length
  * models", and so are the numbers. The first token of a text has nothing before it and is not
- * scored; put a token that begins texts in front if it should be. */
+ * scored; put a token that begins texts in front if it should be.
+ *
+ * With `halves` windows lie side by side, and of each only the second half is scored, what is left
+ * of the text not at all; where the tokenizer begins texts with a token, it stands in the place of
+ * each window's first. So does llama.cpp's llama-perplexity, and these are its numbers. */
 #ifndef FL_INFER_PERPLEXITY_H
 #define FL_INFER_PERPLEXITY_H
 
@@ -23,6 +27,8 @@ extern "C" {
 typedef struct {
     int64_t window;         // tokens; 0: the session's context
     int64_t stride;         // 0: half the window
+    bool halves;            // windows side by side, their second halves; no stride
+    int64_t most;           // of such windows of a text; 0: all
     fl_progress *progress;  // steps by scored tokens; NULL: nobody is looking
 } fl_perplexity_opts;
 

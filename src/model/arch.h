@@ -194,6 +194,7 @@ typedef struct {
     int next_row, next_layer;
 } fl_weight_iter;
 bool fl_weight_next(const fl_config *c, fl_weight_iter *it);
+void fl_weight_gguf_name(char out[128], const fl_weight_iter *it);  // of the weight just given
 
 #ifdef __cplusplus
 }

@@ -34,6 +34,10 @@ void fli_name_weight(char *out, size_t room, const char *pattern, int layer) {
     else snprintf(out, room, "%s", pattern);
 }
 
+void fl_weight_gguf_name(char out[128], const fl_weight_iter *it) {
+    fli_name_weight(out, 128, it->row->gguf, it->layer);
+}
+
 static fl_param **slot_at(const struct fl_model_memory *mem, int layer, fl_slot slot) {
     return &mem->slot[(layer + 1) * FL_SLOT_COUNT + (int)slot];
 }
