@@ -14,10 +14,10 @@ extern const fl_backend fl_backend_cuda;  // backend/cuda/cuda.c: only where it 
 const fl_backend *const fl_backends[] = {
     &fl_backend_cuda,
 #if defined(__x86_64__)
-    &fl_backend_amx,      &fl_backend_avx512, &fl_backend_strips_avx512, &fl_backend_halves,
-    &fl_backend_avx2,
+    &fl_backend_amx,      &fl_backend_avx512,      &fl_backend_strips_avx512, &fl_backend_halves,
+    &fl_backend_avx2,     &fl_backend_strips_avx2,
 #endif
-    &fl_backend_portable, &fl_backend_blocks, &fl_backend_ref,           NULL,
+    &fl_backend_portable, &fl_backend_blocks,      &fl_backend_ref,           NULL,
 };
 
 const fl_backend *fl_backend_find(const char *name) {

@@ -1,8 +1,6 @@
 /* strips - the formats that are multiplied in integers, and how a tile walks over K (strips.h). */
 #include "backend/cpu/strips.h"
 
-#include "tensor/blocks.h"
-
 #define X(id, name, ...) [FL_##id] = FLI_STRIP_FACTS(name, __VA_ARGS__),
 static const fli_strip_format formats[FL_DTYPE_COUNT] = {FLI_STRIP_FORMATS(X)};
 #undef X

@@ -27,6 +27,7 @@
 #define FL_BACKEND_CPU_STRIPS_H
 
 #include "backend/cpu/gemm_ce.h"
+#include "tensor/blocks.h"
 #include "tensor/quant.h"
 
 enum { FLI_STRIP = 16, FLI_UNIT = 8, FLI_STRIP_ROWS = 12 };
@@ -153,7 +154,7 @@ typedef struct {
     const fli_ce_rows *ce;
 } fli_strip_engine;
 
-extern const fli_strip_engine fli_strips_avx512;
+extern const fli_strip_engine fli_strips_avx2, fli_strips_avx512;  // isa/strips.c
 void fli_strip_pack_portable(uint8_t *strip, const fl_tensor *w, int64_t s);
 void fli_strip_pack_avx2(uint8_t *strip, const fl_tensor *w, int64_t s);
 void fli_strip_pack_avx512(uint8_t *strip, const fl_tensor *w, int64_t s);

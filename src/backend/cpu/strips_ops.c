@@ -259,5 +259,6 @@ static void run(const fli_strip_engine *e, const fl_call *c, bool loss, int phas
          .kernel = {[FL_OP_LINEAR] = &linear_##row, [FL_OP_LINEAR_CE] = &loss_##row}};
 
 #if defined(__x86_64__)
+ROW(avx2, "avx2-int8", "AVX2 with FMA and F16C")
 ROW(avx512, "vnni", "AVX-512 with VNNI and bf16")
 #endif

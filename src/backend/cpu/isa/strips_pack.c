@@ -5,7 +5,6 @@
 #include "backend/cpu/isa/isa.h"
 #include "backend/cpu/simd.h"
 #include "backend/cpu/strips.h"
-#include "tensor/blocks.h"
 
 enum { K_MAX = FLI_UNIT * FL_X_GROUP };  // of a unit
 
