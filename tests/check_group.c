@@ -3,9 +3,8 @@
  * another text.
  *
  * Caught by it (each tried): attention that takes the arithmetic of decoding for a short piece of a
- * prompt; a page that is written although another text reads it; pages that are not zeroed before
- * others use them; padding of a step that writes into a text's page; a table with another row's
- * pages; a place given out twice when a text has several rows. */
+ * prompt; a page that is written although another text reads it; pages that hold what is not a
+ * number when others take them; a table with another row's pages. */
 #include <math.h>
 #include <string.h>
 

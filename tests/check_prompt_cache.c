@@ -1,9 +1,8 @@
 /* check_prompt_cache - a prompt from disk continues byte for byte as one that was read; a file of
  * another model or a damaged one is refused.
  *
- * Caught by it (each tried): a row taken from its neighbour's place; a file of another number format
- * that is believed; a promise of more tokens than there are; a file that is not replaced when the
- * prompt grows. */
+ * Caught by it (each tried): a row taken from its neighbour's place; a file in another cache format
+ * that is believed. */
 #include <string.h>
 
 #include "base/alloc.h"

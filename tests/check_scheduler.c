@@ -1,10 +1,8 @@
 /* check_scheduler - fifty requests, each alone and all in shared steps: the same bytes, whoever
  * came with them and when, at one thread or two; and one request's failure is nobody else's.
  *
- * Caught by it (each tried): a random stream that depends on the slot; a beginning taken from
- * another text's answer instead of its prompt; a prompt's piece that is read twice when its place
- * in the queue changes; a request that begins although the cache may become full; a grammar's
- * matcher used by two texts. */
+ * Caught by it (tried): a request that begins although the cache may become full. Not caught: a
+ * beginning taken from another text's answer instead of its prompt, which no request here meets. */
 #include <string.h>
 
 #include "base/alloc.h"
