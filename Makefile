@@ -9,6 +9,7 @@ PRESET ?= release
 PREFIX ?= /usr/local
 BUILD  := build/$(PRESET)
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
+TIMEOUT ?= 600
 
 all: build
 
@@ -22,13 +23,13 @@ build: $(BUILD)/build.ninja
 	cmake --build $(BUILD) -j $(JOBS)
 
 test: build
-	ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure --timeout 600
+	ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure --timeout $(TIMEOUT)
 
 test-full:
 	$(MAKE) test
 	$(MAKE) test PRESET=clang
 	$(MAKE) test PRESET=asan
-	$(MAKE) test PRESET=tsan
+	$(MAKE) test PRESET=tsan TIMEOUT=3600
 	FLEDGE_HOSTILE=20 build/asan/check_hostile
 	sh tools/fuzz.sh 60
 
