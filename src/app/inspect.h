@@ -1,4 +1,4 @@
-/* inspect.h - the parts of `fledge inspect`: what a model file says, and what the model in it is. */
+/* inspect.h - the parts of `fledge inspect`: what a model file says, and what the model is. */
 #ifndef FL_APP_INSPECT_H
 #define FL_APP_INSPECT_H
 

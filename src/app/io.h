@@ -26,8 +26,8 @@ json_t *app_json_text(const void *bytes, size_t n);
 /* One token for people: in quotes, with what cannot be printed written as in C. */
 void app_print_token(const uint8_t *s, size_t n);
 
-/* A word that somebody else wrote, at the left of a column of `width`; what would command a terminal
- * is shown as '?'. */
+/* A word that somebody else wrote, at the left of a column of `width`; what would command a
+ * terminal is shown as '?'. */
 void app_print_word(const char *s, size_t n, int width);
 
 #endif

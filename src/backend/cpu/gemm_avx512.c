@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/cpu/gemm_vnni.h"
+#include "backend/cpu/transpose_avx512.h"
 
 enum { MR = 14, STRIP = 16 };
 
@@ -31,33 +32,6 @@ INLINE __m512i load_row(const fli_mat *x, int64_t at, int64_t n) {
     return (__m512i)_mm512_cvtne2ps_pbh(high, low);
 }
 
-/* 16 x 16 dwords, in place: first within groups of four columns, then the groups. */
-INLINE void transpose(__m512i r[16]) {
-    __m512i t[16];
-    for (int i = 0; i < 8; i++) {
-        t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
-        t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
-    }
-    for (int i = 0; i < 4; i++) {
-        r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
-        r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
-        r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
-        r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
-    }
-    for (int i = 0; i < 4; i++) {
-        t[i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0x88);
-        t[4 + i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0xdd);
-        t[8 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0x88);
-        t[12 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0xdd);
-    }
-    for (int i = 0; i < 4; i++) {
-        r[i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0x88);
-        r[8 + i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0xdd);
-        r[4 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], 0x88);
-        r[12 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], 0xdd);
-    }
-}
-
 /* Two rows of 32 -> their pairs, columns 0..15 and 16..31. */
 INLINE void interleave(__m512i even, __m512i odd, __m512i *low, __m512i *high) {
     const __m512i a = _mm512_unpacklo_epi16(even, odd), b = _mm512_unpackhi_epi16(even, odd);
@@ -77,7 +51,7 @@ static void pack_b_along(uint16_t *dst, const fli_mat *b, int64_t k, int64_t n, 
                 r[i] = col + i < n ? load_row(b, (col + i) * b->cs + k0, k - k0)
                                    : _mm512_setzero_si512();
             }
-            transpose(r);
+            fli_transpose(r);
             for (int i = 0; i < 16; i++) _mm512_storeu_si512(dst + 32 * i, r[i]);
         }
     }
@@ -124,8 +98,8 @@ static void pack_a_across(uint16_t *dst, int64_t ld, const fli_mat *a, int64_t a
                 if (row + 1 < cols) odd = load_row(a, at + (row + 1) * a->cs + m, rows - m);
                 interleave(even, odd, &low[p], &high[p]);
             }
-            transpose(low);
-            transpose(high);
+            fli_transpose(low);
+            fli_transpose(high);
             uint16_t *to = dst + m * ld + k;
             for (int i = 0; i < imin(16, rows - m); i++) _mm512_storeu_si512(to + i * ld, low[i]);
             for (int i = 16; i < imin(32, rows - m); i++)

@@ -18,6 +18,7 @@
 
 #include "backend/cpu/gemm_vnni.h"
 #include "backend/cpu/rows.h"
+#include "backend/cpu/transpose_avx512.h"
 #include "base/cpu.h"
 
 enum { HALF = 16, COLS = 2 * HALF, DEPTH = 32, FEW = 12, LINE = FLI_LINE / sizeof(uint16_t) };
@@ -111,40 +112,13 @@ static fl_tensor bias_of(const fl_call *c, int64_t t, const fli_gemm *g, float r
 
 /* ---- squares ---- */
 
-/* 16 x 16 pairs: element (i, j) becomes (j, i). */
-INLINE void turn(__m512i r[16]) {
-    __m512i t[16];
-    for (int i = 0; i < 8; i++) {
-        t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
-        t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
-    }
-    for (int i = 0; i < 4; i++) {
-        r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
-        r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
-        r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
-        r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
-    }
-    for (int i = 0; i < 4; i++) {
-        t[i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0x88);
-        t[4 + i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0xdd);
-        t[8 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0x88);
-        t[12 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0xdd);
-    }
-    for (int i = 0; i < 4; i++) {
-        r[i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0x88);
-        r[8 + i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0xdd);
-        r[4 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], 0x88);
-        r[12 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], 0xdd);
-    }
-}
-
 /* Elements [k, k + n) of `rows` rows of w, k elements apart, as pairs: r[p] is 2p and 2p + 1 of
  * each row. What is not there is zero. */
 INLINE void load_square(const uint16_t *w, int64_t K, int64_t rows, int64_t n, __m512i r[16]) {
     const __mmask32 here = n >= DEPTH ? ~(__mmask32)0 : ((__mmask32)1 << n) - 1;
     for (int i = 0; i < HALF; i++)
         r[i] = i < rows ? _mm512_maskz_loadu_epi16(here, w + i * K) : _mm512_setzero_si512();
-    turn(r);
+    fli_transpose(r);
 }
 
 /* The two f16 of every pair as f32. */

@@ -12,21 +12,8 @@ static const fl_config_demand qwen2_demands[] = {DEMAND_SILU,
                                                  DEMAND_PLAIN_WEIGHTS,
                                                  {"partial_rotary_factor", "1|1.0|null"},
                                                  END_OF_DEMANDS};
-static const fl_weight_row qwen2_weights[] = {EMBED_TOKENS,
-                                              LAYER(ATTN_NORM, "input_layernorm.weight",
-                                                    "attn_norm.weight"),
-                                              LAYER(Q, "self_attn.q_proj.weight", "attn_q.weight"),
-                                              LAYER(Q_B, "self_attn.q_proj.bias", "attn_q.bias"),
-                                              LAYER(K, "self_attn.k_proj.weight", "attn_k.weight"),
-                                              LAYER(K_B, "self_attn.k_proj.bias", "attn_k.bias"),
-                                              LAYER(V, "self_attn.v_proj.weight", "attn_v.weight"),
-                                              LAYER(V_B, "self_attn.v_proj.bias", "attn_v.bias"),
-                                              ATTENTION_OUT,
-                                              LAYER(FFN_NORM, "post_attention_layernorm.weight",
-                                                    "ffn_norm.weight"),
-                                              GATED_FEED_FORWARD,
-                                              OUT_NORM_AND_HEAD,
-                                              END_OF_WEIGHTS};
+static const fl_weight_row qwen2_weights[] = {EMBED_TOKENS, QWEN2_ATTENTION, GATED_FEED_FORWARD,
+                                              OUT_NORM_AND_HEAD, END_OF_WEIGHTS};
 
 const fl_arch fli_arch_qwen2 = {
     .name = "qwen2",

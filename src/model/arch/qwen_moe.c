@@ -24,24 +24,17 @@ static const fl_config_key qwen2_keys[] = {SIZE_KEYS(32768), QWEN_MOE_KEYS, HEAD
 static const fl_config_demand qwen2_demands[] = {QWEN_MOE_DEMANDS,
                                                  {"qkv_bias", "true"},
                                                  END_OF_DEMANDS};
-static const fl_weight_row qwen2_weights[] =
-    {EMBED_TOKENS,
-     LAYER(ATTN_NORM, "input_layernorm.weight", "attn_norm.weight"),
-     LAYER(Q, "self_attn.q_proj.weight", "attn_q.weight"),
-     LAYER(Q_B, "self_attn.q_proj.bias", "attn_q.bias"),
-     LAYER(K, "self_attn.k_proj.weight", "attn_k.weight"),
-     LAYER(K_B, "self_attn.k_proj.bias", "attn_k.bias"),
-     LAYER(V, "self_attn.v_proj.weight", "attn_v.weight"),
-     LAYER(V_B, "self_attn.v_proj.bias", "attn_v.bias"),
-     ATTENTION_OUT,
-     LAYER(FFN_NORM, "post_attention_layernorm.weight", "ffn_norm.weight"),
-     DENSE_FEED_FORWARD,
-     EXPERTS("mlp", "gate_proj", "up_proj", "down_proj"),
-     SHARED_EXPERT("shared_expert"),
-     LAYER_WITH(SHARED_ROUTER, "mlp.shared_expert_gate.weight", "ffn_gate_inp_shexp.weight",
-                .has = fli_sparse, .gguf_f32 = true),
-     OUT_NORM_AND_HEAD,
-     END_OF_WEIGHTS};
+static const fl_weight_row qwen2_weights[] = {EMBED_TOKENS,
+                                              QWEN2_ATTENTION,
+                                              DENSE_FEED_FORWARD,
+                                              EXPERTS("mlp", "gate_proj", "up_proj", "down_proj"),
+                                              SHARED_EXPERT("shared_expert"),
+                                              LAYER_WITH(SHARED_ROUTER,
+                                                         "mlp.shared_expert_gate.weight",
+                                                         "ffn_gate_inp_shexp.weight",
+                                                         .has = fli_sparse, .gguf_f32 = true),
+                                              OUT_NORM_AND_HEAD,
+                                              END_OF_WEIGHTS};
 
 const fl_arch fli_arch_qwen2_moe = {
     .name = "qwen2_moe",

@@ -78,6 +78,15 @@
         LAYER(K, "self_attn.k_proj.weight", "attn_k.weight"), \
         LAYER(V, "self_attn.v_proj.weight", "attn_v.weight")
 #define ATTENTION_OUT LAYER(O, "self_attn.o_proj.weight", "attn_output.weight")
+#define QWEN2_ATTENTION                                                    \
+    LAYER(ATTN_NORM, "input_layernorm.weight", "attn_norm.weight"),        \
+        LAYER(Q, "self_attn.q_proj.weight", "attn_q.weight"),              \
+        LAYER(Q_B, "self_attn.q_proj.bias", "attn_q.bias"),                \
+        LAYER(K, "self_attn.k_proj.weight", "attn_k.weight"),              \
+        LAYER(K_B, "self_attn.k_proj.bias", "attn_k.bias"),                \
+        LAYER(V, "self_attn.v_proj.weight", "attn_v.weight"),              \
+        LAYER(V_B, "self_attn.v_proj.bias", "attn_v.bias"), ATTENTION_OUT, \
+        LAYER(FFN_NORM, "post_attention_layernorm.weight", "ffn_norm.weight")
 #define QWEN3_ATTENTION                                                                \
     LAYER(ATTN_NORM, "input_layernorm.weight", "attn_norm.weight"), QKV,               \
         LAYER(Q_NORM, "self_attn.q_norm.weight", "attn_q_norm.weight"),                \

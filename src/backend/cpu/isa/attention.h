@@ -91,8 +91,8 @@ FLI_DECLARE(avx512)
          .scratch = backward_scratch,                                                              \
          .workspace = fli_attention_grad_workspace_##level}
 
-/* Whether the first `n_floats` operands are bf16, or of a cache in fewer bits, so that a bf16 engine
- * may do the products. */
+/* Whether the first `n_floats` operands are bf16, or of a cache in fewer bits, so that a bf16
+ * engine may do the products. */
 static inline bool fli_attention_is_bf16(const fl_call *c, int n_floats) {
     bool is = true;
     for (int i = 0; i < n_floats; i++) {

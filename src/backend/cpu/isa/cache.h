@@ -1,5 +1,5 @@
-/* cache.h - keys and values as they are kept: where a row lies, in one block per row of the batch or
- * in pages (ops.def), and its numbers as f32, whatever their format. */
+/* cache.h - keys and values as they are kept: where a row lies, in one block per row of the batch
+ * or in pages (ops.def), and its numbers as f32, whatever their format. */
 #ifndef FL_BACKEND_CPU_ISA_CACHE_H
 #define FL_BACKEND_CPU_ISA_CACHE_H
 
