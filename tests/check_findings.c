@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "as_stored.h"
 #include "base/alloc.h"
 #include "check.h"
 #include "folder.h"
@@ -59,12 +60,7 @@ static const char *write_spoilt(const char *base, const spoil *s) {
     if (s->put) s->put(g);
     for (int i = 0; i < fl_gguf_n_tensors(f); i++) {
         const fl_stored_tensor *t = fl_gguf_tensor_at(f, i);
-        w[i] = (fl_write_tensor){.name = t->name,
-                                 .dtype = t->t.dtype,
-                                 .rank = t->t.rank,
-                                 .source = t->t.data,
-                                 .source_dtype = t->t.dtype};
-        memcpy(w[i].dim, t->t.dim, sizeof w[i].dim);
+        w[i] = as_stored(t);
         if (s->tensor && strcmp(t->name, s->tensor) == 0) w[i].source = changed = spoilt(&t->t, s);
     }
     CHECK(fl_gguf_save(g, path, w, fl_gguf_n_tensors(f), NULL) == FL_OK);

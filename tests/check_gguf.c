@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "as_stored.h"
 #include "base/alloc.h"
 #include "check.h"
 #include "folder.h"
@@ -89,12 +90,7 @@ static void check_copy(void) {
     for (int i = 0; i < fl_gguf_n_keys(f); i++) fl_gguf_copy(g, fl_gguf_key_at(f, i));
     for (int i = 0; i < 3; i++) {
         const fl_stored_tensor *t = fl_gguf_tensor_at(f, i);
-        w[i] = (fl_write_tensor){.name = t->name,
-                                 .dtype = t->t.dtype,
-                                 .rank = t->t.rank,
-                                 .source = t->t.data,
-                                 .source_dtype = t->t.dtype};
-        memcpy(w[i].dim, t->t.dim, sizeof w[i].dim);
+        w[i] = as_stored(t);
     }
     const char *path = folder_file("copy.gguf");
     CHECKF(fl_gguf_save(g, path, w, 3, &err) == FL_OK, "%s", err.msg);

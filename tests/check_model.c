@@ -2,6 +2,7 @@
  * can be wrong, files as others write them, and memory running out at every point. */
 #include <math.h>
 
+#include "as_stored.h"
 #include "base/alloc.h"
 #include "check.h"
 #include "folder.h"
@@ -200,12 +201,7 @@ static int golden_tensors(const char *model, fl_safetensors **st, fl_write_tenso
     int n = fl_safetensors_count(*st);
     for (int i = 0; i < n; i++) {
         const fl_stored_tensor *t = fl_safetensors_at(*st, i);
-        out[i] = (fl_write_tensor){.name = t->name,
-                                   .dtype = t->t.dtype,
-                                   .rank = t->t.rank,
-                                   .source = t->t.data,
-                                   .source_dtype = t->t.dtype};
-        memcpy(out[i].dim, t->t.dim, sizeof out[i].dim);
+        out[i] = as_stored(t);
     }
     return n;
 }
