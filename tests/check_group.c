@@ -201,7 +201,7 @@ static void check_limits(void) {
           FL_ERR_UNSUPPORTED);
     CHECKF(strstr(err.msg, "a multiple of 32"), "%s", err.msg);
     g = group_new(m, (fl_group_opts){.tokens = 192, .context = 150});
-    fl_sequence *a, *b, *c;
+    fl_sequence *a = NULL, *b = NULL, *c;
     int32_t ids[200] = {0};
     const float *z;
     CHECK(fl_group_tokens_free(g) == 192);
