@@ -381,8 +381,8 @@ static void try_templates(void) {
     static const char *const bombs[] = {
         "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}",
         "{{ 'a' * 1000000000 }}",
-        "{% set ns = namespace(s='a') %}{% for i in range(64) %}{% set ns.s = ns.s + ns.s %}"
-        "{% endfor %}",
+        ("{% set ns = namespace(s='a') %}{% for i in range(64) %}{% set ns.s = ns.s + ns.s %}"
+         "{% endfor %}"),
         "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
         "{{ range(9223372036854775807) | list }}",
         "{% set x = [] %}{% set x = x + [x] %}{{ x * 99999999 }}",
@@ -434,8 +434,8 @@ static void try_grammars(void) {
 static void try_schemas(void) {
     static const char *const bombs[] = {
         "{\"$ref\": \"#\"}",
-        "{\"$ref\": \"#/$defs/a\", \"$defs\": {\"a\": {\"$ref\": \"#/$defs/b\"}, \"b\": {\"$ref\": "
-        "\"#/$defs/a\"}}}",
+        ("{\"$ref\": \"#/$defs/a\", \"$defs\": {\"a\": {\"$ref\": \"#/$defs/b\"}, "
+         "\"b\": {\"$ref\": \"#/$defs/a\"}}}"),
         "{\"type\": \"string\", \"minLength\": 1000000000000}",
         "{\"type\": \"string\", \"pattern\": \"^((a{1000}){1000}){1000}$\"}",
         "{\"type\": \"integer\", \"minimum\": 5, \"maximum\": 2}",

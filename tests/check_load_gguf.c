@@ -55,7 +55,7 @@ static void check_facts(const char *name, const fl_config *a, const fl_config *b
     }
     const bool tied = a->tie_word_embeddings && a->arch->gguf_head != FL_GGUF_HEAD_STORED;
     CHECKF(b->tie_word_embeddings == tied, "%s: tied", name);
-    CHECKF(fabs(a->rope_theta / b->rope_theta - 1) < 1e-6 || !a->rope_theta, "%s: theta", name);
+    CHECKF(a->rope_theta == 0 || fabs(a->rope_theta / b->rope_theta - 1) < 1e-6, "%s: theta", name);
     CHECKF(strcmp(rope_type(b), rope ? rope : rope_type(a)) == 0, "%s: %s", name, rope_type(b));
 }
 
