@@ -432,16 +432,16 @@ static void try_grammars(void) {
 }
 
 static void try_schemas(void) {
-    static const char *const bombs[] = {
-        "{\"$ref\": \"#\"}",
-        ("{\"$ref\": \"#/$defs/a\", \"$defs\": {\"a\": {\"$ref\": \"#/$defs/b\"}, "
-         "\"b\": {\"$ref\": \"#/$defs/a\"}}}"),
-        "{\"type\": \"string\", \"minLength\": 1000000000000}",
-        "{\"type\": \"string\", \"pattern\": \"^((a{1000}){1000}){1000}$\"}",
-        "{\"type\": \"integer\", \"minimum\": 5, \"maximum\": 2}",
-        "{\"$ref\": \"http://example.org/schema\"}",
-        "{\"$ref\": \"#/a/b/c\"}",
-        "{\"type\": \"array\", \"minItems\": 9223372036854775807, \"items\": {}}"};
+    static const char *const bombs[] =
+        {"{\"$ref\": \"#\"}",
+         ("{\"$ref\": \"#/$defs/a\", \"$defs\": {\"a\": {\"$ref\": \"#/$defs/b\"}, "
+          "\"b\": {\"$ref\": \"#/$defs/a\"}}}"),
+         "{\"type\": \"string\", \"minLength\": 1000000000000}",
+         "{\"type\": \"string\", \"pattern\": \"^((a{1000}){1000}){1000}$\"}",
+         "{\"type\": \"integer\", \"minimum\": 5, \"maximum\": 2}",
+         "{\"$ref\": \"http://example.org/schema\"}",
+         "{\"$ref\": \"#/a/b/c\"}",
+         "{\"type\": \"array\", \"minItems\": 9223372036854775807, \"items\": {}}"};
     const char *whole = folder_puts(
         "schema-seed.json",
         "{\"type\": \"object\", \"properties\": {\"name\": {\"type\": \"string\", \"minLength\": "
