@@ -100,6 +100,7 @@ FL_MUST_USE fl_status fl_gguf_get_str(const fl_gguf_file *f, const char *key, co
                                       fl_err *err);
 
 const char *fl_gguf_type_name(fl_gguf_type t);  // "u32"
+size_t fl_gguf_type_bytes(fl_gguf_type t);      // of one value; 0: strings and arrays
 
 /* ---- writing ---- */
 

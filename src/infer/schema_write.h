@@ -19,6 +19,11 @@ FL_MUST_USE fl_status fli_schema_rule(fli_schema_writer *w, int rule, fl_text *b
 /* Bytes, and a value as JSON, as a string of the grammar. */
 void fli_schema_literal(fl_text *body, const char *s, size_t n);
 void fli_schema_literal_json(fl_text *body, const json_t *v);
+/* The body of the rule of a schema without $ref, allOf, anyOf and oneOf. */
+FL_MUST_USE fl_status fli_schema_plain(fli_schema_writer *w, const json_t *schema, fl_text *body,
+                                       fl_err *err);
+/* A $ref, and at most words for people beside it. */
+bool fli_schema_says_only_ref(const json_t *schema);
 /* The body of an object's rule. */
 FL_MUST_USE fl_status fli_schema_object(fli_schema_writer *w, const json_t *schema, fl_text *body,
                                         fl_err *err);
