@@ -10,10 +10,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "backend/job.h"
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "check.h"
+#include "one_job.h"
 #include "tensor/quant.h"
 
 enum { M_MAX = 130, N_MAX = 300, K_MAX = 2304 };
@@ -80,17 +80,6 @@ static fl_call call_of(const problem *p, float *y) {
     fl_call c = {.n_in = 3, .n_out = 1, .in = {p->x, p->w, p->bias}, .attr.dtype = FL_F32};
     c.out[0] = fl_tensor_of(y, FL_F32, 2, (int64_t[]){p->m, p->n});
     return c;
-}
-
-static void run(const fl_kernel *k, const fl_call *c, bool packed, fl_pool *pool) {
-    fl_job *job;
-    fl_err err;
-    if (fl_job_new(&job, k, c, packed, pool, &err) != FL_OK) {
-        printf("%s\n", err.msg);
-        abort();
-    }
-    fl_job_run(job);
-    fl_job_free(job);
 }
 
 /* Element (i, j), and how far sums in f32 may be from it: each block's product is rounded a few

@@ -21,19 +21,6 @@ static fl_tokenizer *load_golden(int i) {
     return golden_tokenizer(name);
 }
 
-/* "1 2 3" as ids; compared with `got`. */
-static bool same_ids(const char *line, size_t n, const fl_ids *got) {
-    const char *s = line;
-    size_t k = 0;
-    while (s < line + n) {
-        char *end;
-        long id = strtol(s, &end, 10);
-        if (k == got->n || got->id[k++] != id) return false;
-        s = end + (end < line + n);
-    }
-    return k == got->n;
-}
-
 static void check_decodes(const fl_tokenizer *t, const fl_ids *ids, const char *text, size_t n,
                           const char *what) {
     char *back;

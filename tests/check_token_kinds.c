@@ -60,18 +60,6 @@ static void close_set(golden_set *g) {
     fl_dealloc(g->texts);
 }
 
-static bool same_ids(const char *line, size_t n, const fl_ids *got) {
-    const char *s = line;
-    size_t k = 0;
-    while (s < line + n) {
-        char *end;
-        long id = strtol(s, &end, 10);
-        if (k == got->n || got->id[k++] != id) return false;
-        s = end + (end < line + n);
-    }
-    return k == got->n;
-}
-
 static bool has_unknown(const fl_tokenizer *t, const fl_ids *ids) {
     for (size_t i = 0; i < ids->n; i++)
         if (fl_tokenizer_kind(t, ids->id[i]) == FL_TOKEN_UNKNOWN) return true;

@@ -45,4 +45,17 @@ static inline bool next_part(const char *data, size_t n, char separator, size_t 
     return true;
 }
 
+/* "1 2 3" as ids; compared with `got`. */
+static inline bool same_ids(const char *line, size_t n, const fl_ids *got) {
+    const char *s = line;
+    size_t k = 0;
+    while (s < line + n) {
+        char *end;
+        long id = strtol(s, &end, 10);
+        if (k == got->n || got->id[k++] != id) return false;
+        s = end + (end < line + n);
+    }
+    return k == got->n;
+}
+
 #endif
