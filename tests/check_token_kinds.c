@@ -232,6 +232,26 @@ static void check_unknown(bool fuse) {
     fl_tokenizer_free(t);
 }
 
+/* A byte-level vocabulary may hold special tokens whose characters stand for no bytes, as DeepSeek's
+ * does; saved and read again they are the same. */
+static void check_outside_alphabet(void) {
+    static const char text[] =
+        "{\"model\": {\"type\": \"BPE\", \"merges\": [\"a b\"], \"vocab\": "
+        "{\"<\xEF\xBD\x9Cs\xEF\xBD\x9C>\": 0, \"a\": 1, \"b\": 2, \"ab\": 3, \"\xC4\xA0\": 4}}, "
+        "\"decoder\": {\"type\": \"ByteLevel\"}, \"added_tokens\": [{\"id\": 0, \"content\": "
+        "\"<\xEF\xBD\x9Cs\xEF\xBD\x9C>\", \"special\": true}]}";
+    const char *path = folder_puts("tokenizer.json", text);
+    fl_err err = {0};
+    for (int again = 0; again < 2; again++) {
+        fl_tokenizer *t;
+        CHECKF(fl_tokenizer_load(&t, path, &err) == FL_OK, "%s", err.msg);
+        check_pieces(t, "ab <\xEF\xBD\x9Cs\xEF\xBD\x9C>a",
+                     "ab|\xC4\xA0|<\xEF\xBD\x9Cs\xEF\xBD\x9C>|a");
+        CHECKF(fl_tokenizer_save(t, folder_path, &err) == FL_OK, "%s", err.msg);
+        fl_tokenizer_free(t);
+    }
+}
+
 int main(void) {
     folder_make();
     for (int i = 0; i < N_ROWS; i++) {
@@ -246,6 +266,7 @@ int main(void) {
     check_sums();
     check_unknown(true);
     check_unknown(false);
+    check_outside_alphabet();
     folder_remove();
     return check_report();
 }

@@ -93,6 +93,7 @@ static fl_status make_added(fl_tokenizer *t, int32_t id, const char *text, size_
     if (!special && !t->kind->bytes) return FL_OK;
     t->token[id].bytes = (const uint8_t *)fli_keep(t, text, n);
     t->token[id].n = (uint32_t)n;
+    t->token[id].hidden = false;
     return t->token[id].bytes ? FL_OK : fl_fail(err, FL_ERR_NOMEM, "token %d", id);
 }
 

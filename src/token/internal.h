@@ -17,7 +17,7 @@ typedef struct {
     const uint8_t *bytes;
     uint32_t n;
     uint8_t kind;  // fl_token_kind
-    bool hidden;   // the model never makes it: it holds a space that no text has by then
+    bool hidden;   // the model never makes it: it holds a character that no text has by then
 } fli_token;
 
 /* An added token: matched in the text before anything else looks at it. */

@@ -135,6 +135,16 @@ size_t fli_text_bytes(const fl_tokenizer *t, const char *text, size_t n, uint8_t
     return k;
 }
 
+/* Whether the model never makes a token written so, whose bytes are `n_bytes`. A byte-level text
+ * with a character outside the alphabet stands for itself; one of the alphabet has as many bytes
+ * only where all are plain ASCII. */
+static bool is_hidden(const fl_tokenizer *t, const char *text, size_t n, size_t n_bytes) {
+    if (!t->kind->bytes) return t->escape && memchr(text, ' ', n);
+    size_t i = 0;
+    while (n_bytes == n && i < n && text[i] > ' ' && text[i] <= '~') i++;
+    return n_bytes == n && i < n;
+}
+
 fl_status fli_tokenizer_put_text(fl_tokenizer *t, int32_t id, const char *text, size_t n,
                                  fl_err *err) {
     uint8_t small[256], *bytes = small;
@@ -147,8 +157,9 @@ fl_status fli_tokenizer_put_text(fl_tokenizer *t, int32_t id, const char *text, 
     }
     if (n + 1 > sizeof small) bytes = fl_alloc(n + 1);
     if (!bytes) return fl_fail(err, FL_ERR_NOMEM, "a token of %zu bytes", n);
-    fl_status st = fli_tokenizer_put(t, id, bytes, fli_text_bytes(t, text, n, bytes), err);
-    if (st == FL_OK) t->token[id].hidden = t->escape && memchr(text, ' ', n);
+    const size_t n_bytes = fli_text_bytes(t, text, n, bytes);
+    fl_status st = fli_tokenizer_put(t, id, bytes, n_bytes, err);
+    if (st == FL_OK) t->token[id].hidden = is_hidden(t, text, n, n_bytes);
     if (bytes != small) fl_dealloc(bytes);
     return st;
 }
@@ -290,7 +301,7 @@ void fl_token_text(const fl_tokenizer *t, int32_t id, fl_text *out) {
     bool made = kind == FL_TOKEN_NORMAL || kind == FL_TOKEN_USER, begins = made && n && s[0] == ' ';
     if (kind == FL_TOKEN_BYTE) {
         fl_text_printf(out, "<0x%02X>", s[0]);
-    } else if (t->kind->bytes && kind == FL_TOKEN_NORMAL) {
+    } else if (t->kind->bytes && kind == FL_TOKEN_NORMAL && !t->token[id].hidden) {
         append_printable(out, s, n);
     } else if (t->continuing && made) {
         if (!begins) fl_text_puts(out, t->continuing);
