@@ -99,6 +99,7 @@ static fl_val layer(llama *m, fl_val x, int i) {
                                  .v = cached(m, heads(m, h, m->K, false)),
                                  .segment = FL_NONE,
                                  .start = m->start,
+                                 .sink = FL_NONE,
                                  .causal = true};
     h = fl_reshape(m->g, fl_attention(m->g, &a), 3, (int64_t[]){m->B, m->T, m->C});
     x = fl_add(m->g, x, project(m, h, m->C, m->C));

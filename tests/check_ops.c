@@ -482,8 +482,8 @@ static void check_gradients(fl_op_id op) {
             work += t.call.in[i].rank ? fl_tensor_count(&t.call.in[i]) : 0;
             trainable |= t.call.in[i].rank && !is_constant(&t, i);
         }
-        const bool cached = op == FL_OP_ATTENTION &&
-                            t.call.n_in > 4;  // keys of a cache: inference only
+        const bool cached = op == FL_OP_ATTENTION && t.call.n_in > 4 &&
+                            t.call.in[4].rank;  // keys of a cache: inference only
         if (work < 12000 && trainable && !cached) check_gradient(&t);  // the reference is slow
         free_case(&t);
     }

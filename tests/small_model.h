@@ -75,6 +75,7 @@ static fl_val small_layer(small_model *m, fl_val x, fl_val gain, int i) {
                                  .v = small_heads(m, h, SMALL_K, false),
                                  .segment = m->segment,
                                  .start = FL_NONE,
+                                 .sink = FL_NONE,
                                  .causal = true};
     h = fl_reshape(m->g, fl_attention(m->g, &a), 3, (int64_t[]){SMALL_B, SMALL_T, SMALL_C});
     x = fl_add(m->g, x, small_linear(m, h, SMALL_C, SMALL_C, false));

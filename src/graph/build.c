@@ -150,7 +150,8 @@ fl_val fl_attention_paged(fl_graph *g, const fl_attention_args *args, fl_val tab
                        .window = args->window,
                        .scale = args->scale,
                        .softcap = args->softcap};
-    return APPLY(g, ATTENTION, a, args->q, args->k, args->v, args->segment, args->start, table);
+    return APPLY(g, ATTENTION, a, args->q, args->k, args->v, args->segment, args->start, table,
+                 args->sink);
 }
 
 fl_val fl_attention(fl_graph *g, const fl_attention_args *args) {

@@ -123,7 +123,7 @@ fl_val fl_linear_ce(fl_graph *g, fl_val x, fl_val w, fl_val target, float softca
 
 typedef struct {
     fl_val q, k, v;
-    fl_val segment, start;  // FL_NONE when not used; note that {0} is not FL_NONE
+    fl_val segment, start, sink;  // FL_NONE when not used; note that {0} is not FL_NONE
     bool causal;
     int64_t window;
     float scale, softcap;

@@ -57,6 +57,7 @@ fl_val fli_attention(const fli_builder *b, fl_val n) {
         .v = fli_cached(b, f->v_cache, heads(b, v, c->num_key_value_heads)),
         .segment = f->segment,
         .start = f->start,
+        .sink = FL_NONE,
         .causal = true,
         .window = fl_config_window(c, b->layer),
         .scale = (float)(1 / sqrt((double)c->query_pre_attn_scalar)),

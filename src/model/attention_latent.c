@@ -76,6 +76,7 @@ fl_val fli_latent_attention(const fli_builder *b, fl_val n) {
                            .v = k,
                            .segment = b->f->segment,
                            .start = b->f->start,
+                           .sink = FL_NONE,
                            .causal = true,
                            .scale = (float)score_scale(c)};
     fl_val o = fl_slice(b->g, fli_attend(b, &a), c->qk_rope_head_dim, c->kv_lora_rank);

@@ -109,6 +109,7 @@ const fl_backend fl_backend_ref = {
             ONE(COMBINE_GRAD, fli_ref_combine_grad),
             WITH(ATTENTION, fli_ref_attention, fli_ref_attention_scratch),
             WITH(ATTENTION_GRAD, fli_ref_attention_grad, fli_ref_attention_grad_scratch),
+            ONE(ATTENTION_SINK_GRAD, fli_ref_attention_sink_grad),
             ONE(CACHE_APPEND, fli_ref_cache_append),
             WITH(LINEAR_CE, fli_ref_linear_ce, fli_ref_linear_ce_scratch),
             WITH(LINEAR_CE_GRAD, fli_ref_linear_ce_grad, fli_ref_linear_ce_grad_scratch),

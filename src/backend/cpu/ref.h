@@ -14,7 +14,8 @@ fli_ref_run fli_ref_embedding, fli_ref_embedding_grad, fli_ref_layer_norm, fli_r
 fli_ref_run fli_ref_linear, fli_ref_linear_dx, fli_ref_linear_dw, fli_ref_matmul;
 fli_ref_run fli_ref_slice, fli_ref_pad, fli_ref_route, fli_ref_route_grad, fli_ref_expert_linear,
     fli_ref_expert_linear_dx, fli_ref_expert_linear_dw, fli_ref_combine, fli_ref_combine_grad;
-fli_ref_run fli_ref_attention, fli_ref_attention_grad, fli_ref_linear_ce, fli_ref_linear_ce_grad;
+fli_ref_run fli_ref_attention, fli_ref_attention_grad, fli_ref_attention_sink_grad,
+    fli_ref_linear_ce, fli_ref_linear_ce_grad;
 fli_ref_run fli_ref_sum_squares, fli_ref_adamw, fli_ref_muon_momentum, fli_ref_muon_apply,
     fli_ref_rsqrt_scale;
 

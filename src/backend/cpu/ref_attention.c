@@ -8,7 +8,7 @@
 
 typedef struct {
     const fl_attr *attr;
-    const fl_tensor *q, *k, *v, *segment, *start, *table;  // the last three NULL when absent
+    const fl_tensor *q, *k, *v, *segment, *start, *table, *sink;  // the last four NULL when absent
     int64_t n_batch, n_query, n_key, n_head, n_kv, size;
     double scale, cap;
 } problem;
@@ -27,6 +27,7 @@ static problem describe(const fl_call *c, int q_at, int segment_at, int start_at
                  .segment = optional(c, segment_at),
                  .start = optional(c, start_at),
                  .table = start_at < 0 ? NULL : optional(c, start_at + 1),
+                 .sink = start_at < 0 ? NULL : optional(c, start_at + 2),
                  .n_batch = q->dim[0],
                  .n_query = q->dim[1],
                  .n_head = q->dim[2],
@@ -87,8 +88,10 @@ static void attend(const fl_call *c, const problem *p, int64_t b, int64_t t, int
     double *q = scratch, *row = q + n, *o = row + n, *score = o + n;
     fli_ref_row(p->q, at, FL_F64, q);
     scores(p, q, b, t, h, score, row);
-    double max = -INFINITY, sum = 0;
+    const double sink = p->sink ? fl_tensor_get(p->sink, h) : -INFINITY;
+    double max = sink, sum;
     for (int64_t s = 0; s < p->n_key; s++) max = fmax(max, score[s]);
+    sum = p->sink ? exp(sink - max) : 0;
     for (int64_t s = 0; s < p->n_key; s++) sum += exp(score[s] - max);
     memset(o, 0, (size_t)n * sizeof *o);
     for (int64_t s = 0; s < p->n_key; s++) {
@@ -173,5 +176,22 @@ void fli_ref_attention_grad(const fl_call *c, int64_t begin, int64_t end, void *
             fli_ref_put(c, 1, b * n_kv + i, m.dk[i], false);
             fli_ref_put(c, 2, b * n_kv + i, m.dv[i], false);
         }
+    }
+}
+
+/* The sink's share is p = exp(sink - lse) and its value nothing:  dsink += p (0 - do o). */
+void fli_ref_attention_sink_grad(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
+    UNUSED(begin, end, scratch);
+    const fl_tensor *o = &c->in[1], *lse = &c->in[2], *sink = &c->in[3];
+    const int64_t B = o->dim[0], T = o->dim[1], H = o->dim[2], D = o->dim[3];
+    for (int64_t h = 0; h < H; h++) {
+        double sum = 0;
+        for (int64_t bt = 0; bt < B * T; bt++) {
+            const double p = exp(fl_tensor_get(sink, h) -
+                                 fl_tensor_get(lse, (bt / T * H + h) * T + bt % T));
+            for (int64_t d = (bt * H + h) * D, stop = d + D; d < stop; d++)
+                sum -= p * fl_tensor_get(&c->in[0], d) * fl_tensor_get(o, d);
+        }
+        fli_ref_put(c, 0, h, sum, c->attr.accumulate);
     }
 }

@@ -2,11 +2,12 @@
  *
  * Shapes and visibility are in ops.def. No (T, S) matrix outlives a tile: the backward pass makes
  * the probabilities again from lse (natural log of the sum of exponentials), as FlashAttention does
- * (Dao, 2023). With softcap c a score s becomes c tanh(s / c) before the mask. */
+ * (Dao, 2023). With softcap c a score s becomes c tanh(s / c) before the mask. A sink is
+ * gpt-oss's (OpenAI, 2025): its share of the softmax goes nowhere, so a head may attend to nothing. */
 #include "graph/rule.h"
 #include "tensor/quant.h"
 
-enum { Q, K, V, SEGMENT, START, TABLE };              // of attention
+enum { Q, K, V, SEGMENT, START, TABLE, SINK };        // of attention
 enum { G_DO, G_Q, G_K, G_V, G_O, G_LSE, G_SEGMENT };  // of attention_grad
 enum { A_CACHE, A_X, A_START, A_TABLE };              // of cache_append
 
@@ -86,6 +87,8 @@ static fl_status attention_shape(fl_call *c, fl_err *err) {
     }
     FL_TRY(check_format(c, K, "attention", err));
     FL_TRY(check_format(c, V, "attention", err));
+    FLI_WANT(!fli_present(c, SINK) || (c->in[SINK].rank == 1 && c->in[SINK].dim[0] == q->dim[2]), c,
+             "attention", "sink must be (H)", err);
     fli_out_like(c, 0, q, q->dtype);
     fli_out(c, 1, fli_wide(q->dtype), 3, (int64_t[]){q->dim[0], q->dim[2], q->dim[1]});
     return FL_OK;
@@ -104,6 +107,9 @@ static void attention_grad(fl_grad *d) {
     for (int i = 0; i < 3; i++) {
         if (d->want[i]) d->din[i] = fl_out(d->g, all, i);
     }
+    if (d->n_in <= SINK || !d->want[SINK]) return;
+    d->din[SINK] = fl_apply(d->g, FL_OP_ATTENTION_SINK_GRAD, &(fl_attr){0}, 4,
+                            (fl_val[]){d->dout[0], d->out[0], d->out[1], d->in[SINK]});
 }
 
 typedef struct {
@@ -161,10 +167,18 @@ static bool fill_case(int i, int at, fl_sample *s) {
     return true;
 }
 
+/* All cases, then every third again with sinks. */
 static bool attention_sample(int i, fl_sample *s) {
-    if (i >= FLI_COUNT(cases)) return false;
+    enum { AGAIN = 3, N = FLI_COUNT(cases) };
+    const bool sink = i >= N;
+    if (sink) i = (i - N) * AGAIN;
+    if (i >= N) return false;
     const attention_case *a = &cases[i];
     *s = (fl_sample){.call = {.n_in = a->page ? 6 : a->start ? 5 : a->segment ? 4 : 3}};
+    if (sink) {
+        s->call.n_in = SINK + 1;
+        s->call.in[SINK] = FLI_T(FL_F32, a->h);
+    }
     if (a->segment) {
         s->call.in[SEGMENT] = FLI_T(FL_I32, a->b, a->t);
         s->int_below[SEGMENT] = 3;
@@ -202,7 +216,7 @@ static fl_cost attention_cost(const fl_call *c) {
 const fl_op fl_op_attention = {
     .name = "attention",
     .min_in = 3,
-    .max_in = 6,
+    .max_in = 7,
     .n_out = 2,
     .shape = attention_shape,
     .values = attention_values,

@@ -66,10 +66,13 @@ static void start_blocks(job *j) {
         int64_t q = query_of(j, i), n = max_i64(0, min_i64(LANES, p->T - q));
         pack_rows(j->room, j->e->pair, p->q, j->b, head_of(j, i), q, n, LANES);
         pack_along_channels(j->q + (size_t)i * j->q_bytes, j->e->pair, j->room, LANES, p->DP);
-        FL_EACH(k, LANES) v_store(j->max + i * LANES + k, v_set(NOTHING_YET));
+        const softmax_start start = softmax_start_of(p, head_of(j, i), NOTHING_YET);
+        FL_EACH(k, LANES) {
+            v_store(j->max + i * LANES + k, v_set(start.max));
+            v_store(j->sum + i * LANES + k, v_set(start.sum));
+        }
     }
     memset(j->out, 0, (size_t)(j->blocks * p->DP * LANES) * sizeof(float));
-    memset(j->sum, 0, (size_t)(j->blocks * LANES) * sizeof(float));
 }
 
 /* The cap, then the mask: score (n, LANES) for keys from k0 on. */

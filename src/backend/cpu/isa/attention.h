@@ -105,6 +105,7 @@ static inline bool fli_attention_is_bf16(const fl_call *c, int n_floats) {
 typedef struct {
     const fl_tensor *q, *k, *v, *table;  // table NULL when absent, as the next two
     const int32_t *segment, *start;
+    const float *sink;  // (H), or NULL
     int64_t B, T, S, H, K, D;
     int64_t G, DP;  // heads that share a key head; D padded
     int64_t window;

@@ -89,20 +89,6 @@ static int64_t query_of(const job *j, int64_t block) {
     return block / j->p.G * SIDE;
 }
 
-/* do . o of one query. */
-static float delta_of(const job *j, int64_t at, float *room) {
-    float sum = 0;
-    for (int64_t d = 0, n; d < j->p.D; d += n) {
-        n = min_i64(SIDE, j->p.D - d);
-        const float *x = flow_in(&j->c->in[DO], at + d, n, room),
-                    *y = flow_in(&j->c->in[O], at + d, n, room + SIDE);
-        vf s = {0};
-        FL_EACH(i, n) s = v_fma(v_get(x, i, n), v_get(y, i, n), s);
-        sum += v_sum(s);
-    }
-    return sum;
-}
-
 static void pack_queries(const job *j, int64_t i) {
     const fli_attention *p = &j->p;
     query_block q = block_at(j, i);
@@ -117,7 +103,9 @@ static void pack_queries(const job *j, int64_t i) {
     for (int64_t t = 0; t < SIDE; t++) {
         bool here = t < n && lse[t] > -INFINITY;
         q.lse[t] = here ? 1.44269504f * lse[t] : NEVER;
-        q.delta[t] = here ? delta_of(j, ((j->b * p->T + at + t) * p->H + h) * p->D, j->score) : 0;
+        q.delta[t] = here ? delta_at(&j->c->in[DO], &j->c->in[O],
+                                     ((j->b * p->T + at + t) * p->H + h) * p->D, j->score)
+                          : 0;
     }
     memset(q.dq, 0, (size_t)(p->DP * SIDE) * sizeof(float));
 }

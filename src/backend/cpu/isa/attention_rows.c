@@ -4,10 +4,11 @@
  * A few queries are answered at the speed of memory: keys and values are read once, widened in
  * cache, and met by the G * T queries that share a key head. A task takes SPLIT keys of one key
  * head and leaves, for each query, the maximum, the sum and the unnormalised output over them in
- * the workspace; the second phase joins the splits in order. */
+ * the workspace; the second phase joins the splits in order, after the head's sink. */
 #include "backend/cpu/isa/attention_tools.h"
 
 enum { SPLIT = 256, FEW = 16, MAX_D = 512 };
+enum { SINK = 6 };  // of the inputs
 
 static const float HIDDEN = -2e30f, NOTHING_YET = -1e30f;
 
@@ -145,9 +146,12 @@ static void join(const fl_call *c, const fli_attention *p, int64_t task) {
     int64_t h = task % p->H, t = task / p->H % p->T, b = task / p->H / p->T,
             splits = ceil_div(p->S, SPLIT);
     int64_t first = (b * p->K + h / p->G) * splits, x = t * p->G + h % p->G;
-    float max = NOTHING_YET, sum = 0, weight[1];
+    const softmax_start start = softmax_start_of(p, h, NOTHING_YET);
+    float max = start.max, sum, weight[1];
     for (int64_t s = 0; s < splits; s++) max = fmaxf(max, part_at(c, p, first + s, x)[0]);
     float *out = part_at(c, p, first, x) + 16;  // joined in place, into the first split
+    v_store_n(weight, v_exp2(v_set(start.max - max), false), 1);
+    sum = weight[0] * start.sum;
     for (int64_t s = 0; s < splits; s++) {
         const float *part = part_at(c, p, first + s, x);
         v_store_n(weight, v_exp2(v_set(part[0] - max), false), 1);
@@ -202,8 +206,10 @@ size_t FL_ISA_NAME(fli_attention_scratch)(const fl_call *c, const fli_engine *e)
 }
 
 bool FL_ISA_NAME(fli_attention_supports)(const fl_call *c) {
+    const bool sunk = c->n_in > SINK && c->in[SINK].rank;
     return c->attr.scale >= 0 && flow_takes(&c->in[0], false) && cache_takes(&c->in[1]) &&
-           cache_takes(&c->in[2]) && flow_takes(&c->out[0], false);
+           cache_takes(&c->in[2]) && flow_takes(&c->out[0], false) &&
+           (!sunk || c->in[SINK].dtype == FL_F32);
 }
 
 #if defined(__AVX512BF16__)

@@ -18,10 +18,10 @@ FL_INLINE int64_t padded(int64_t n) {
 }
 
 /* Inputs of the call: q, k, v from q_at on; segment and start where they are, or -1; a table of
- * pages after start. */
+ * pages and sinks after start. */
 static inline fli_attention attention_of(const fl_call *c, int q_at, int segment_at, int start_at) {
     const fl_tensor *q = &c->in[q_at], *k = q + 1;
-    fli_attention p = {q, k, k + 1, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0};
+    fli_attention p = {q, k, k + 1, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0};
     p.B = q->dim[0], p.T = q->dim[1], p.H = q->dim[2], p.D = q->dim[3];
     p.S = k->dim[1], p.K = k->dim[2];
     p.causal = c->attr.causal, p.window = c->attr.window;
@@ -34,10 +34,39 @@ static inline fli_attention attention_of(const fl_call *c, int q_at, int segment
         p.table = &c->in[start_at + 1];
         p.S *= p.table->dim[1];
     }
+    if (start_at >= 0 && start_at + 2 < c->n_in && c->in[start_at + 2].rank)
+        p.sink = (const float *)c->in[start_at + 2].data;
     p.G = p.H / p.K;
     p.DP = padded(p.D);
     if (p.scale == 0) p.scale = 1.0f / sqrtf((float)p.D);
     return p;
+}
+
+/* A softmax before its first key: largest score in powers of two, and the sum of 2^(score - max). */
+typedef struct {
+    float max, sum;
+} softmax_start;
+
+/* Nothing yet, or the sink of the head, whose value is zero. */
+FL_INLINE softmax_start softmax_start_of(const fli_attention *p, int64_t head, float nothing) {
+    if (!p->sink) return (softmax_start){nothing, 0};
+    float sink = 1.44269504f * p->sink[head];
+    return (softmax_start){sink < nothing ? nothing : sink, 1};
+}
+
+/* do . o of one query and head, whose D numbers begin at `at`; `room` for 2 FL_PIECE floats. */
+enum { FL_PIECE = 64 };
+static inline float delta_at(const fl_tensor *dout, const fl_tensor *o, int64_t at, float *room) {
+    float sum = 0;
+    for (int64_t d = 0, n, D = o->dim[3]; d < D; d += n) {
+        n = min_i64(FL_PIECE, D - d);
+        const float *x = flow_in(dout, at + d, n, room),
+                    *y = flow_in(o, at + d, n, room + FL_PIECE);
+        vf s = {0};
+        FL_EACH(i, n) s = v_fma(v_get(x, i, n), v_get(y, i, n), s);
+        sum += v_sum(s);
+    }
+    return sum;
 }
 
 /* ---- visibility ---- */
