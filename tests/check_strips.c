@@ -1,7 +1,7 @@
 /* check_strips - products with weights in blocks, at shapes with several tiles, units and slabs and
  * every number of rows: against the integer dot product in double (fl_quant_dot), and byte for byte
  * between one thread and three, packed ahead or not, a batch and each row of it alone, and one
- * instruction set and another.
+ * instruction set and another. An expert's product has the bytes of linear with its weight.
  *
  * Tried and caught: a slab that starts at zero again, the last row of a panel dropped. Meant to be
  * caught, not tried yet: a plane shifted by a bit, a table's zero left out, scale and minimum of
@@ -219,6 +219,71 @@ static void check_loss(const fl_backend *row, fl_dtype t, float cap) {
     close_problem(&p);
 }
 
+/* ---- experts ---- */
+
+/* Rows, experts, choices, columns, blocks of 32 along K. Several blocks of slots of one expert;
+ * experts without any; several tiles of strips; a weight for each head. */
+enum { SLOTS = 260, COLS = 140 };
+static const int64_t routed[][5] = {{1, 5, 2, 33, 9},
+                                    {130, 2, 2, 140, 8},
+                                    {7, 64, 3, 17, 16},
+                                    {9, 4, 4, 40, 3}};
+
+/* What linear makes of the slot's row and its expert's part of w. */
+static void one_slot(const fl_backend *row, const problem *p, int64_t x_row, int64_t e, int64_t n,
+                     float *y) {
+    problem one = *p;
+    one.m = one.x.dim[0] = 1;
+    one.n = one.w.dim[0] = one.bias.dim[0] = n;
+    one.x.data = fl_tensor_row(&p->x, x_row);
+    one.w.data = fl_tensor_row(&p->w, e * n);
+    one.bias.data = (float *)p->bias.data + e * n;
+    const fl_call c = call_of(&one, y);
+    run(row->kernel[FL_OP_LINEAR], &c, false, pools[0]);
+}
+
+/* Every slot has the bytes of linear, packed ahead or not, on one thread or three. Without ids x
+ * has a row for each expert. */
+static void check_routed(const fl_backend *row, fl_dtype t, const int64_t s[5], bool by_head) {
+    static float y[2][SLOTS * COLS], want[COLS];
+    const int64_t rows = s[0], E = s[1], k = by_head ? E : s[2], n = s[3], slots = rows * k;
+    int32_t ids[SLOTS];
+    problem p;
+    open_problem(&p, t, (int64_t[]){by_head ? slots : rows, E * n, s[4]}, FL_BF16);
+    for (int i = 0; i < slots; i++)
+        ids[i] = by_head ? (int32_t)(i % E) : (int32_t)(fl_rng_double(&rng) * (double)E);
+    fl_call c = call_of(&p, NULL);
+    c.n_in = by_head ? 2 : 4;
+    c.in[1] = fl_tensor_of(p.w.data, t, 3, (int64_t[]){E, n, p.k});
+    c.in[3] = fl_tensor_of(p.bias.data, FL_F32, 2, (int64_t[]){E, n});
+    c.in[2] = by_head ? (fl_tensor){0} : fl_tensor_of(ids, FL_I32, 2, (int64_t[]){rows, k});
+    if (by_head) memset(p.bias.data, 0, (size_t)p.n * sizeof(float));
+    for (int way = 0; way < 2; way++) {
+        c.out[0] = fl_tensor_of(y[way], FL_F32, 3, (int64_t[]){rows, k, n});
+        run(row->kernel[FL_OP_EXPERT_LINEAR], &c, way, pools[way]);
+    }
+    CHECKF(memcmp(y[0], y[1], (size_t)(slots * n) * sizeof **y) == 0,
+           "%s %s: threads or packing change experts' bytes", row->name, fl_dtype_name(t));
+    for (int64_t i = 0; i < slots; i += 1 + slots / 40) {
+        one_slot(row, &p, by_head ? i : i / k, ids[i], n, want);
+        CHECKF(memcmp(want, y[0] + i * n, (size_t)n * sizeof *want) == 0, "%s %s: slot %d",
+               row->name, fl_dtype_name(t), (int)i);
+    }
+    close_problem(&p);
+}
+
+static void check_experts(const fl_backend *row) {
+    static const fl_dtype some[] = {FL_Q8_0, FL_Q4_0, FL_Q4_K, FL_Q6_K};
+    if (!row->available() || row->kernel[FL_OP_MATMUL] || !row->kernel[FL_OP_EXPERT_LINEAR]) return;
+    if (!row->kernel[FL_OP_EXPERT_LINEAR]->pack_id) return;  // blocks.c: other sums than linear's
+    for (size_t s = 0; s < sizeof routed / sizeof *routed; s++) {
+        for (size_t t = 0; t < sizeof some / sizeof *some; t++) {
+            check_routed(row, some[t], routed[s], false);
+            if (routed[s][0] * routed[s][1] <= SLOTS) check_routed(row, some[t], routed[s], true);
+        }
+    }
+}
+
 int main(void) {
     fl_err err;
     if (fl_pool_new(&pools[0], 1, &err) != FL_OK || fl_pool_new(&pools[1], 3, &err) != FL_OK)
@@ -237,6 +302,7 @@ int main(void) {
         check_strange_x(fl_backends[i]);
         check_loss(fl_backends[i], FL_Q6_K, 0);
         check_loss(fl_backends[i], FL_Q4_1, 20);
+        check_experts(fl_backends[i]);
     }
     if (!n_rows) printf("SKIP products in integers: no row here has them\n");
     for (int i = 0; i < 2; i++) fl_pool_free(pools[i]);

@@ -6,7 +6,8 @@
 #include "backend/plan.h"
 
 static bool is_product(const fli_plan *p, const fli_step *s) {
-    return fli_step_node(p, s)->op == FL_OP_LINEAR && s->kernel && !s->kernel->rounds &&
+    const fl_op_id op = fli_step_node(p, s)->op;
+    return (op == FL_OP_LINEAR || op == FL_OP_EXPERT_LINEAR) && s->kernel && !s->kernel->rounds &&
            s->onto[0] < 0;
 }
 

@@ -245,13 +245,19 @@ static fl_status run_checked(fl_program *p, fli_step *s, fl_err *err) {
     return FL_OK;
 }
 
+static fl_status check_values(const fli_step *s, fl_err *err) {
+    for (int i = 0; i < s->job; i++)
+        if (s[i].values) FL_TRY(s[i].values(&s[i].call, err));
+    return FL_OK;
+}
+
 fl_status fl_program_run(fl_program *p, bool accumulate, fl_err *err) {
     refresh_packs(p);
     set_accumulate(p, accumulate);
     for (int i = 0; i < p->plan.n_steps; i += p->plan.step[i].job) {
         fli_step *s = &p->plan.step[i];
         if (!s->kernel) continue;
-        if (s->values) FL_TRY(s->values(&s->call, err));
+        FL_TRY(check_values(s, err));
         if (p->validate || p->check_finite) FL_TRY(run_checked(p, s, err));
         else if (p->profile) run_profiled(p, s);
         else run_job(p, s);

@@ -26,7 +26,7 @@ bool fli_blocks_take(const fl_tensor *w) {
     return (fl_dtype_is_block(w->dtype) || w->dtype == FL_F16) && fl_tensor_contiguous(w);
 }
 
-static bool is_real(const fl_tensor *t) {
+bool fli_blocks_real(const fl_tensor *t) {
     return t->dtype == FL_F32 || t->dtype == FL_BF16 || t->dtype == FL_F16;
 }
 
@@ -40,6 +40,16 @@ void fli_blocks_put(const fl_tensor *t, int64_t r, int64_t k0, int64_t n, const 
     fl_convert(to + fl_dtype_row_bytes(t->dtype, k0), t->dtype, v, FL_F32, n);
 }
 
+void fli_blocks_get_x(const fl_tensor *x, const fl_tensor *w, int64_t r, int64_t k0, int64_t n,
+                      float *out) {
+    int8_t q[DEPTH];
+    float scale[DEPTH / FL_X_GROUP];
+    fli_blocks_get(x, r, k0, n, out);
+    if (!fl_dtype_is_block(w->dtype)) return;
+    fl_quantize_x(q, scale, out, n);
+    for (int64_t k = 0; k < n; k++) out[k] = scale[k / FL_X_GROUP] * (float)q[k];
+}
+
 /* ---- the tile ---- */
 
 static void load_tile(const fl_tensor *w, int64_t n0, int64_t cols, int64_t k0, int64_t depth,
@@ -51,20 +61,10 @@ static void load_tile(const fl_tensor *w, int64_t n0, int64_t cols, int64_t k0, 
     }
 }
 
-static void round_to_8_bits(float *x, int64_t n) {
-    int8_t q[DEPTH];
-    float scale[DEPTH / FL_X_GROUP];
-    fl_quantize_x(q, scale, x, n);
-    for (int64_t k = 0; k < n; k++) x[k] = scale[k / FL_X_GROUP] * (float)q[k];
-}
-
-static void add_products(const fl_tensor *x, int64_t r, int64_t k0, int64_t depth, bool in_8_bits,
-                         const tile w, float out[COLS]) {
-    float row[DEPTH], sum[COLS] = {0};
-    fli_blocks_get(x, r, k0, depth, row);
-    if (in_8_bits) round_to_8_bits(row, depth);
+static void add_products(const float *x, int64_t depth, const tile w, float out[COLS]) {
+    float sum[COLS] = {0};
     for (int64_t k = 0; k < depth; k++)
-        for (int j = 0; j < COLS; j++) sum[j] += row[k] * w[k][j];
+        for (int j = 0; j < COLS; j++) sum[j] += x[k] * w[k][j];
     for (int j = 0; j < COLS; j++) out[j] += sum[j];
 }
 
@@ -72,22 +72,25 @@ static void add_products(const fl_tensor *x, int64_t r, int64_t k0, int64_t dept
 static void multiply(const fl_tensor *x, int64_t r0, int64_t rows, const fl_tensor *w, int64_t n0,
                      int64_t cols, float *out) {
     const int64_t K = fl_tensor_cols(w);
-    const bool in_8_bits = fl_dtype_is_block(w->dtype);
+    float row[DEPTH];
     tile t;
     memset(out, 0, (size_t)(rows * COLS) * sizeof *out);
     for (int64_t k0 = 0; k0 < K; k0 += DEPTH) {
         const int64_t depth = least(DEPTH, K - k0);
         load_tile(w, n0, cols, k0, depth, t);
-        for (int64_t r = 0; r < rows; r++)
-            add_products(x, r0 + r, k0, depth, in_8_bits, (const float(*)[COLS])t, out + r * COLS);
+        for (int64_t r = 0; r < rows; r++) {
+            fli_blocks_get_x(x, w, r0 + r, k0, depth, row);
+            add_products(row, depth, (const float(*)[COLS])t, out + r * COLS);
+        }
     }
 }
 
 /* ---- linear ---- */
 
 static bool product_supports(const fl_call *c) {
-    return fli_blocks_take(&c->in[1]) && is_real(&c->in[0]) && is_real(&c->out[0]) &&
-           fl_tensor_contiguous(&c->in[0]) && fl_tensor_contiguous(&c->out[0]);
+    return fli_blocks_take(&c->in[1]) && fli_blocks_real(&c->in[0]) &&
+           fli_blocks_real(&c->out[0]) && fl_tensor_contiguous(&c->in[0]) &&
+           fl_tensor_contiguous(&c->out[0]);
 }
 
 static int64_t linear_tasks(const fl_call *c) {
@@ -201,7 +204,8 @@ static const fl_kernel linear_ce = {.phase = {{linear_ce_tasks, linear_ce_run}},
 /* ---- embedding ---- */
 
 static bool embedding_supports(const fl_call *c) {
-    return fli_blocks_take(&c->in[1]) && is_real(&c->out[0]) && fl_tensor_contiguous(&c->out[0]);
+    return fli_blocks_take(&c->in[1]) && fli_blocks_real(&c->out[0]) &&
+           fl_tensor_contiguous(&c->out[0]);
 }
 
 static int64_t embedding_tasks(const fl_call *c) {

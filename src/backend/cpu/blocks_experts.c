@@ -19,7 +19,8 @@ static int64_t least(int64_t a, int64_t b) {
 static bool supports(const fl_call *c) {
     for (int i = 0; i < c->n_in; i++)
         if (c->in[i].rank && !fl_tensor_contiguous(&c->in[i])) return false;
-    return fli_blocks_take(&c->in[W]) && fl_tensor_contiguous(&c->out[0]);
+    return fli_blocks_take(&c->in[W]) && fli_blocks_real(&c->in[X]) &&
+           fli_blocks_real(&c->out[0]) && fl_tensor_contiguous(&c->out[0]);
 }
 
 /* ---- slots ---- */
@@ -98,7 +99,7 @@ static void linear_group(const fl_call *c, int64_t e, int64_t n0, void *scratch)
         const int64_t depth = least(DEPTH, K - k0);
         widen(w, e * N + n0, cols, k0, depth, tile);
         for (int64_t i = 0; i < n; i++) {
-            fli_blocks_get(x, row_of(c, slot[i]), k0, depth, row);
+            fli_blocks_get_x(x, w, row_of(c, slot[i]), k0, depth, row);
             add_products(row, tile, depth, sum + i * COLS);
         }
     }

@@ -1,9 +1,8 @@
 /* gemm_experts - products of rows with the weights of the experts they were sent to, on every row
  * of engines.
  *
- * A slot is one (row, choice). Slots are ordered by expert, and each expert's are cut into blocks
- * of rows; a block is an ordinary product whose rows are gathered from where they lie and whose
- * result is scattered to where it belongs:
+ * Slots are ordered by expert and cut into blocks (slots.h); a block is an ordinary product whose
+ * rows are gathered from where they lie and whose result is scattered to where it belongs:
  *
  *     phase 0   panels of every expert's weight, where the executor has not packed them
  *     phase 1   the order: slots by expert (a counting sort), and the blocks
@@ -12,13 +11,13 @@
  * The gradient of the weights needs no weight: phase 0 orders, phase 1 packs each expert's rows of
  * x, phase 2 multiplies tiles of each dw[e].
  *
- * How many slots an expert has is not known when tasks are counted, so there are as many tasks as
- * there may be blocks, and those beyond the last block do nothing. An element is summed as gemm.h
+ * An element is summed as gemm.h
  * says, in an order that depends on K alone; an element of dw[e] in the order of e's slots. */
 #include <string.h>
 
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/slots.h"
 
 enum { X, W, IDS, BIAS };      // expert_linear, expert_linear_dx (x is dy)
 enum { DW_DY, DW_X, DW_IDS };  // expert_linear_dw
@@ -31,60 +30,6 @@ static int64_t ceil_div(int64_t a, int64_t b) {
 }
 static size_t on_line(size_t bytes) {
     return (bytes + FLI_LINE - 1) / FLI_LINE * FLI_LINE;
-}
-
-/* --- the order of slots --- */
-
-typedef struct {
-    int32_t expert, first, count;  // count slots from slot[first] on
-} block;
-
-typedef struct {
-    int32_t *slot;   // (slots) by expert, ascending within one
-    int32_t *first;  // (E + 1) where an expert's begin
-    block *blocks;   // NULL if not asked for
-    int32_t *n_blocks;
-} order;
-
-/* At most this many: every full one, and a rest for each expert that has any. */
-static int64_t most_blocks(int64_t slots, int64_t E, int64_t mc) {
-    return slots / mc + imin(E, slots);
-}
-
-static size_t order_bytes(int64_t slots, int64_t E, int64_t n_blocks) {
-    return on_line((size_t)(slots + E + 1 + 1) * sizeof(int32_t) +
-                   (size_t)n_blocks * sizeof(block));
-}
-
-static order order_at(void *memory, int64_t slots, int64_t E) {
-    int32_t *at = memory;
-    return (order){.slot = at,
-                   .first = at + slots,
-                   .n_blocks = at + slots + E + 1,
-                   .blocks = (block *)(void *)(at + slots + E + 2)};
-}
-
-/* Without ids, slot j of a row is expert j's. */
-static int64_t expert_of(const fl_tensor *ids, int64_t E, int64_t slot) {
-    return ids->rank ? ((const int32_t *)ids->data)[slot] : slot % E;
-}
-
-static void sort_slots(const order *o, const fl_tensor *ids, int64_t slots, int64_t E) {
-    memset(o->first, 0, (size_t)(E + 1) * sizeof *o->first);
-    for (int64_t i = 0; i < slots; i++) o->first[expert_of(ids, E, i) + 1]++;
-    for (int64_t e = 0; e < E; e++) o->first[e + 1] += o->first[e];
-    for (int64_t i = 0; i < slots; i++) o->slot[o->first[expert_of(ids, E, i)]++] = (int32_t)i;
-    for (int64_t e = E; e > 0; e--) o->first[e] = o->first[e - 1];  // each stands at its end now
-    o->first[0] = 0;
-}
-
-static void cut_blocks(const order *o, int64_t E, int64_t mc) {
-    int32_t n = 0;
-    for (int32_t e = 0; e < E; e++) {
-        for (int32_t at = o->first[e]; at < o->first[e + 1]; at += (int32_t)mc)
-            o->blocks[n++] = (block){e, at, (int32_t)imin(mc, o->first[e + 1] - at)};
-    }
-    *o->n_blocks = n;
 }
 
 /* Columns [col, col + cols) of the rows of t that `count` slots read, side by side. A row of t is
@@ -171,7 +116,7 @@ static void pack_experts(const fli_engine *e, problem of, const fl_call *c, void
 }
 
 static size_t order_room(const grouped *p) {
-    return order_bytes(p->slots, p->E, most_blocks(p->slots, p->E, p->g.mc));
+    return fli_slots_bytes(p->slots, p->E, fli_slots_most_blocks(p->slots, p->E, p->g.mc));
 }
 
 static void *panels_in(const grouped *p, const fl_call *c) {
@@ -190,9 +135,9 @@ static size_t workspace(const fli_engine *e, problem of, const fl_call *c) {
 
 static void make_order(const fli_engine *e, problem of, const fl_call *c) {
     const grouped p = of(e, c);
-    const order o = order_at(c->workspace, p.slots, p.E);
-    sort_slots(&o, &c->in[IDS], p.slots, p.E);
-    cut_blocks(&o, p.E, p.g.mc);
+    const fli_slots o = fli_slots_at(c->workspace, p.slots, p.E);
+    fli_slots_sort(&o, &c->in[IDS], p.slots, p.E);
+    fli_slots_cut(&o, p.E, p.g.mc);
 }
 
 /* Gathered rows, the tile's result, and what the engine asks for. */
@@ -210,12 +155,13 @@ static size_t scratch_bytes(const fli_engine *e, problem of, const fl_call *c) {
 
 static int64_t n_tiles(const fli_engine *e, problem of, const fl_call *c) {
     const grouped p = of(e, c);
-    return most_blocks(p.slots, p.E, p.g.mc) * ceil_div(p.g.n, p.g.nc);
+    return fli_slots_most_blocks(p.slots, p.E, p.g.mc) * ceil_div(p.g.n, p.g.nc);
 }
 
 /* Columns [n0, n1) of a block: rows stand at the head of `scratch`. */
-static void run_tile(const fli_engine *e, const grouped *p, const fl_call *c, const block *b,
-                     const int32_t *slot, int64_t n0, int64_t n1, char *scratch) {
+static void run_tile(const fli_engine *e, const grouped *p, const fl_call *c,
+                     const fli_slot_block *b, const int32_t *slot, int64_t n0, int64_t n1,
+                     char *scratch) {
     const fl_tensor *out = &c->out[0];
     const size_t es = fl_dtype_bytes(out->dtype), bytes = (size_t)(n1 - n0) * es;
     char *tile = scratch + rows_bytes(p);
@@ -244,12 +190,12 @@ static void run_tile(const fli_engine *e, const grouped *p, const fl_call *c, co
 static void multiply(const fli_engine *e, problem of, const fl_call *c, int64_t begin, int64_t end,
                      void *scratch) {
     const grouped p = of(e, c);
-    const order o = order_at(c->workspace, p.slots, p.E);
+    const fli_slots o = fli_slots_at(c->workspace, p.slots, p.E);
     const int64_t across = ceil_div(p.g.n, p.g.nc);
     int64_t gathered = -1;
     if (e->begin) e->begin();
     for (int64_t t = begin; t < imin(end, *o.n_blocks * across); t++) {
-        const block *b = &o.blocks[t / across];
+        const fli_slot_block *b = &o.blocks[t / across];
         const int64_t n0 = t % across * p.g.nc;
         const int32_t *slot = o.slot + b->first;
         if (gathered != t / across) gather(scratch, &c->in[X], slot, b->count, p.share, 0, p.g.k);
@@ -283,7 +229,8 @@ static weight_grad describe_dw(const fli_engine *e, const fl_call *c) {
 }
 
 /* Where the panels of expert `at` begin: those before it are padded to whole steps of K. */
-static size_t panels_before(const fli_engine *e, const weight_grad *p, const order *o, int64_t at) {
+static size_t panels_before(const fli_engine *e, const weight_grad *p, const fli_slots *o,
+                            int64_t at) {
     size_t bytes = 0;
     for (int64_t i = 0; i < at; i++) bytes += fli_panel_bytes(e, o->first[i + 1] - o->first[i]);
     return bytes * (size_t)fli_panel_count(e, p->g.n);
@@ -292,13 +239,13 @@ static size_t panels_before(const fli_engine *e, const weight_grad *p, const ord
 static size_t dw_workspace(const fli_engine *e, const fl_call *c) {
     const weight_grad p = describe_dw(e, c);
     const int64_t padded = p.slots + imin(p.E, p.slots) * (e->kr - 1);
-    return order_bytes(p.slots, p.E, 0) + fli_panels_bytes(e, padded, p.g.n);
+    return fli_slots_bytes(p.slots, p.E, 0) + fli_panels_bytes(e, padded, p.g.n);
 }
 
 static void dw_make_order(const fl_call *c) {
     const int64_t slots = fl_tensor_rows(&c->in[DW_DY]), E = c->out[0].dim[0];
-    const order o = order_at(c->workspace, slots, E);
-    sort_slots(&o, &c->in[DW_IDS], slots, E);
+    const fli_slots o = fli_slots_at(c->workspace, slots, E);
+    fli_slots_sort(&o, &c->in[DW_IDS], slots, E);
 }
 
 static int64_t dw_panel_tasks(const fli_engine *e, const fl_call *c) {
@@ -330,9 +277,9 @@ static size_t dw_scratch(const fli_engine *e, const fl_call *c) {
 static void dw_pack(const fli_engine *e, const fl_call *c, int64_t begin, int64_t end,
                     void *scratch) {
     const weight_grad p = describe_dw(e, c);
-    const order o = order_at(c->workspace, p.slots, p.E);
+    const fli_slots o = fli_slots_at(c->workspace, p.slots, p.E);
     const fl_tensor *x = &c->in[DW_X];
-    char *panels = (char *)c->workspace + order_bytes(p.slots, p.E, 0);
+    char *panels = (char *)c->workspace + fli_slots_bytes(p.slots, p.E, 0);
     const int64_t each = fli_panel_count(e, p.g.n);
     for (int64_t t = begin; t < end; t++) {
         const int64_t expert = t / each, first = o.first[expert], k = o.first[expert + 1] - first;
@@ -361,9 +308,9 @@ static void clear_tile(const fli_gemm *g, float *dw, int64_t m0, int64_t m1, int
 static void dw_multiply(const fli_engine *e, const fl_call *c, int64_t begin, int64_t end,
                         void *scratch) {
     const weight_grad p = describe_dw(e, c);
-    const order o = order_at(c->workspace, p.slots, p.E);
+    const fli_slots o = fli_slots_at(c->workspace, p.slots, p.E);
     const fl_tensor *dy = &c->in[DW_DY];
-    const char *panels = (const char *)c->workspace + order_bytes(p.slots, p.E, 0);
+    const char *panels = (const char *)c->workspace + fli_slots_bytes(p.slots, p.E, 0);
     char *room = (char *)scratch + columns_bytes(dy, p.slots, p.g.mc);
     const int64_t across = ceil_div(p.g.n, p.g.nc), each = fli_gemm_tiles(&p.g);
     if (e->begin) e->begin();

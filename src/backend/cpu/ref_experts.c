@@ -135,7 +135,7 @@ void fli_ref_expert_linear(const fl_call *c, int64_t begin, int64_t end, void *s
     double *row = scratch, *weight = row + k;
     for (int64_t i = 0, slots = fl_tensor_rows(&c->out[0]); i < slots; i++) {
         const int64_t e = expert_of(ids, w->dim[0], i);
-        fli_ref_row(x, row_of(x, slots, i), FL_F64, row);
+        fli_ref_x_row(c, row_of(x, slots, i), row);
         for (int64_t j = 0; j < n; j++) {
             fli_ref_row(w, e * n + j, x->dtype, weight);
             const double bias = has_bias ? fl_tensor_get(&c->in[3], e * n + j) : 0;

@@ -1,4 +1,5 @@
-/* strips.h - products with weights in blocks, in integers: the engine under linear and linear_ce.
+/* strips.h - products with weights in blocks, in integers: the engine under linear, linear_ce and
+ * expert_linear.
  *
  * Every format is one row of facts about the same thing. The numbers of a block are codes c of a
  * few bits; with x in 8 bits (tensor/quant.h) an element of y = x w^T is
@@ -155,6 +156,7 @@ typedef struct {
 } fli_strip_engine;
 
 extern const fli_strip_engine fli_strips_avx2, fli_strips_avx512;  // isa/strips.c
+extern const fl_kernel fli_strips_expert_linear_avx2, fli_strips_expert_linear_avx512;
 void fli_strip_pack_portable(uint8_t *strip, const fl_tensor *w, int64_t s);
 void fli_strip_pack_avx2(uint8_t *strip, const fl_tensor *w, int64_t s);
 void fli_strip_pack_avx512(uint8_t *strip, const fl_tensor *w, int64_t s);

@@ -252,11 +252,13 @@ static void run(const fli_strip_engine *e, const fl_call *c, bool loss, int phas
     static bool available_##row(void) {                                                           \
         return fl_backend_##row.available();                                                      \
     }                                                                                             \
-    const fl_backend fl_backend_strips_##row =                                                    \
-        {.name = text,                                                                            \
-         .needs = instructions,                                                                   \
-         .available = available_##row,                                                            \
-         .kernel = {[FL_OP_LINEAR] = &linear_##row, [FL_OP_LINEAR_CE] = &loss_##row}};
+    const fl_backend fl_backend_strips_##row = {.name = text,                                     \
+                                                .needs = instructions,                            \
+                                                .available = available_##row,                     \
+                                                .kernel = {[FL_OP_LINEAR] = &linear_##row,        \
+                                                           [FL_OP_LINEAR_CE] = &loss_##row,       \
+                                                           [FL_OP_EXPERT_LINEAR] =                \
+                                                               &fli_strips_expert_linear_##row}};
 
 #if defined(__x86_64__)
 ROW(avx2, "avx2-int8", "AVX2 with FMA and F16C")

@@ -5,7 +5,8 @@
  *   expert_linear_dx  dx (.., k, K) = dy w[id]
  *   expert_linear_dw  dw[e] (N, K)  = dy^T x, summed over the slots whose id is e
  *
- * Without ids, slot j of a row belongs to expert j: a weight for each head. */
+ * Without ids, slot j of a row belongs to expert j: a weight for each head. With w in blocks
+ * expert_linear takes x in 8 bits, as linear does. */
 #include "graph/rule.h"
 
 enum { X, W, IDS, BIAS };
