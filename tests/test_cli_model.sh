@@ -105,6 +105,20 @@ expect 0 "vocabulary  259 ids" tokenizer inspect "$work/chat.gguf"
 "$fledge" tokenizer encode "$chat" "The cat <|im_end|>" >"$work/want"
 "$fledge" tokenizer encode "$work/chat.gguf" "The cat <|im_end|>" >"$work/ids"
 same "$work/ids" "$work/want"
+# And back: a folder whose tokens, chat template and text are those of the file and of the folder it came from.
+hi='[{"role": "user", "content": "Hi"}]'
+expect 0 "Hugging Face folder, f16" convert "$work/chat.gguf" --to hf --out "$work/back"
+"$fledge" prompt "$chat" "$hi" >"$work/want-prompt"
+"$fledge" generate "$work/chat.gguf" Hi --compute f32 --temperature 0 --max-tokens 20 --quiet >"$work/want-text"
+for from in chat.gguf back; do
+    "$fledge" prompt "$work/$from" "$hi" >"$work/prompt"
+    same "$work/prompt" "$work/want-prompt"
+    "$fledge" tokenizer encode "$work/$from" "The cat <|im_end|>" >"$work/ids"
+    same "$work/ids" "$work/want"
+    "$fledge" generate "$work/$from" Hi --compute f32 --temperature 0 --max-tokens 20 --quiet >"$work/text"
+    same "$work/text" "$work/want-text"
+done
+grep -q '"rms_norm_eps": 1e-06' "$work/back/config.json" || { failed=$((failed + 1)); echo "FAIL epsilon is not as it was"; }
 : >"$work/empty.gguf"
 expect 1 "the file is empty" tokenizer inspect "$work/empty.gguf"
 expect 0 "| q4_k | 4.5 | 256 | GGUF | read and written |" formats

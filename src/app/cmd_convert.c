@@ -45,14 +45,26 @@ static void report(const app_args *a, const char *out, bool gguf, fl_dtype dtype
     json_decref(v);
 }
 
+static bool has_blocks(const fl_model *m) {
+    for (int i = 0; i < m->n_params; i++)
+        if (fl_dtype_block(m->param[i].data.dtype) > 1) return true;
+    return false;
+}
+
+/* Weights as they are stored; folders have no block formats, so for them blocks become f32. */
+static fl_status load(fl_model **m, const char *path, bool for_gguf, fl_err *err) {
+    FL_TRY(fl_model_load(m, path, &(fl_model_opts){.as_stored = true}, err));
+    if (for_gguf || !has_blocks(*m)) return FL_OK;
+    fl_model_free(*m);
+    return fl_model_load(m, path, &(fl_model_opts){.as_stored = false}, err);
+}
+
 static fl_status run(const app_args *a, fl_err *err) {
     const char *path = app_arg(a, 0), *out = app_str(a, "out"), *wanted = app_str(a, "dtype");
     if (!out) return fl_fail(err, FL_ERR_ARG, "where to? give --out PATH");
     fl_model *m;
-    bool gguf = wants_gguf(a, out), from_gguf = fl_path_has_suffix(path, ".gguf");
-    /* Folders have no block formats, so what comes from a GGUF file is f32 on the way. */
-    const fl_model_opts opts = {.as_stored = gguf || !from_gguf};
-    FL_TRY(fl_model_load(&m, path, &opts, err));
+    const bool gguf = wants_gguf(a, out);
+    FL_TRY(load(&m, path, gguf, err));
     fl_dtype dtype = stored_format(m);
     if (wanted && !fl_dtype_from_name(&dtype, wanted)) dtype = FL_F32;
     fl_status s = gguf ? fl_model_save_gguf(m, out, fl_path_base(path), dtype, err)

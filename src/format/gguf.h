@@ -89,7 +89,8 @@ const fl_stored_tensor *fl_gguf_tensor(const fl_gguf_file *f, const char *name);
 double fl_gguf_number(const fl_gguf_key *k, uint64_t i);
 
 /* The value of a key, `out` untouched where there is none; another type than that asked for is an
- * error. Whole numbers and reals may be of any size. A string lives as long as the file. */
+ * error. Whole numbers and reals may be of any size; an f32 is read as the shortest decimal
+ * that rounds to it. A string lives as long as the file. */
 FL_MUST_USE fl_status fl_gguf_get_int(const fl_gguf_file *f, const char *key, int64_t *out,
                                       fl_err *err);
 FL_MUST_USE fl_status fl_gguf_get_real(const fl_gguf_file *f, const char *key, double *out,

@@ -1,4 +1,7 @@
 /* gguf_value - the values of a GGUF file's keys, which lie in it at any address. */
+#include <float.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -75,12 +78,23 @@ fl_status fl_gguf_get_int(const fl_gguf_file *f, const char *key, int64_t *out, 
     return FL_OK;
 }
 
+/* The shortest decimal that is this float: 1e-6, where widening would give 9.99999997e-07. */
+static double as_written(float v) {
+    char s[32];
+    for (int digits = FLT_DIG; digits <= FLT_DECIMAL_DIG; digits++) {
+        snprintf(s, sizeof s, "%.*g", digits, (double)v);
+        if (strtof(s, NULL) == v) break;
+    }
+    return strtod(s, NULL);
+}
+
 fl_status fl_gguf_get_real(const fl_gguf_file *f, const char *key, double *out, fl_err *err) {
     const fl_gguf_key *k = fl_gguf_find(f, key);
     if (!k) return FL_OK;
     if (k->is_array || !types[k->type].bytes || k->type == FL_GGUF_BOOL)
         return wrong_type(k, "a number", err);
-    *out = fl_gguf_number(k, 0);
+    const double v = fl_gguf_number(k, 0);
+    *out = k->type == FL_GGUF_F32 ? as_written((float)v) : v;
     return FL_OK;
 }
 
