@@ -204,6 +204,7 @@ static fl_generate_opts options(const fl_chat *c, const fl_generate_opts *o, con
     mine.end = &c->end;
     mine.n_end = c->end >= 0;
     mine.shift = c->opts.shift;
+    mine.apart = true;
     mine.sampler.stream += c->n_answers;
     mine.emit = listen;
     mine.ctx = l;

@@ -48,6 +48,8 @@ typedef struct {
     bool shift;         // context full: forget the older half and go on, instead of stopping
     int64_t keep;       // tokens at the beginning that are never forgotten; -1: the prompt
     bool keep_special;  // show special tokens
+    bool apart;         // the text is no continuation but an answer: it begins without the space
+                        // that SentencePiece puts before words
     bool plain;         // special tokens written in the prompt are ordinary text
     bool (*emit)(void *ctx, const fl_generated *g);  // false stops; may be NULL
     void *ctx;

@@ -187,10 +187,22 @@ void fli_writing_clear(fli_writing *w) {
     *w = (fli_writing){0};
 }
 
+/* The decoder has come as far as the prompt: a space that follows it belongs to the text. */
+static fl_status text_begin(fli_writing *w, const int32_t *id, int64_t n, fl_err *err) {
+    const char *bytes;
+    size_t size;
+    for (int64_t i = 0; i < n; i++) {
+        if (fl_token_bytes(w->m->tokenizer, id[i], &size))
+            FL_TRY(fl_decoder_feed(w->decoder, id[i], &bytes, &size, err));
+    }
+    fl_decoder_flush(w->decoder, &bytes, &size);
+    return FL_OK;
+}
+
 fl_status fli_writing_prompt(fli_writing *w, const int32_t *id, int64_t n, fl_err *err) {
     w->r.n_prompt = n;
     for (int64_t i = 0; i < n; i++) {
         if (id[i] < w->V) FL_TRY(fl_sampler_accept(w->sampler, id[i], err));
     }
-    return FL_OK;
+    return w->o->apart ? FL_OK : text_begin(w, id, n, err);
 }
