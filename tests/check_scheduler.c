@@ -1,8 +1,8 @@
 /* check_scheduler - fifty requests, each alone and all in shared steps: the same bytes, whoever
  * came with them and when, at one thread or two; and one request's failure is nobody else's.
  *
- * Caught by it (tried): a request that begins although the cache may become full. Not caught: a
- * beginning taken from another text's answer instead of its prompt, which no request here meets. */
+ * Caught by it (each tried): a request that begins although the cache may become full; a beginning
+ * taken from another text's answer instead of its prompt, be it still written or ended. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -46,6 +46,11 @@ static void done(void *ctx, const fl_generate_result *r, fl_status status, const
     snprintf(q->why, sizeof q->why, "%s", err->msg);
 }
 
+static void request_clear(request *q) {
+    fl_text_clear(&q->alone);
+    fl_text_clear(&q->text);
+}
+
 static void requests_make(void) {
     static const char *const stops[] = {"e", "th"};
     fl_rng rng = {.seed = 11};
@@ -74,18 +79,28 @@ static void requests_make(void) {
     }
 }
 
-static void check_alone(fl_session_opts o) {
-    for (int i = 0; i < N; i++) {
-        request *q = &requests[i];
-        fl_session *s;
-        fl_err err = {0};
-        CHECK(fl_session_new(&s, model, &o, NULL) == FL_OK);
-        q->opts.ctx = &q->alone;
-        q->alone.n = 0;
-        CHECKF(fl_generate_ids(s, q->prompt, q->n, &q->opts, &q->r_alone, &err) == FL_OK, "%s",
-               err.msg);
-        fl_session_free(s);
-    }
+/* What it says alone. The session that said it is for the caller to free. */
+static fl_session *say_alone(request *q, fl_session_opts o) {
+    fl_session *s;
+    fl_err err = {0};
+    CHECK(fl_session_new(&s, model, &o, NULL) == FL_OK);
+    q->opts.ctx = &q->alone;
+    q->alone.n = 0;
+    CHECKF(fl_generate_ids(s, q->prompt, q->n, &q->opts, &q->r_alone, &err) == FL_OK, "%s",
+           err.msg);
+    return s;
+}
+
+static void request_add(fl_scheduler *s, request *q) {
+    q->text.n = 0;
+    q->n_done = 0;
+    q->opts.ctx = &q->text;
+    const fl_request r = {q->prompt, q->n, &q->opts, done, q};
+    CHECK(fl_scheduler_add(s, &r, NULL) == FL_OK);
+}
+
+static bool same_text(const request *q) {
+    return q->text.n == q->alone.n && memcmp(q->text.data, q->alone.data, q->text.n) == 0;
 }
 
 static bool same_result(const fl_generate_result *a, const fl_generate_result *b) {
@@ -109,22 +124,15 @@ static void check_together(fl_group_opts o, const fl_scheduler_opts *so, uint64_
     CHECK(fl_group_new(&g, model, &o, NULL) == FL_OK);
     CHECK(fl_scheduler_new(&s, g, so, NULL) == FL_OK);
     for (bool busy = true; busy || added < N;) {
-        for (int n = (int)fl_rng_below(&rng, 4); n > 0 && added < N; n--) {
-            request *q = &requests[order[added++]];
-            q->text.n = 0;
-            q->n_done = 0;
-            q->opts.ctx = &q->text;
-            const fl_request r = {q->prompt, q->n, &q->opts, done, q};
-            CHECK(fl_scheduler_add(s, &r, NULL) == FL_OK);
-        }
+        for (int n = (int)fl_rng_below(&rng, 4); n > 0 && added < N; n--)
+            request_add(s, &requests[order[added++]]);
         fl_err err = {0};
         CHECKF(fl_scheduler_step(s, &busy, &err) == FL_OK, "%s", err.msg);
     }
     for (int i = 0; i < N; i++) {
         const request *q = &requests[i];
         CHECKF(q->n_done == 1 && q->status == FL_OK, "request %d: %s", i, q->why);
-        CHECKF(q->text.n == q->alone.n && memcmp(q->text.data, q->alone.data, q->text.n) == 0,
-               "request %d, order %d", i, (int)seed);
+        CHECKF(same_text(q), "request %d, order %d", i, (int)seed);
         CHECKF(same_result(&q->r, &q->r_alone), "request %d", i);
         reused += q->r.n_reused;
     }
@@ -136,7 +144,10 @@ static void check_together(fl_group_opts o, const fl_scheduler_opts *so, uint64_
 static void check_invariance(fl_compute compute) {
     fl_pool *pool[2];
     for (int i = 0; i < 2; i++) CHECK(fl_pool_new(&pool[i], i + 1, NULL) == FL_OK);
-    check_alone((fl_session_opts){.compute = compute, .pool = pool[0]});
+    for (int i = 0; i < N; i++) {
+        const fl_session_opts o = {.compute = compute, .pool = pool[0]};
+        fl_session_free(say_alone(&requests[i], o));
+    }
     for (uint64_t seed = 0; seed < 4; seed++) {
         const fl_scheduler_opts so = {.parallel = seed ? 3 + 4 * (int64_t)seed : 0};
         fl_group_opts o = {.compute = compute, .pool = pool[seed % 2]};
@@ -144,6 +155,43 @@ static void check_invariance(fl_compute compute) {
         check_together(o, &so, seed);
     }
     for (int i = 0; i < 2; i++) fl_pool_free(pool[i]);
+}
+
+/* A request whose prompt is another's with the beginning of its answer takes the prompt from there
+ * and not the answer, whose tokens were decoded and not read; while the other is being written, and
+ * when it has ended. */
+static void check_answers_are_read(fl_compute compute) {
+    enum { ANSWER = 60, TAKEN = 20 };
+    for (int ended = 0; ended < 2; ended++) {
+        request a = {.n = 70, .opts = {.max_tokens = ANSWER, .ignore_eos = true}}, b = {0};
+        fl_group *g;
+        fl_scheduler *s;
+        bool busy = true;
+        a.opts.emit = hear;
+        a.opts.want_logprobs = true;
+        for (int i = 0; i < a.n; i++) a.prompt[i] = i * 7 % 400;
+        b.n = a.n + TAKEN;
+        b.opts = a.opts;
+        fl_session *alone = say_alone(&a, (fl_session_opts){.compute = compute});
+        memcpy(b.prompt, fl_session_tokens(alone), (size_t)b.n * sizeof *b.prompt);
+        fl_session_free(alone);
+        fl_session_free(say_alone(&b, (fl_session_opts){.compute = compute}));
+
+        CHECK(fl_group_new(&g, model, &(fl_group_opts){.compute = compute}, NULL) == FL_OK);
+        CHECK(fl_scheduler_new(&s, g, &(fl_scheduler_opts){0}, NULL) == FL_OK);
+        request_add(s, &a);
+        for (int i = 0; ended ? busy : i < TAKEN + 10; i++)
+            CHECK(fl_scheduler_step(s, &busy, NULL) == FL_OK);
+        CHECK(a.n_done == ended);
+        request_add(s, &b);
+        for (busy = true; busy;) CHECK(fl_scheduler_step(s, &busy, NULL) == FL_OK);
+        CHECK(same_text(&a) && same_text(&b));
+        CHECKF(b.r.n_reused == a.n, "%d tokens of %d are reused", (int)b.r.n_reused, (int)a.n);
+        fl_scheduler_free(s);
+        fl_group_free(g);
+        request_clear(&a);
+        request_clear(&b);
+    }
 }
 
 /* A request that cannot be served says why; the others are. */
@@ -174,7 +222,7 @@ static void check_failures(void) {
           (q[3].r.finish == FL_FINISH_CONTEXT || q[3].r.finish == FL_FINISH_EOS));
     fl_scheduler_free(s);
     fl_group_free(g);
-    for (int i = 0; i < 4; i++) fl_text_clear(&q[i].text);
+    for (int i = 0; i < 4; i++) request_clear(&q[i]);
 
     /* More than the cache has room for, with nobody to wait for. */
     CHECK(fl_group_new(&g, model, &(fl_group_opts){.tokens = 256}, NULL) == FL_OK);
@@ -200,11 +248,10 @@ int main(void) {
     requests_make();
     check_invariance(FL_COMPUTE_F32);
     check_invariance(FL_COMPUTE_BF16);
+    check_answers_are_read(FL_COMPUTE_F32);
+    check_answers_are_read(FL_COMPUTE_BF16);
     check_failures();
-    for (int i = 0; i < N; i++) {
-        fl_text_clear(&requests[i].alone);
-        fl_text_clear(&requests[i].text);
-    }
+    for (int i = 0; i < N; i++) request_clear(&requests[i]);
     fl_model_free(model);
     fl_model_free(golden);
     return check_report();
