@@ -1,5 +1,5 @@
-/* observe - running windows of a text through the graph and summing the squares of what its
- * products read. Sums of a window are in float, as llama.cpp's are; over windows in double. */
+/* observe - running windows of a text through the graph and summing, in double, the squares of what
+ * its products read. */
 #include "compress/observe.h"
 
 #include <math.h>

@@ -4,8 +4,9 @@
     python tests/peers/imatrix_goldens.py build/release/fledge LLAMA_BIN    # writes tests/data/format/imatrix*
 
 The model is Qwen3-MoE's architecture with random weights and the tokenizer of tests/data/chat, made by transformers and
-written to GGUF by `fledge convert`; LLAMA_BIN/llama-imatrix opens it and writes both kinds of file. check_quantize.c reads
-both, and makes a matrix of its own from the same model and text.
+written to GGUF in f16 by `fledge convert`. LLAMA_BIN/llama-imatrix writes both kinds of file. It rounds what it
+multiplies by f16 weights, so that some tokens go to another expert; therefore it is given the same weights as f32, and
+keeps keys and values in f32. check_quantize.c reads both, and makes a matrix of its own from the f16 model and the text.
 """
 import pathlib
 import shutil
@@ -35,11 +36,13 @@ def main():
         Qwen3MoeForCausalLM(config).save_pretrained(model)
         for name in ["tokenizer.json", "tokenizer_config.json"]:
             shutil.copy(DATA / "chat" / name, model)
-        subprocess.run([FLEDGE, "convert", model, "--dtype", "f16", "--out", out / "imatrix_model.gguf"], check=True)
-    for kind in ["gguf", "dat"]:  # the files name the text: relative, so that they are the same everywhere
-        subprocess.run([f"{LLAMA}/llama-imatrix", "-m", "imatrix_model.gguf", "-f", text.name, "-c", str(CONTEXT),
-                        "-b", str(CONTEXT), "-t", "1", "-o", f"imatrix.{kind}", "--output-format", kind],
-                       check=True, cwd=out)
+        wide, kept = pathlib.Path(work) / "wide.gguf", out / "imatrix_model.gguf"
+        subprocess.run([FLEDGE, "convert", model, "--dtype", "f16", "--out", kept], check=True)
+        subprocess.run([FLEDGE, "convert", kept, "--dtype", "f32", "--out", wide], check=True)
+        for kind in ["gguf", "dat"]:  # the files name the text: relative, so that they are the same everywhere
+            subprocess.run([f"{LLAMA}/llama-imatrix", "-m", wide, "-f", text.name, "-c", str(CONTEXT), "-b",
+                            str(CONTEXT), "-t", "1", "-ctk", "f32", "-ctv", "f32", "-fa", "off", "-o", f"imatrix.{kind}",
+                            "--output-format", kind], check=True, cwd=out)
 
 
 main()
