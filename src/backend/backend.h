@@ -33,6 +33,7 @@ typedef struct {
     bool (*supports)(const fl_call *call);     // NULL: every call the shape rule allows
     size_t (*scratch)(const fl_call *call);    // bytes per worker; NULL: none
     size_t (*workspace)(const fl_call *call);  // bytes shared by the tasks; NULL: none
+    bool uneven;  // tasks differ much in length: they are handed out one by one
 
     /* All phases are run this many times in a row, `call->round` counting from 0, so that a kernel
      * can work through its rows in groups whose intermediates fit `workspace`. NULL: once. */

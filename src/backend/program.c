@@ -180,6 +180,7 @@ static int64_t grain_of(const fl_program *p, const job *j, int64_t n) {
     static const double PART_SECONDS = 1e-4;
     const int64_t workers = fl_pool_size(p->pool), most = 8 * workers;
     double work = 0;
+    if (j->step->kernel->uneven) return 1;
     for (int i = 0; i < j->n_steps; i++) work += j->step[i].work;
     int64_t parts = work < PART_SECONDS * (double)most ? (int64_t)(work / PART_SECONDS) : most;
     if (parts == most) return 0;

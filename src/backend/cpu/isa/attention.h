@@ -82,6 +82,7 @@ FLI_DECLARE(avx512)
                                                            {fli_attention_join_tasks_##level,      \
                                                             fli_attention_join_run_##level}},      \
                                                  .supports = fli_attention_supports_##level,       \
+                                                 .uneven = true,                                   \
                                                  .scratch = forward_scratch,                       \
                                                  .workspace = fli_attention_workspace_##level};    \
     const fl_kernel fl_kernel_attention_grad_##row =                                               \
