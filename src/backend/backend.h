@@ -47,6 +47,11 @@ typedef struct {
     size_t (*pack_bytes)(const fl_call *call);
     int64_t (*pack_tasks)(const fl_call *call);
     void (*pack)(const fl_call *call, void *dst, int64_t begin, int64_t end);
+
+    /* Without the copy this kernel gives the same bytes, in the same workspace and scratch, in
+     * somewhat more time. The executor then begins with weights as they lie, and makes the copies
+     * bit by bit between runs. */
+    bool pack_later;
 } fl_kernel;
 
 typedef struct {

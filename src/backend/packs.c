@@ -1,12 +1,16 @@
 /* packs.c - weights in the layouts kernels want, made once and again after the weights changed.
  *
  * A copy is found by the memory of the weight and the name of the layout. `epoch` counts changes; a
- * copy is stale when it was made in an earlier one, and whoever runs next makes it again. */
+ * copy is stale when it was made in an earlier one, and whoever runs next makes it again: before it
+ * runs, or where the kernel can do without (pack_later), a bit after every run. A model is then
+ * ready as soon as its file is, and the memory of the copies, which costs more time than their
+ * bytes, comes while it works. */
 #include <string.h>
 
 #include "backend/plan.h"
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/progress.h"
 
 struct fli_pack {
     fli_pack *next;
@@ -15,16 +19,18 @@ struct fli_pack {
     fl_call call;  // in[1] is the weight
     fl_buffer *bytes;
     uint64_t epoch;  // it was made in; 0: never
+    int64_t n_done;  // tasks of making it again
 };
 
 struct fl_packs {
     fli_pack *first;
     uint64_t epoch;
+    uint64_t version;  // counts what programs have to look at: copies that became stale or ready
 };
 
 fl_packs *fl_packs_new(void) {
     fl_packs *p = fl_alloc(sizeof *p);
-    if (p) *p = (fl_packs){.epoch = 1};
+    if (p) *p = (fl_packs){.epoch = 1, .version = 1};
     return p;
 }
 
@@ -41,6 +47,8 @@ void fl_packs_free(fl_packs *p) {
 
 void fl_packs_changed(fl_packs *p) {
     p->epoch++;
+    p->version++;
+    for (fli_pack *e = p->first; e; e = e->next) e->n_done = 0;
 }
 
 size_t fl_packs_bytes(const fl_packs *p) {
@@ -49,12 +57,8 @@ size_t fl_packs_bytes(const fl_packs *p) {
     return bytes;
 }
 
-uint64_t fli_packs_epoch(const fl_packs *p) {
-    return p->epoch;
-}
-
-const void *fli_pack_data(const fli_pack *e) {
-    return fl_buffer_data(e->bytes);
+uint64_t fli_packs_version(const fl_packs *p) {
+    return p->version;
 }
 
 static bool is_for(const fli_pack *e, const char *id, const fl_tensor *w) {
@@ -87,14 +91,46 @@ fl_status fli_packs_get(fli_pack **out, fl_packs *packs, const fl_kernel *k, con
 static void pack_tasks(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const fli_pack *e = ctx;
-    e->kernel->pack(&e->call, fl_buffer_data(e->bytes), begin, end);
+    e->kernel->pack(&e->call, fl_buffer_data(e->bytes), e->n_done + begin, e->n_done + end);
 }
 
-void fli_pack_refresh(fli_pack *e, const fl_packs *packs, fl_pool *pool) {
-    if (e->epoch == packs->epoch) return;
-    const int64_t n = e->kernel->pack_tasks ? e->kernel->pack_tasks(&e->call) : 1;
-    fl_pool_run(pool, n, 0, pack_tasks, e);
+static bool is_ready(const fl_packs *packs, const fli_pack *e) {
+    return e->epoch == packs->epoch;
+}
+
+static int64_t n_tasks(const fli_pack *e) {
+    return e->kernel->pack_tasks ? e->kernel->pack_tasks(&e->call) : 1;
+}
+
+/* Up to `most` tasks more. */
+static void advance(fl_packs *packs, fli_pack *e, int64_t most, fl_pool *pool) {
+    const int64_t left = n_tasks(e) - e->n_done, n = most < left ? most : left;
     const fl_tensor *w = &e->call.in[1];
+    fl_pool_run(pool, n, 0, pack_tasks, e);
+    e->n_done += n;
+    if (n < left) return;
     if (fl_tensor_contiguous(w)) fl_map_forget(w->data, fl_tensor_bytes(w));  // the copy is read
     e->epoch = packs->epoch;
+    packs->version++;
+}
+
+const void *fli_pack_ready(fli_pack *e, fl_packs *packs, fl_pool *pool) {
+    if (!is_ready(packs, e)) {
+        if (e->kernel->pack_later) return NULL;
+        advance(packs, e, INT64_MAX, pool);
+    }
+    return fl_buffer_data(e->bytes);
+}
+
+void fl_packs_work(fl_packs *packs, fl_pool *pool, double seconds) {
+    enum { AT_ONCE = 4 << 20 };  // bytes between two looks at the clock
+    const double end = fl_now() + seconds;
+    for (fli_pack *e = packs->first; e; e = e->next) {
+        const size_t parts = fl_buffer_bytes(e->bytes) / AT_ONCE + 1;
+        const int64_t some = n_tasks(e) / (int64_t)parts + 1;
+        while (e->kernel->pack_later && !is_ready(packs, e)) {
+            if (fl_now() >= end) return;
+            advance(packs, e, some, pool);
+        }
+    }
 }

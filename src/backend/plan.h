@@ -27,6 +27,8 @@ typedef struct {
     size_t bytes, offset;
 } fli_slot;
 
+typedef struct fli_pack fli_pack;
+
 typedef struct {
     int node;
     fl_call call;
@@ -37,6 +39,7 @@ typedef struct {
 
     const fl_backend *backend;
     const fl_kernel *kernel;                                // NULL for a view
+    fli_pack *pack;                                         // call.packed, when it is ready
     fl_status (*values)(const fl_call *call, fl_err *err);  // of the operation's row, or NULL
     int64_t tasks[FL_MAX_PHASES];
     double work;   // seconds it would take one core, by its cost: for deciding how to hand it out
@@ -87,12 +90,12 @@ FL_MUST_USE fl_status fli_run_validated(struct fl_program *p, fli_step *s, fl_er
 FL_MUST_USE fl_status fli_run_checked(struct fl_program *p, fli_step *s, fl_err *err);
 
 /* packs.c */
-typedef struct fli_pack fli_pack;
 FL_MUST_USE fl_status fli_packs_get(fli_pack **out, fl_packs *packs, const fl_kernel *k,
                                     const fl_call *c, fl_err *err);
-const void *fli_pack_data(const fli_pack *e);
-void fli_pack_refresh(fli_pack *e, const fl_packs *packs, fl_pool *pool);
-uint64_t fli_packs_epoch(const fl_packs *packs);
+uint64_t fli_packs_version(const fl_packs *packs);
+
+/* The copy, made now if it must be; NULL while the kernel does without. */
+const void *fli_pack_ready(fli_pack *e, fl_packs *packs, fl_pool *pool);
 
 struct fl_program {
     const fl_graph *g;
@@ -103,9 +106,7 @@ struct fl_program {
     fl_buffer *values, *scratch;
     fl_packs *packs;
     bool owns_packs, validate, check_finite, profile, accumulate;
-    uint64_t packs_epoch;  // of the copies as last refreshed
-    fli_pack **pack;
-    int n_packs;
+    uint64_t packs_version;  // of the copies as last looked at
 };
 
 #endif

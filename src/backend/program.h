@@ -17,12 +17,17 @@ extern "C" {
 
 typedef struct fl_program fl_program;
 
-/* Packed copies of weights, shared by programs over the same weights. */
+/* Packed copies of weights, shared by programs over the same weights, which stay where they are
+ * while these are used. */
 typedef struct fl_packs fl_packs;
 fl_packs *fl_packs_new(void);
 void fl_packs_free(fl_packs *p);
 void fl_packs_changed(fl_packs *p);  // weights were written: pack again before the next run
 size_t fl_packs_bytes(const fl_packs *p);
+
+/* Make copies that programs do without at first, for about as long as is said. Every run does so
+ * for half its own time; INFINITY makes all of them. */
+void fl_packs_work(fl_packs *p, fl_pool *pool, double seconds);
 
 typedef struct {
     const fl_backend *backend;  // NULL: fl_backend_pick

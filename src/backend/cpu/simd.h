@@ -259,7 +259,7 @@ FL_INLINE double v_sum_double(vd a) {
     return s;
 }
 
-/* Transpose a square of FL_LANES vectors: swap the off-diagonal halves of ever larger squares. */
+/* Transpose squares: swap the off-diagonal halves of ever larger ones. */
 #define V_UPPER(h, j) ((j) & (h) ? (j) - (h) + FL_LANES : (j))
 #define V_LOWER(h, j) ((j) & (h) ? (j) + FL_LANES : (j) + (h))
 #define V_4(F, h, j)  F(h, j), F(h, (j) + 1), F(h, (j) + 2), F(h, (j) + 3)
@@ -270,22 +270,25 @@ FL_INLINE double v_sum_double(vd a) {
 #else
 #define V_ALL(F, h) V_4(F, h, 0)
 #endif
-#define V_SWAP(r, h)                                                        \
-    for (int i_ = 0; i_ < FL_LANES; i_++) {                                 \
+#define V_SWAP(r, n, h)                                                     \
+    for (int i_ = 0; i_ < (n); i_++) {                                      \
         if (i_ & (h)) continue;                                             \
         vf a_ = (r)[i_], b_ = (r)[i_ + (h)];                                \
         (r)[i_] = __builtin_shufflevector(a_, b_, V_ALL(V_UPPER, h));       \
         (r)[i_ + (h)] = __builtin_shufflevector(a_, b_, V_ALL(V_LOWER, h)); \
     }
 
+/* The squares of four lanes that lie side by side in four vectors, each by itself. */
+FL_INLINE void v_transpose_fours(vf r[4]){V_SWAP(r, 4, 1) V_SWAP(r, 4, 2)}
+
 FL_INLINE void v_transpose(vf r[FL_LANES]) {
-    V_SWAP(r, 1)
-    V_SWAP(r, 2)
+    V_SWAP(r, FL_LANES, 1)
+    V_SWAP(r, FL_LANES, 2)
 #if defined(__AVX2__)
-    V_SWAP(r, 4)
+    V_SWAP(r, FL_LANES, 4)
 #endif
 #if defined(__AVX512F__)
-    V_SWAP(r, 8)
+    V_SWAP(r, FL_LANES, 8)
 #endif
 }
 

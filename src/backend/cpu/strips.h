@@ -46,34 +46,48 @@ typedef enum {
                       // minimum in the high ones
 } fli_strip_scales;
 
+/* How the bits of a plane lie in a field of the file's block. */
+typedef enum {
+    FLI_SIXTEEN,  // of every 32 elements 16 bytes: byte i has elements i and i + 16
+    FLI_TURNS,  // byte i of 32 has element i of as many blocks as fit, the first in the lowest bits
+    FLI_CROSSED,  // likewise of two blocks, which are not neighbours: the first and the third of
+                  // four, the second and the fourth
+    FLI_WORD      // bit i of 32 is of element i
+} fli_strip_order;
+
 typedef struct {
     int low, high;  // bits of a code's planes
     int zero;       // of the codes
     fli_strip_scales scales;
-    bool has_values;    // codes stand for numbers of a table (fl_quant.values), zero added to them
+    bool has_values;    // codes stand for numbers of a table (fl_quant.values), zero added
     int d_at, dmin_at;  // bytes into a block of the file
+    fli_strip_order low_order, high_order;
+    int low_at, high_at;
 } fli_strip_format;
 
-/* X(ID, name, low, high, zero, scales, has_values, field of d, field of the minimum) */
-#define FLI_STRIP_FORMATS(X)                                 \
-    X(Q4_0, q4_0, 4, 0, 8, FLI_HALF, false, d, d)            \
-    X(Q4_1, q4_1, 4, 0, 0, FLI_HALF_MIN, false, d, m)        \
-    X(Q5_0, q5_0, 4, 1, 16, FLI_HALF, false, d, d)           \
-    X(Q5_1, q5_1, 4, 1, 0, FLI_HALF_MIN, false, d, m)        \
-    X(Q8_0, q8_0, 8, 0, 128, FLI_HALF, false, d, d)          \
-    X(Q2_K, q2_k, 2, 0, 0, FLI_SMALL_MIN_16, false, d, dmin) \
-    X(Q3_K, q3_k, 2, 1, 4, FLI_SMALL_16, false, d, d)        \
-    X(Q4_K, q4_k, 4, 0, 0, FLI_SMALL_MIN, false, d, dmin)    \
-    X(Q5_K, q5_k, 4, 1, 0, FLI_SMALL_MIN, false, d, dmin)    \
-    X(Q6_K, q6_k, 4, 2, 32, FLI_SMALL_16, false, d, d)       \
-    X(IQ4_NL, iq4_nl, 4, 0, 128, FLI_HALF, true, d, d)       \
-    X(IQ4_XS, iq4_xs, 4, 0, 128, FLI_SMALL, true, d, d)      \
-    X(MXFP4, mxfp4, 4, 0, 12, FLI_EXPONENT, true, e, e)
+/* X(ID, name, low, high, zero, scales, has_values, field of d, field of the minimum, order and field
+ * of the low bits, of the high bits) */
+#define FLI_STRIP_FORMATS(X)                                                            \
+    X(Q4_0, q4_0, 4, 0, 8, FLI_HALF, false, d, d, FLI_SIXTEEN, qs, 0, qs)               \
+    X(Q4_1, q4_1, 4, 0, 0, FLI_HALF_MIN, false, d, m, FLI_SIXTEEN, qs, 0, qs)           \
+    X(Q5_0, q5_0, 4, 1, 16, FLI_HALF, false, d, d, FLI_SIXTEEN, qs, FLI_WORD, qh)       \
+    X(Q5_1, q5_1, 4, 1, 0, FLI_HALF_MIN, false, d, m, FLI_SIXTEEN, qs, FLI_WORD, qh)    \
+    X(Q8_0, q8_0, 8, 0, 128, FLI_HALF, false, d, d, FLI_TURNS, qs, 0, qs)               \
+    X(Q2_K, q2_k, 2, 0, 0, FLI_SMALL_MIN_16, false, d, dmin, FLI_TURNS, qs, 0, qs)      \
+    X(Q3_K, q3_k, 2, 1, 4, FLI_SMALL_16, false, d, d, FLI_TURNS, qs, FLI_TURNS, hmask)  \
+    X(Q4_K, q4_k, 4, 0, 0, FLI_SMALL_MIN, false, d, dmin, FLI_TURNS, qs, 0, qs)         \
+    X(Q5_K, q5_k, 4, 1, 0, FLI_SMALL_MIN, false, d, dmin, FLI_TURNS, qs, FLI_TURNS, qh) \
+    X(Q6_K, q6_k, 4, 2, 32, FLI_SMALL_16, false, d, d, FLI_CROSSED, ql, FLI_TURNS, qh)  \
+    X(IQ4_NL, iq4_nl, 4, 0, 128, FLI_HALF, true, d, d, FLI_SIXTEEN, qs, 0, qs)          \
+    X(IQ4_XS, iq4_xs, 4, 0, 128, FLI_SMALL, true, d, d, FLI_SIXTEEN, qs, 0, qs)         \
+    X(MXFP4, mxfp4, 4, 0, 12, FLI_EXPONENT, true, e, e, FLI_SIXTEEN, qs, 0, qs)
 
-#define FLI_STRIP_FACTS(name, low, high, zero, scales, has_values, d, dmin)     \
-    {                                                                           \
-        low, high, zero, scales, has_values, (int)offsetof(fl_block_##name, d), \
-            (int)offsetof(fl_block_##name, dmin)                                \
+#define FLI_STRIP_FACTS(name, low, high, zero, scales, has_values, d, dmin, low_order, low_field, \
+                        high_order, high_field)                                                   \
+    {                                                                                             \
+        low, high, zero, scales, has_values, (int)offsetof(fl_block_##name, d),                   \
+            (int)offsetof(fl_block_##name, dmin), low_order, high_order,                          \
+            (int)offsetof(fl_block_##name, low_field), (int)offsetof(fl_block_##name, high_field) \
     }
 
 const fli_strip_format *fli_strip_format_of(fl_dtype t);  // NULL: blocks.c has it
@@ -157,7 +171,6 @@ typedef struct {
 
 extern const fli_strip_engine fli_strips_avx2, fli_strips_avx512;  // isa/strips.c
 extern const fl_kernel fli_strips_expert_linear_avx2, fli_strips_expert_linear_avx512;
-void fli_strip_pack_portable(uint8_t *strip, const fl_tensor *w, int64_t s);
 void fli_strip_pack_avx2(uint8_t *strip, const fl_tensor *w, int64_t s);
 void fli_strip_pack_avx512(uint8_t *strip, const fl_tensor *w, int64_t s);
 

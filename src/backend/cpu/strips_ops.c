@@ -1,9 +1,11 @@
 /* strips_ops - linear and linear_ce with weights in blocks, on every engine of strips, and the rows
  * of the CPU that have them.
  *
- * Phase 0 copies x into panels, and packs w where the executor has not; phase 1 multiplies, a task
- * a tile; the loss then takes the logarithms in phase 2. A row of the CPU stands right behind the
- * row of dense products of its instruction set, which declines weights in blocks. */
+ * Phase 0 copies x into panels; phase 1 multiplies, a task a tile; the loss then takes the
+ * logarithms in phase 2. Where the executor has not packed w, a task is all rows of a few strips,
+ * which it packs into its scratch: w is read where it lies, and the bytes are the same. A row of
+ * the CPU stands right behind the row of dense products of its instruction set, which declines
+ * weights in blocks. */
 #include "backend/cpu/rows.h"
 #include "backend/cpu/strips.h"
 #include "base/cpu.h"
@@ -27,8 +29,7 @@ static void *past(const void *base, size_t bytes) {
 typedef struct {
     const fl_call *call;
     fli_strip_product p;
-    fli_strip_x *own_x;  // in the workspace, as is
-    uint8_t *own_w;      // w where it is not packed ahead
+    fli_strip_x *own_x;  // in the workspace
     fli_ce h;            // of the loss
     size_t workspace;    // bytes
 } work;
@@ -48,8 +49,8 @@ static void *take(work *t, size_t bytes) {
     return at;
 }
 
-static size_t pack_bytes(const work *t) {
-    return (size_t)strips_of(t) * fli_strip_bytes(t->p.f, t->p.k);
+static size_t strip_bytes(const work *t) {
+    return fli_strip_bytes(t->p.f, t->p.k);
 }
 
 static void lay_out_loss(work *t) {
@@ -74,40 +75,34 @@ static work work_of(const fli_strip_engine *e, const fl_call *c, bool loss) {
                     .k = w->dim[1]}};
     const int64_t blocks = t.p.k / FL_X_GROUP;
     t.own_x = take(&t, (size_t)(panels_of(&t) * FLI_STRIP_ROWS * blocks) * sizeof *t.own_x);
-    if (!c->packed) t.own_w = take(&t, pack_bytes(&t));
     t.p.x = t.own_x;
-    t.p.w = c->packed ? c->packed : t.own_w;
+    t.p.w = c->packed;
     if (loss) lay_out_loss(&t);
     return t;
 }
 
-/* ---- phase 0: panels of x, then strips of w ---- */
-
-static int64_t prepare_tasks(const work *t) {
-    return panels_of(t) + (t->call->packed ? 0 : strips_of(t));
-}
-
-static void pack(const work *t, uint8_t *w, int64_t begin, int64_t end) {
-    const size_t bytes = fli_strip_bytes(t->p.f, t->p.k);
-    for (int64_t s = begin; s < end; s++) t->p.e->pack(w + (size_t)s * bytes, &t->call->in[1], s);
-}
+/* ---- phase 0: panels of x ---- */
 
 static void prepare(const work *t, int64_t begin, int64_t end) {
-    const int64_t n_panels = panels_of(t), blocks = t->p.k / FL_X_GROUP;
-    for (int64_t i = begin; i < imin(end, n_panels); i++) {
+    const int64_t blocks = t->p.k / FL_X_GROUP;
+    for (int64_t i = begin; i < end; i++) {
         const int64_t r0 = i * FLI_STRIP_ROWS, rows = imin(FLI_STRIP_ROWS, t->p.m - r0);
         t->p.e->take_x(t->own_x + r0 * blocks, &t->call->in[0], r0, rows, t->p.f);
     }
-    if (end > n_panels) pack(t, t->own_w, begin > n_panels ? begin - n_panels : 0, end - n_panels);
 }
 
 /* ---- phase 1 ---- */
+
+static void pack(const work *t, uint8_t *w, int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < end; s++)
+        t->p.e->pack(w + (size_t)(s - begin) * strip_bytes(t), &t->call->in[1], s);
+}
 
 /* Few rows: a task is only as much of w as keeps a stream from memory going. */
 static int64_t tile_strips(const work *t) {
     enum { STREAM = 16 << 10 };
     if (t->p.m > FLI_STRIP_ROWS) return TILE_STRIPS;
-    const int64_t strips = STREAM / (int64_t)fli_strip_bytes(t->p.f, t->p.k);
+    const int64_t strips = STREAM / (int64_t)strip_bytes(t);
     return strips < 1 ? 1 : imin(strips, TILE_STRIPS);
 }
 
@@ -115,36 +110,60 @@ static int64_t row_tiles(const work *t) {
     return ceil_div(t->p.m, TILE_ROWS);
 }
 
-static int64_t linear_tasks(const work *t) {
-    return row_tiles(t) * ceil_div(strips_of(t), tile_strips(t));
+/* A task's share of y. */
+typedef struct {
+    int64_t m0, m1, s0, s1;  // rows, strips
+    fli_strip_product p;     // its w are these strips alone
+} tile;
+
+static int64_t tile_tasks(const work *t, int64_t strips) {
+    return (t->call->packed ? row_tiles(t) : 1) * ceil_div(strips_of(t), strips);
 }
 
-/* Tiles run down the rows, which share the strips. */
+/* Tiles of packed strips run down the rows, which share them. */
+static tile tile_of(const work *t, int64_t i, int64_t strips, uint8_t *own) {
+    const bool packed = t->call->packed;
+    const int64_t down = packed ? row_tiles(t) : 1, m0 = i % down * TILE_ROWS,
+                  s0 = i / down * strips;
+    tile a = {.m0 = m0,
+              .m1 = packed ? imin(m0 + TILE_ROWS, t->p.m) : t->p.m,
+              .s0 = s0,
+              .s1 = imin(s0 + strips, strips_of(t)),
+              .p = t->p};
+    if (!packed) pack(t, own, a.s0, a.s1);
+    a.p.w = packed ? t->p.w + (size_t)s0 * strip_bytes(t) : own;
+    return a;
+}
+
+enum { LINEAR_LD = TILE_STRIPS * FLI_STRIP };  // of sums
+
+static void linear_rows(const work *t, const tile *a, int64_t m0, const float *bias, float *sums) {
+    const int64_t m1 = imin(m0 + TILE_ROWS, a->m1), n0 = a->s0 * FLI_STRIP;
+    const fl_tensor *y = &t->call->out[0];
+    fli_strips_multiply(&a->p, m0, m1, 0, a->s1 - a->s0, sums, LINEAR_LD);
+    t->p.e->store(past(y->data, fl_dtype_row_bytes(y->dtype, m0 * t->p.n + n0)), y->dtype, t->p.n,
+                  sums, LINEAR_LD, m1 - m0, imin(a->s1 * FLI_STRIP, t->p.n) - n0, bias);
+}
+
 static void linear_tile(const work *t, int64_t i, float *sums) {
-    enum { LD = TILE_STRIPS * FLI_STRIP };
-    const int64_t m0 = i % row_tiles(t) * TILE_ROWS, m1 = imin(m0 + TILE_ROWS, t->p.m);
-    const int64_t s0 = i / row_tiles(t) * tile_strips(t),
-                  s1 = imin(s0 + tile_strips(t), strips_of(t));
-    const int64_t n0 = s0 * FLI_STRIP, cols = imin(s1 * FLI_STRIP, t->p.n) - n0;
-    const fl_tensor *y = &t->call->out[0], *b = &t->call->in[2];
+    const tile a = tile_of(t, i, tile_strips(t), (uint8_t *)(sums + TILE_ROWS * LINEAR_LD));
+    const int64_t n0 = a.s0 * FLI_STRIP, cols = imin(a.s1 * FLI_STRIP, t->p.n) - n0;
+    const fl_tensor *b = &t->call->in[2];
     const bool has_bias = t->call->n_in > 2 && b->rank;
-    float bias[LD];
+    float bias[LINEAR_LD];
     if (has_bias)
         fl_convert(bias, FL_F32, past(b->data, fl_dtype_row_bytes(b->dtype, n0)), b->dtype, cols);
-    fli_strips_multiply(&t->p, m0, m1, s0, s1, sums, LD);
-    t->p.e->store(past(y->data, fl_dtype_row_bytes(y->dtype, m0 * t->p.n + n0)), y->dtype, t->p.n,
-                  sums, LD, m1 - m0, cols, has_bias ? bias : NULL);
-}
-
-static int64_t logits_tasks(const work *t) {
-    return row_tiles(t) * t->h.n_tiles;
+    for (int64_t m0 = a.m0; m0 < a.m1; m0 += TILE_ROWS)
+        linear_rows(t, &a, m0, has_bias ? bias : NULL, sums);
 }
 
 static void logits_tile(const work *t, int64_t i, float *z) {
-    const int64_t m0 = i % row_tiles(t) * TILE_ROWS, m1 = imin(m0 + TILE_ROWS, t->p.m);
-    const int64_t tile = i / row_tiles(t), s0 = tile * CE_STRIPS;
-    fli_strips_multiply(&t->p, m0, m1, s0, imin(s0 + CE_STRIPS, strips_of(t)), z, FLI_CE_TILE);
-    t->p.e->ce->tile(&t->h, z, m0, m1 - m0, tile);
+    const tile a = tile_of(t, i, CE_STRIPS, (uint8_t *)(z + TILE_ROWS * FLI_CE_TILE));
+    for (int64_t m0 = a.m0; m0 < a.m1; m0 += TILE_ROWS) {
+        const int64_t m1 = imin(m0 + TILE_ROWS, a.m1);
+        fli_strips_multiply(&a.p, m0, m1, 0, a.s1 - a.s0, z, FLI_CE_TILE);
+        t->p.e->ce->tile(&t->h, z, m0, m1 - m0, a.s0 / CE_STRIPS);
+    }
 }
 
 /* ---- phase 2 ---- */
@@ -175,20 +194,18 @@ static const char *pack_id(const fl_call *c) {
     return "strips of 16 columns";
 }
 
-static size_t linear_scratch(const fl_call *c) {
-    (void)c;
-    return TILE_ROWS * TILE_STRIPS * FLI_STRIP * sizeof(float);
-}
-
-static size_t loss_scratch(const fl_call *c) {
-    (void)c;
-    return TILE_ROWS * FLI_CE_TILE * sizeof(float);
+/* Sums, and strips where w is not packed. */
+static size_t scratch_of(const fli_strip_engine *e, const fl_call *c, bool loss) {
+    const work t = work_of(e, c, loss);
+    const int64_t strips = loss ? CE_STRIPS : tile_strips(&t);
+    const size_t sums = loss ? TILE_ROWS * FLI_CE_TILE : TILE_ROWS * LINEAR_LD;
+    return sums * sizeof(float) + (size_t)strips * strip_bytes(&t);
 }
 
 static int64_t tasks_of(const fli_strip_engine *e, const fl_call *c, bool loss, int phase) {
     const work t = work_of(e, c, loss);
-    if (phase == 0) return prepare_tasks(&t);
-    if (phase == 1) return loss ? logits_tasks(&t) : linear_tasks(&t);
+    if (phase == 0) return panels_of(&t);
+    if (phase == 1) return tile_tasks(&t, loss ? CE_STRIPS : tile_strips(&t));
     return ceil_div(t.p.m, LOSSES);
 }
 
@@ -217,9 +234,12 @@ static void run(const fli_strip_engine *e, const fl_call *c, bool loss, int phas
         only_shapes.workspace = NULL;                                                        \
         return work_of(&fli_strips_##row, &only_shapes, loss).workspace;                     \
     }                                                                                        \
+    static size_t name##_scratch_##row(const fl_call *c) {                                   \
+        return scratch_of(&fli_strips_##row, c, loss);                                       \
+    }                                                                                        \
     static size_t name##_pack_bytes_##row(const fl_call *c) {                                \
         const work t = work_of(&fli_strips_##row, c, loss);                                  \
-        return pack_bytes(&t);                                                               \
+        return (size_t)strips_of(&t) * strip_bytes(&t);                                      \
     }                                                                                        \
     static int64_t name##_pack_tasks_##row(const fl_call *c) {                               \
         const work t = work_of(&fli_strips_##row, c, loss);                                  \
@@ -227,16 +247,16 @@ static void run(const fli_strip_engine *e, const fl_call *c, bool loss, int phas
     }                                                                                        \
     static void name##_pack_##row(const fl_call *c, void *dst, int64_t begin, int64_t end) { \
         const work t = work_of(&fli_strips_##row, c, loss);                                  \
-        pack(&t, dst, begin, end);                                                           \
+        pack(&t, (uint8_t *)dst + (size_t)begin * strip_bytes(&t), begin, end);                                                           \
     }
 
 #define STEP(name, row, i) \
     { name##_tasks##i##_##row, name##_run##i##_##row }
 
-#define FIELDS(name, row)                                                               \
-    .scratch = name##_scratch, .workspace = name##_workspace_##row, .pack_id = pack_id, \
-    .pack_bytes = name##_pack_bytes_##row, .pack_tasks = name##_pack_tasks_##row,       \
-    .pack = name##_pack_##row
+#define FIELDS(name, row)                                                                     \
+    .scratch = name##_scratch_##row, .workspace = name##_workspace_##row, .pack_id = pack_id, \
+    .pack_later = true, .pack_bytes = name##_pack_bytes_##row,                                \
+    .pack_tasks = name##_pack_tasks_##row, .pack = name##_pack_##row
 
 #define ROW(row, text, instructions)                                                              \
     BIND(linear, row, false)                                                                      \
