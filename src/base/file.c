@@ -192,18 +192,36 @@ void fl_map_close(fl_map *m) {
     *m = (fl_map){0};
 }
 
+static bool is_mapped(uintptr_t begin, size_t bytes) {
+    pthread_mutex_lock(&mappings_lock);
+    const mapping *m = mappings;
+    while (m && (begin < (uintptr_t)m->data || bytes > m->bytes ||
+                 begin - (uintptr_t)m->data > m->bytes - bytes))
+        m = m->next;
+    pthread_mutex_unlock(&mappings_lock);
+    return m;
+}
+
+/* Advice about the whole pages among the bytes, or about all that have some of them. Only speed and
+ * memory depend on it, so that it may fail. */
+static void advise(const void *data, size_t bytes, bool whole, int advice) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)data;
+    const uintptr_t first = (begin + (whole ? page - 1 : 0)) / page * page;
+    const uintptr_t end = (begin + bytes + (whole ? 0 : page - 1)) / page * page;
+    if (first < end && is_mapped(begin, bytes)) (void)madvise((void *)first, end - first, advice);
+}
+
+void fl_map_want(const void *data, size_t bytes) {
+#ifdef MADV_POPULATE_READ
+    advise(data, bytes, false, MADV_POPULATE_READ);
+#else
+    advise(data, bytes, false, MADV_WILLNEED);
+#endif
+}
+
 /* Pages that other bytes share are kept. */
 void fl_map_forget(const void *data, size_t bytes) {
-    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)data;
-    const uintptr_t first = (begin + page - 1) / page * page, end = (begin + bytes) / page * page;
-    if (first >= end) return;
-    pthread_mutex_lock(&mappings_lock);
-    for (const mapping *m = mappings; m; m = m->next) {
-        const uintptr_t from = (uintptr_t)m->data;
-        if (begin >= from && bytes <= m->bytes && begin - from <= m->bytes - bytes)
-            (void)madvise((void *)first, end - first, MADV_DONTNEED);  // only memory depends on it
-    }
-    pthread_mutex_unlock(&mappings_lock);
+    advise(data, bytes, true, MADV_DONTNEED);
 }
 
 /* ---- writing ---- */

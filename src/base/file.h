@@ -50,6 +50,10 @@ typedef struct {
 FL_MUST_USE fl_status fl_map_open(fl_map *out, const char *path, fl_err *err);
 void fl_map_close(fl_map *m);
 
+/* All of these bytes will be read soon: a mapping's are brought into memory now, in large pieces,
+ * which is several times as fast as page by page when they are first touched. */
+void fl_map_want(const void *data, size_t bytes);
+
 /* These bytes need not stay in memory: where they are read again, they come from the file. Bytes
  * that are no mapping's are left alone, so that whoever made a copy need not know whose they are.
  */

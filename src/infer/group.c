@@ -2,6 +2,7 @@
  * steps that read them. */
 #include "infer/group.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -99,6 +100,11 @@ size_t fl_group_cache_bytes(const fl_group *g) {
 int64_t fl_group_tokens_free(const fl_group *g) {
     const fli_pages *p = &g->pages;
     return p->most == INT32_MAX ? INT64_MAX : (p->n_unused + p->most - p->n) * FLI_PAGE;
+}
+
+void fl_group_settle(fl_group *g) {
+    const fli_steps_opts *o = &g->steps.opts;
+    fl_packs_work(o->packs, o->pool ? o->pool : fl_pool_default(), INFINITY);
 }
 
 fl_status fl_sequence_new(fl_sequence **out, fl_group *g, fl_err *err) {

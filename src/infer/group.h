@@ -75,6 +75,10 @@ int64_t fl_group_context(const fl_group *g);
 size_t fl_group_cache_bytes(const fl_group *g);   // of all pages there are
 int64_t fl_group_tokens_free(const fl_group *g);  // that can still be kept; INT64_MAX: no limit
 
+/* Make now the copies of weights that are else made bit by bit between steps, which take half as
+ * long again meanwhile: for measuring. Of the steps that were taken so far. */
+void fl_group_settle(fl_group *g);
+
 /* An empty text. */
 typedef struct fl_sequence fl_sequence;
 FL_MUST_USE fl_status fl_sequence_new(fl_sequence **out, fl_group *g, fl_err *err);

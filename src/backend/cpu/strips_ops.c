@@ -247,7 +247,7 @@ static void run(const fli_strip_engine *e, const fl_call *c, bool loss, int phas
     }                                                                                        \
     static void name##_pack_##row(const fl_call *c, void *dst, int64_t begin, int64_t end) { \
         const work t = work_of(&fli_strips_##row, c, loss);                                  \
-        pack(&t, (uint8_t *)dst + (size_t)begin * strip_bytes(&t), begin, end);                                                           \
+        pack(&t, (uint8_t *)dst + (size_t)begin * strip_bytes(&t), begin, end);              \
     }
 
 #define STEP(name, row, i) \
