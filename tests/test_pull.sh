@@ -155,7 +155,7 @@ ok "changing: the new content, whole" is_big changing
 # Interrupted: 130, the part stays; two at once: one downloads, both have it.
 "$fledge" pull org/slow >"$work/said" 2>&1 &
 pid=$!
-for _ in $(seq 50); do [ -s "$(ls "$(repo slow)"/blobs/*.incomplete 2>/dev/null | head -1)" ] && break; sleep 0.1; done
+for _ in $(seq 600); do [ -s "$(ls "$(repo slow)"/blobs/*.incomplete 2>/dev/null | head -1)" ] && break; sleep 0.1; done
 kill -INT $pid
 wait $pid
 ok "interrupted: exit 130" test $? = 130
