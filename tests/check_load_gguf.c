@@ -59,7 +59,20 @@ static void check_facts(const char *name, const fl_config *a, const fl_config *b
     CHECKF(strcmp(rope_type(b), rope ? rope : rope_type(a)) == 0, "%s: %s", name, rope_type(b));
 }
 
+static void check_weights(const char *name, const fl_model *a, const fl_model *b);
+
+/* Latent attention's weights are others here than there, until they are saved as a folder. */
+static void check_folder(const char *name, const fl_model *a, const fl_model *b) {
+    fl_err err = {0};
+    const char *path = folder_file("hf");
+    CHECKF(fl_model_save(b, path, FL_F32, &err) == FL_OK, "%s: %s", name, err.msg);
+    fl_model *again = load(path, &as_f32);
+    if (again) check_weights(name, a, again);
+    fl_model_free(again);
+}
+
 static void check_weights(const char *name, const fl_model *a, const fl_model *b) {
+    if (b->config.split_kv_up) return check_folder(name, a, b);
     const int head = a->config.tie_word_embeddings != b->config.tie_word_embeddings;
     CHECKF(a->n_params + head == b->n_params, "%s: %d, %d", name, a->n_params, b->n_params);
     for (int i = 0; i < a->n_params && i < b->n_params; i++) {
@@ -119,6 +132,11 @@ static void check_quantized(const char *name, const fl_model *m, fl_dtype dtype)
     "{\"rope_type\":\"yarn\",\"rope_theta\":1e3,\"factor\":4,\"attention_factor\":1.3," \
     "\"beta_fast\":16,\"beta_slow\":2,\"original_max_position_embeddings\":16}"
 
+#define MSCALE                                                                                \
+    "{\"rope_type\":\"yarn\",\"rope_theta\":1e3,\"factor\":4,\"mscale\":0.8,\"beta_slow\":2," \
+    "\"mscale_all_dim\":0.8,\"original_max_position_embeddings\":16}"
+#define LATENT "\"kv_lora_rank\":64,\"qk_nope_head_dim\":32,\"v_head_dim\":32"
+
 /* A golden's config.json with some of it changed; what its rotary scaling comes back as, if not
  * as itself; and whether llama.cpp has no such thing. Below the context dynamic scaling is none,
  * and Llama 3's is known by the numbers that were published. */
@@ -154,6 +172,14 @@ static const struct {
     {"qwen3_moe", "{}", NULL, NULL},
     {"qwen2", "{\"rope_parameters\":" YARN "}", NULL, NULL},
     {"qwen3_moe", "{\"norm_topk_prob\":false}", NULL, "norm_topk_prob that is false"},
+    {"deepseek_v2", "{\"n_group\":1,\"topk_group\":1,\"topk_method\":\"greedy\"," LATENT "}", NULL,
+     NULL},
+    {"deepseek_v2", "{}", NULL, "judged by their best"},
+    {"deepseek_v3", "{" LATENT "}", NULL, NULL},
+    {"deepseek_v3", "{\"topk_group\":4}", NULL, "topk_group"},
+    {"deepseek_v3", "{\"num_hidden_layers\":27}", NULL, "q_lora_rank"},
+    {"deepseek_v3_yarn", "{\"rope_parameters\":" MSCALE "}", NULL, NULL},
+    {"deepseek_v3_yarn", "{}", NULL, "mscale"},
 };
 
 /* Of this family with random numbers in every weight, gains and biases too. */

@@ -58,6 +58,15 @@ bool fli_q_whole(const fl_config *c, int layer) {
     return !fli_q_latent(c, layer);
 }
 
+bool fli_kv_split(const fl_config *c, int layer) {
+    (void)layer;
+    return c->split_kv_up;
+}
+
+bool fli_kv_whole(const fl_config *c, int layer) {
+    return !fli_kv_split(c, layer);
+}
+
 bool fli_sparse(const fl_config *c, int layer) {
     return fl_config_is_expert_layer(c, layer);
 }
@@ -116,6 +125,12 @@ static int64_t size_L(const fl_config *c) {
 static int64_t size_U(const fl_config *c) {
     return c->num_attention_heads * (c->qk_nope_head_dim + c->v_head_dim);
 }
+static int64_t size_N(const fl_config *c) {
+    return c->qk_nope_head_dim;
+}
+static int64_t size_W(const fl_config *c) {
+    return c->v_head_dim;
+}
 static int64_t size_O(const fl_config *c) {
     return c->num_attention_heads * (c->kv_lora_rank ? c->v_head_dim : c->head_dim);
 }
@@ -139,6 +154,7 @@ static const struct {
 int fl_slot_shape(fl_slot slot, const fl_config *c, int64_t dim[3]) {
     int rank = 0;
     if (slots[slot].role == FL_ROLE_EXPERT) dim[rank++] = c->num_experts;
+    if (slots[slot].role == FL_ROLE_BY_HEAD) dim[rank++] = c->num_attention_heads;
     dim[rank++] = slots[slot].rows(c);
     if (slots[slot].cols) dim[rank++] = slots[slot].cols(c);
     return rank;

@@ -19,8 +19,9 @@ extern "C" {
  * vocabulary, C hidden size, P positions, Q heads x head size, K key-value heads x head size, F
  * feed-forward size, D head size, E experts, M width of an expert, S of the shared one, I one, 1
  * none; an EXPERT's have E in front. Of latent attention: A the queries' latent, Z the keys', L Z
- * and the rotated key, U heads x what Z becomes in each, O heads x value size (elsewhere Q). A
- * residual output is scaled down at initialisation. From LAYER_FIRST on there is one per layer,
+ * and the rotated key, U heads x what Z becomes in each (N for keys, W for values: what is BY_HEAD
+ * has heads in front), O heads x value size (elsewhere Q). A residual output is scaled down at
+ * initialisation. From LAYER_FIRST on there is one per layer,
  * attention's before FFN_NORM. The bias of a norm follows its weight.
  *
  * A block's input is normalised (ATTN_NORM, FFN_NORM), or what it adds to the residual stream is
@@ -46,12 +47,14 @@ extern "C" {
     X(O, MATRIX, C, O, 1)             \
     X(O_B, BIAS, C, 1, 0)             \
     X(ATTN_POST_NORM, NORM, C, 1, 0)  \
-    X(Q_DOWN, MATRIX, A, C, 0)       \
-    X(Q_DOWN_NORM, NORM, A, 1, 0)    \
-    X(Q_UP, MATRIX, Q, A, 0)         \
-    X(KV_DOWN, MATRIX, L, C, 0)      \
-    X(KV_DOWN_NORM, NORM, Z, 1, 0)   \
-    X(KV_UP, HEADS, U, Z, 0)         \
+    X(Q_DOWN, MATRIX, A, C, 0)        \
+    X(Q_DOWN_NORM, NORM, A, 1, 0)     \
+    X(Q_UP, MATRIX, Q, A, 0)          \
+    X(KV_DOWN, MATRIX, L, C, 0)       \
+    X(KV_DOWN_NORM, NORM, Z, 1, 0)    \
+    X(KV_UP, HEADS, U, Z, 0)          \
+    X(K_UP, BY_HEAD, Z, N, 0)         \
+    X(V_UP, BY_HEAD, W, Z, 0)         \
     X(FFN_NORM, NORM, C, 1, 0)        \
     X(FFN_NORM_B, BIAS, C, 1, 0)      \
     X(GATE, MATRIX, F, C, 0)          \

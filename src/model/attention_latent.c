@@ -7,7 +7,7 @@
  * Products with KV_UP move to the side of the query, q . (W latent) = (W^T q) . latent, and behind
  * the sum, sum p W latent = W sum p latent. So every head attends to the same vectors (r, latent):
  * attention with one key-value head of R + Z numbers, in training as in decoding, and a cache of
- * them alone. */
+ * them alone. Out of a GGUF file KV_UP comes in two: K_UP, turned, and V_UP. */
 #include <math.h>
 
 #include "model/builder.h"
@@ -42,7 +42,26 @@ static fl_val by_head(const fli_builder *b) {
                                   c->kv_lora_rank});
 }
 
-static fl_val queries(const fli_builder *b, fl_val n, fl_val up) {
+/* What the head's latent is asked for, of queries (.., heads, nope). */
+static fl_val absorbed(const fli_builder *b, fl_val q) {
+    const fl_config *c = b->c;
+    fl_param *keys = fli_slot(b, FL_SLOT_K_UP);
+    if (keys)
+        return fl_expert_linear(b->g, q, fl_model_value(b->m, b->g, keys), FL_NONE, FL_NONE,
+                                b->f->compute);
+    q = fl_pad(b->g, q, 0, c->qk_nope_head_dim + c->v_head_dim);
+    return fl_expert_linear_dx(b->g, q, by_head(b), FL_NONE, b->f->compute);
+}
+
+/* And what becomes of the sum of latents, (.., heads, Z). */
+static fl_val values(const fli_builder *b, fl_val o) {
+    fl_param *up = fli_slot(b, FL_SLOT_V_UP);
+    fl_val w = up ? fl_model_value(b->m, b->g, up) : by_head(b);
+    o = fl_expert_linear(b->g, o, w, FL_NONE, FL_NONE, b->f->compute);
+    return up ? o : fl_slice(b->g, o, b->c->qk_nope_head_dim, b->c->v_head_dim);
+}
+
+static fl_val queries(const fli_builder *b, fl_val n) {
     const fl_config *c = b->c;
     const int64_t nope = c->qk_nope_head_dim, R = c->qk_rope_head_dim;
     fl_val q;
@@ -53,8 +72,7 @@ static fl_val queries(const fli_builder *b, fl_val n, fl_val up) {
         q = fli_linear(b, n, FL_SLOT_Q, FL_SLOT_NONE);
     }
     q = fl_reshape(b->g, q, 4, (int64_t[]){b->B, b->T, c->num_attention_heads, nope + R});
-    fl_val plain = fl_pad(b->g, fl_slice(b->g, q, 0, nope), 0, nope + c->v_head_dim);
-    fl_val latent = fl_expert_linear_dx(b->g, plain, up, FL_NONE, b->f->compute);
+    fl_val latent = absorbed(b, fl_slice(b->g, q, 0, nope));
     return joined(b, fl_slice(b->g, q, nope, R), latent);
 }
 
@@ -70,8 +88,8 @@ static double score_scale(const fl_config *c) {
 
 fl_val fli_latent_attention(const fli_builder *b, fl_val n) {
     const fl_config *c = b->c;
-    fl_val up = by_head(b), k = keys(b, n);
-    fl_attention_args a = {.q = queries(b, n, up),
+    fl_val k = keys(b, n);
+    fl_attention_args a = {.q = queries(b, n),
                            .k = k,
                            .v = k,
                            .segment = b->f->segment,
@@ -80,8 +98,7 @@ fl_val fli_latent_attention(const fli_builder *b, fl_val n) {
                            .causal = true,
                            .scale = (float)score_scale(c)};
     fl_val o = fl_slice(b->g, fli_attend(b, &a), c->qk_rope_head_dim, c->kv_lora_rank);
-    o = fl_expert_linear(b->g, o, up, FL_NONE, FL_NONE, b->f->compute);
-    o = fl_slice(b->g, o, c->qk_nope_head_dim, c->v_head_dim);
-    o = fl_reshape(b->g, o, 3, (int64_t[]){b->B, b->T, c->num_attention_heads * c->v_head_dim});
+    o = fl_reshape(b->g, values(b, o), 3,
+                   (int64_t[]){b->B, b->T, c->num_attention_heads * c->v_head_dim});
     return fli_linear(b, o, FL_SLOT_O, FL_SLOT_NONE);
 }

@@ -143,7 +143,7 @@ static fl_status save_tensors(fl_gguf *g, const fl_model *m, const char *path, f
     fli_stored_list list = {0};
     fli_gguf_tables tables;
     fl_status s = fli_gguf_tables_new(&tables, m, err);
-    if (s == FL_OK) s = fli_stored_gguf(&list, m, dtype, err);
+    if (s == FL_OK) s = fli_stored_gguf(&list, m, FLI_WRITTEN, dtype, err);
     if (s == FL_OK) s = write_file(g, &list, &tables, path, err);
     fli_stored_clear(&list);
     fli_gguf_tables_clear(&tables);

@@ -58,7 +58,8 @@ static const char *experts_lacking(const fl_config *c) {
     if (c->norm_topk != c->arch->gguf_norm_topk &&
         !has_key(c->arch, offsetof(fl_config, norm_topk)))
         return c->norm_topk ? "norm_topk_prob" : "norm_topk_prob that is false";
-    for (int i = 0; i < (int)c->num_hidden_layers; i++)
+    const bool leading = has_key(c->arch, offsetof(fl_config, first_dense));
+    for (int i = leading ? (int)c->first_dense : 0; i < (int)c->num_hidden_layers; i++)
         if (!fl_config_is_expert_layer(c, i)) return "layers without experts";
     return NULL;
 }
@@ -73,6 +74,7 @@ static const char *lacking(const fl_config *c) {
     if (arch->gguf_head == FL_GGUF_HEAD_TIED && !c->tie_word_embeddings) return "head of its own";
     if (arch->gguf_biased && !c->attention_bias) return "attention without biases";
     if (experts_lacking(c)) return experts_lacking(c);
+    if (fli_gguf_latent_lacking(c)) return fli_gguf_latent_lacking(c);
     return window_lacking(c) ? "sliding_window" : rope_lacking(c);
 }
 
@@ -115,7 +117,8 @@ static void put_field(fl_gguf *g, const fl_config *c, const fl_config_key *k) {
 /* llama.cpp multiplies cosine and sine by YaRN's own factor, and by this. */
 static void put_attention(fl_gguf *g, const fl_model *m, double factor) {
     double scale = (double)m->memory->rope[FLI_ROPE_MAIN].scale;
-    double own = strcmp(rope_type(&m->config), "yarn") == 0 ? 0.1 * log(factor) + 1 : 1;
+    const bool yarn = strcmp(rope_type(&m->config), "yarn") == 0 && !m->config.kv_lora_rank;
+    double own = yarn ? 0.1 * log(factor) + 1 : 1;
     if (fabs(scale / own - 1) > 1e-6)
         put_real(g, &m->config, "rope.scaling.attn_factor", scale / own);
 }
@@ -164,7 +167,8 @@ void fli_gguf_put_facts(fl_gguf *g, const fl_model *m) {
     const fl_config *c = &m->config;
     for (const fl_config_key *k = c->arch->keys; k->key; k++)
         if (k->gguf) put_field(g, c, k);
-    put_size(g, c, "attention.value_length", c->head_dim);
+    if (c->kv_lora_rank) fli_gguf_put_latent(g, c);
+    else put_size(g, c, "attention.value_length", c->head_dim);
     put_window(g, c);
     if (c->arch->position == FL_POSITION_ROPE) put_rope(g, m);
 }

@@ -32,6 +32,10 @@ struct fl_model_memory {
 /* A tensor of a file: the parameters it is made of, one below the other, perhaps transposed or with
  * permuted heads; or one expert of a parameter that holds them all. */
 enum { FLI_PARTS_MAX = 4 };
+
+/* Latent attention's KV_UP in the other form than the model has (stored_latent.c): K_UP and V_UP as
+ * one, or a part of it. */
+typedef enum { FLI_LATENT_NONE, FLI_LATENT_JOINED, FLI_LATENT_KEYS, FLI_LATENT_VALUES } fli_latent;
 typedef struct {
     char name[128];
     fl_param *part[FLI_PARTS_MAX];
@@ -42,6 +46,8 @@ typedef struct {
     int64_t permute_heads;  // 0: rows stay in place
     bool one_expert;        // of part[0]: number `expert`
     int64_t expert;
+    fli_latent latent;
+    const fl_config *config;  // where it is some
 } fli_stored;
 
 /* The tensors of a model's file, in order: item[i] says what w[i], which a writer takes, is made
@@ -53,12 +59,15 @@ typedef struct {
 } fli_stored_list;
 FL_MUST_USE fl_status fli_stored_hf(fli_stored_list *out, const fl_model *m, fl_dtype dtype,
                                     fl_err *err);
-FL_MUST_USE fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fl_dtype dtype,
-                                      fl_err *err);
+/* As a file is read, or written: old files have KV_UP whole, as a model of a folder does. */
+typedef enum { FLI_READ, FLI_WRITTEN } fli_way;
+FL_MUST_USE fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fli_way way,
+                                      fl_dtype dtype, fl_err *err);
 void fli_stored_clear(fli_stored_list *l);
 
 /* Write tensor `w` of the parts of `s`; `s` must stay where it is while w is used. */
 void fli_stored_describe(fli_stored *s, fl_dtype dtype, fl_write_tensor *w);
+void fli_latent_describe(const fli_stored *s, fl_write_tensor *w);
 bool fli_same_tensor(const char *a,
                      const char *b);  // two parameters' names: parts of one tensor in the file?
 void fli_file_name(char out[128], const char *param);  // without "#q"

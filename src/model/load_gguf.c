@@ -12,7 +12,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "model/internal.h"
+#include "model/gguf_facts.h"
 #include "token/tokenizer.h"
 #include "token/vocab.h"
 
@@ -72,6 +72,10 @@ static void see_field(facts *x, const fl_config_key *k) {
         set_if_absent(x, k, json_boolean(sees(x, FL_SLOT_UP_B)));
     if (k->offset == offsetof(fl_config, norm_topk))
         set_if_absent(x, k, json_boolean(x->arch->gguf_norm_topk));
+}
+
+static bool is_latent(const facts *x) {
+    return json_object_get(x->v, "kv_lora_rank") != NULL;
 }
 
 /* As llama.cpp has it, whose default is not that of every family. */
@@ -146,7 +150,9 @@ static fl_status named_scaling(facts *x, const char *type, json_t *scaling) {
                            &original, x->err));
     json_object_set_new(scaling, "rope_type", json_string(type));
     json_object_set_new(scaling, "factor", json_real(factor));
-    if (strcmp(type, "yarn") == 0) attention *= 0.1 * log(factor) + 1;  // on top of YaRN's own
+    const bool yarn = strcmp(type, "yarn") == 0;
+    if (yarn && is_latent(x)) FL_TRY(fli_gguf_get_mscale(scaling, x->f, x->arch, x->err));
+    if (yarn) attention *= 0.1 * log(factor) + 1;  // on top of YaRN's own
     if (attention > 0) json_object_set_new(scaling, "attention_factor", json_real(attention));
     if (original > 0)
         json_object_set_new(scaling, "original_max_position_embeddings", json_integer(original));
@@ -184,6 +190,7 @@ static fl_status copy_rope(facts *x) {
     if (theta > 0) json_object_set_new(scaling, "rope_theta", json_real(theta));
     FL_TRY(fl_gguf_get_int(x->f, full_key(x, "rope.dimension_count", key), &rotated, x->err));
     FL_TRY(head_size(x, &head));
+    if (is_latent(x)) return FL_OK;  // its row counts what is rotated
     if (rotated > 0 && head > 0 && (rotated != head || x->arch->rope.share_key))
         json_object_set_new(scaling, "partial_rotary_factor",
                             json_real((double)rotated / (double)head));
@@ -198,6 +205,7 @@ static fl_status copy_facts(facts *x) {
         FL_TRY(copy_field(x, k));
         see_field(x, k);
     }
+    if (is_latent(x)) FL_TRY(fli_gguf_get_latent(x->v, x->f, x->arch, x->err));
     FL_TRY(see_head_size(x));
     if (x->arch->position == FL_POSITION_ROPE) FL_TRY(copy_rope(x));
     if (x->arch->window != FL_WINDOW_NONE) {
@@ -227,12 +235,13 @@ static bool has_experts(const fl_arch *a) {
 }
 
 /* Several rows may have one name in GGUF: those with experts are for files with experts, and the
- * one that is called so comes first. */
-static const fl_arch *arch_of(const char *gguf_name, bool experts) {
+ * one that is called so comes first; and those that route by a sigmoid, for files that say so. */
+static const fl_arch *arch_of(const char *gguf_name, bool experts, bool sigmoid) {
     const fl_arch *found = NULL;
     for (int i = 0; fl_archs[i]; i++) {
         const fl_arch *a = fl_archs[i];
         if (!a->gguf_name || strcmp(a->gguf_name, gguf_name) || has_experts(a) != experts) continue;
+        if (a->routing.sigmoid != sigmoid) continue;
         if (!found || strcmp(a->name, gguf_name) == 0) found = a;
     }
     return found;
@@ -242,8 +251,8 @@ static const char *known_archs(char *out, size_t room) {
     *out = '\0';
     for (int i = 0; fl_archs[i]; i++) {
         const char *name = fl_archs[i]->gguf_name;
-        const fl_arch *first = name ? arch_of(name, false) : NULL;
-        if (name && !first) first = arch_of(name, true);
+        const fl_arch *first = name ? arch_of(name, false, false) : NULL;
+        if (name && !first) first = arch_of(name, true, false);
         if (first != fl_archs[i]) continue;
         strncat(out, *out ? ", " : "", room - strlen(out) - 1);
         strncat(out, name, room - strlen(out) - 1);
@@ -254,7 +263,7 @@ static const char *known_archs(char *out, size_t room) {
 static fl_status find_arch(const fl_gguf_file *f, const fl_arch **out, fl_err *err) {
     const char *name = NULL, *type = "model";
     char text[300];
-    int64_t experts = 0;
+    int64_t experts = 0, gating = 0;
     FL_TRY(fl_gguf_get_str(f, "general.architecture", &name, err));
     FL_TRY(fl_gguf_get_str(f, "general.type", &type, err));
     if (!name) return fl_fail(err, FL_ERR_FORMAT, "key general.architecture is missing");
@@ -262,7 +271,9 @@ static fl_status find_arch(const fl_gguf_file *f, const fl_arch **out, fl_err *e
         return fl_fail(err, FL_ERR_UNSUPPORTED, "general.type is \"%.40s\", not a model", type);
     snprintf(text, sizeof text, "%.100s.expert_count", name);
     FL_TRY(fl_gguf_get_int(f, text, &experts, err));
-    if ((*out = arch_of(name, experts > 0))) return FL_OK;
+    snprintf(text, sizeof text, "%.100s.expert_gating_func", name);
+    FL_TRY(fl_gguf_get_int(f, text, &gating, err));
+    if ((*out = arch_of(name, experts > 0, gating == FLI_GGUF_SIGMOID))) return FL_OK;
     return fl_fail(err, FL_ERR_UNSUPPORTED, "general.architecture is \"%.40s\"%s; known are %s",
                    name, experts > 0 ? " with experts" : "", known_archs(text, sizeof text));
 }
@@ -315,6 +326,7 @@ static fl_status read_config(fl_config *out, const fl_gguf_file *f, const char *
     if (s == FL_OK) s = parse_config(&x, out);
     if (s == FL_OK && x.arch->gguf_query_scalar)  // no key has it: llama.cpp knows it
         out->query_pre_attn_scalar = x.arch->gguf_query_scalar(out);
+    if (s == FL_OK) out->split_kv_up = fl_gguf_tensor(f, "blk.0.attn_k_b.weight") != NULL;
     json_decref(x.v);
     return s;
 }
@@ -341,7 +353,7 @@ static fl_status load_weights(fl_model *m, const fl_gguf_file *f, const fl_model
                               .find = find_tensor,
                               .facts = "file's keys",
                               .ignored = ignored};
-    fl_status s = fli_stored_gguf(&list, m, FL_F32, err);
+    fl_status s = fli_stored_gguf(&list, m, FLI_READ, FL_F32, err);
     if (s == FL_OK) s = fli_load_tensors(m, &from, &list, opts, err);
     fli_stored_clear(&list);
     return s;

@@ -53,6 +53,7 @@ typedef struct {
     double routed_scaling_factor;            // of the chosen experts' weights; 0: 1
     int64_t q_lora_rank, kv_lora_rank;       // latent attention; 0: queries whole, no latents
     int64_t qk_nope_head_dim, qk_rope_head_dim, v_head_dim;  // of it: a head is nope + rope
+    bool split_kv_up;                                        // KV_UP is K_UP and V_UP, as in GGUF
     bool norm_topk;                 // weights of the chosen experts sum to 1
     bool attention_bias, mlp_bias;  // where the architecture leaves the choice
     bool parallel_residual;         // attention and feed-forward read the same stream
@@ -72,6 +73,7 @@ typedef enum {
     FL_ROLE_ADAPTER,
     FL_ROLE_ROUTER,   // chooses experts
     FL_ROLE_HEADS,    // (heads x rows, cols), multiplied head by head: no transform reaches it
+    FL_ROLE_BY_HEAD,  // (heads, rows, cols), likewise
     FL_ROLE_EXPERT,   // (E, rows, cols), each multiplied by the rows sent to it
     FL_ROLE_CONSTANT  // carried and saved, never learnt
 } fl_role;

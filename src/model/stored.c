@@ -88,7 +88,8 @@ void fli_stored_describe(fli_stored *s, fl_dtype dtype, fl_write_tensor *w) {
                            .source_dtype = t->dtype};
     memcpy(w->dim, t->dim, sizeof w->dim);
     w->source = t->data;
-    if (is_plain(s)) return;
+    if (s->latent) fli_latent_describe(s, w);
+    if (s->latent || is_plain(s)) return;
     int64_t rows = all_rows(s);
     w->dim[0] = s->transposed ? part_cols(s) : rows;
     w->dim[1] = s->transposed ? rows : part_cols(s);
@@ -116,7 +117,7 @@ void fli_stored_clear(fli_stored_list *l) {
 }
 
 static fl_status list_new(fli_stored_list *l, const fl_model *m, fl_err *err) {
-    size_t room = (size_t)m->memory->n_base + 1;
+    size_t room = (size_t)m->memory->n_base + 1 + (size_t)m->config.num_hidden_layers;
     for (int i = 0; i < m->memory->n_base; i++)
         if (m->param[i].role == FL_ROLE_EXPERT) room += (size_t)m->config.num_experts;
     *l = (fli_stored_list){.item = fl_alloc(room * sizeof *l->item),
@@ -127,9 +128,9 @@ static fl_status list_new(fli_stored_list *l, const fl_model *m, fl_err *err) {
 }
 
 /* Add parameter `p` to the tensor before it, or begin one, which is returned. */
-static fli_stored *add_part(fli_stored_list *l, fl_param *p) {
+static fli_stored *add_part(fli_stored_list *l, fl_param *p, bool is_more) {
     fli_stored *last = l->n ? &l->item[l->n - 1] : NULL;
-    if (last && fli_same_tensor(last->part[0]->name, p->name)) {
+    if (is_more) {
         FL_ASSERT(last->n_parts < FLI_PARTS_MAX);
         last->part[last->n_parts++] = p;
         return NULL;
@@ -158,10 +159,12 @@ fl_status fli_stored_hf(fli_stored_list *out, const fl_model *m, fl_dtype dtype,
             add_experts(out, p);
             continue;
         }
-        fli_stored *s = add_part(out, p);
+        const bool is_more = p > m->param && fli_same_tensor(p[-1].name, p->name);
+        fli_stored *s = add_part(out, p, is_more);
         if (!s) continue;
         s->transposed = it.row->transposed;
         if (it.row->by_head) s->turn_rows = m->config.head_dim;
+        if (it.row->slot == FL_SLOT_K_UP) s->latent = FLI_LATENT_JOINED;
         fli_file_name(s->name, p->name);
     }
     for (int i = 0; i < out->n; i++) fli_stored_describe(&out->item[i], dtype, &out->w[i]);
@@ -174,17 +177,35 @@ static fl_dtype gguf_format(const fl_param *p, const fl_weight_row *row, fl_dtyp
     return fl_tensor_cols(&p->data) % fl_dtype_block(wanted) ? FL_F16 : wanted;
 }
 
+/* KV_UP, just added, in two. */
+static void split_latent(fli_stored_list *l, const fl_model *m, int layer, fl_dtype dtype) {
+    fli_stored *keys = &l->item[l->n - 1], *values = &l->item[l->n++];
+    keys->config = &m->config;
+    keys->latent = FLI_LATENT_KEYS;
+    *values = *keys;
+    values->latent = FLI_LATENT_VALUES;
+    fli_name_weight(keys->name, sizeof keys->name, "blk.%d.attn_k_b.weight", layer);
+    fli_name_weight(values->name, sizeof values->name, "blk.%d.attn_v_b.weight", layer);
+    l->w[l->n - 1].dtype = l->w[l->n - 2].dtype;
+    if (m->config.qk_nope_head_dim % fl_dtype_block(dtype)) l->w[l->n - 2].dtype = FL_F16;
+}
+
 /* GGUF has (out, in) throughout. */
-fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fl_dtype dtype, fl_err *err) {
+fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fli_way way, fl_dtype dtype,
+                          fl_err *err) {
     FL_TRY(list_new(out, m, err));
     fl_param *p = m->param;
+    const char *before = "";
     for (fl_weight_iter it = {0}; fl_weight_next(&m->config, &it); p++) {
-        fli_stored *s = add_part(out, p);
+        fli_stored *s = add_part(out, p, strcmp(before, it.row->gguf) == 0);
+        before = it.row->gguf;
         if (!s) continue;
         if (it.row->gguf_permute) s->permute_heads = p->data.dim[0] / m->config.head_dim;
         s->plus_one = it.row->gguf_plus_one;
         fli_name_weight(s->name, sizeof s->name, it.row->gguf, it.layer);
         out->w[out->n - 1].dtype = gguf_format(p, it.row, dtype);
+        if (way == FLI_WRITTEN && it.row->slot == FL_SLOT_KV_UP)
+            split_latent(out, m, it.layer, dtype);
     }
     if (m->config.tie_word_embeddings && m->config.arch->gguf_head == FL_GGUF_HEAD_STORED) {
         out->item[out->n] = (fli_stored){.name = "output.weight",

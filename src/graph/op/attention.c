@@ -152,6 +152,9 @@ static const attention_case cases[] = {
     {2, 33, 288, 4, 1, 160, 0, true, false, true, 0, 0, 48, FL_Q4_0},
     {2, 1, 320, 4, 2, 40, 0, true, false, true, 0, 0, 64, FL_F16},
     {1, 40, 320, 6, 2, 72, 0, true, false, true, 0, 0, 64, FL_F16},
+    {1, 1, 320, 20, 1, 576, 0, true, false, true, 0, 0, 64, FL_F32},  // latents of many heads
+    {1, 1, 300, 3, 1, 576, 0, true, false, true, 0, 0, 0, FL_Q8_0},
+    {1, 5, 128, 3, 1, 576, 0, true, false, true, 0, 0, 64, FL_F32},
 };
 
 static bool fill_case(int i, int at, fl_sample *s) {

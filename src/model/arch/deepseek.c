@@ -15,7 +15,7 @@ static const char constants[] = "{\"hidden_act\":\"silu\",\"use_cache\":true}";
         INT(q_lora_rank, "q_lora_rank", "attention.q_lora_rank", false, 0),                      \
         INT(kv_lora_rank, "kv_lora_rank", "attention.kv_lora_rank", true, 0),                    \
         INT(qk_nope_head_dim, "qk_nope_head_dim", NULL, true, 0),                                \
-        INT(qk_rope_head_dim, "qk_rope_head_dim", "rope.dimension_count", true, 0),              \
+        INT(qk_rope_head_dim, "qk_rope_head_dim", NULL, true, 0),                                \
         INT(v_head_dim, "v_head_dim", "attention.value_length_mla", true, 0)
 
 #define DEEPSEEK_DEMANDS                                                                     \
@@ -24,21 +24,27 @@ static const char constants[] = "{\"hidden_act\":\"silu\",\"use_cache\":true}";
         "pretraining_tp", "1|null"                                                           \
     }
 
-#define DEEPSEEK_ATTENTION                                                                       \
-    EMBED_TOKENS, LAYER(ATTN_NORM, "input_layernorm.weight", "attn_norm.weight"),                \
-        LAYER_WITH(Q, "self_attn.q_proj.weight", "attn_q.weight", .has = fli_q_whole),           \
-        LAYER_WITH(Q_DOWN, "self_attn.q_a_proj.weight", "attn_q_a.weight", .has = fli_q_latent), \
-        LAYER_WITH(Q_DOWN_NORM, "self_attn.q_a_layernorm.weight", "attn_q_a_norm.weight",        \
-                   .has = fli_q_latent),                                                         \
-        LAYER_WITH(Q_UP, "self_attn.q_b_proj.weight", "attn_q_b.weight", .has = fli_q_latent),   \
-        LAYER(KV_DOWN, "self_attn.kv_a_proj_with_mqa.weight", "attn_kv_a_mqa.weight"),           \
-        LAYER(KV_DOWN_NORM, "self_attn.kv_a_layernorm.weight", "attn_kv_a_norm.weight"),         \
-        LAYER(KV_UP, "self_attn.kv_b_proj.weight", "attn_kv_b.weight"), ATTENTION_OUT,           \
-        LAYER(FFN_NORM, "post_attention_layernorm.weight", "ffn_norm.weight"), DENSE_FEED_FORWARD
+#define DEEPSEEK_ATTENTION                                                                        \
+    EMBED_TOKENS, LAYER(ATTN_NORM, "input_layernorm.weight", "attn_norm.weight"),                 \
+        LAYER_WITH(Q, "self_attn.q_proj.weight", "attn_q.weight", .has = fli_q_whole),            \
+        LAYER_WITH(Q_DOWN, "self_attn.q_a_proj.weight", "attn_q_a.weight", .has = fli_q_latent),  \
+        LAYER_WITH(Q_DOWN_NORM, "self_attn.q_a_layernorm.weight", "attn_q_a_norm.weight",         \
+                   .has = fli_q_latent),                                                          \
+        LAYER_WITH(Q_UP, "self_attn.q_b_proj.weight", "attn_q_b.weight", .has = fli_q_latent),    \
+        LAYER(KV_DOWN, "self_attn.kv_a_proj_with_mqa.weight", "attn_kv_a_mqa.weight"),            \
+        LAYER(KV_DOWN_NORM, "self_attn.kv_a_layernorm.weight", "attn_kv_a_norm.weight"),          \
+        LAYER_WITH(KV_UP, "self_attn.kv_b_proj.weight", "attn_kv_b.weight", .has = fli_kv_whole), \
+        LAYER_WITH(K_UP, "self_attn.kv_b_proj.weight#k", "attn_k_b.weight", .has = fli_kv_split), \
+        LAYER_WITH(V_UP, "self_attn.kv_b_proj.weight#v", "attn_v_b.weight", .has = fli_kv_split), \
+        ATTENTION_OUT, LAYER(FFN_NORM, "post_attention_layernorm.weight", "ffn_norm.weight"),     \
+        DENSE_FEED_FORWARD
 
 /* ---- deepseek_v2 ---- */
 
-static const fl_config_key v2_keys[] = {DEEPSEEK_KEYS(0), END_OF_KEYS};
+static const fl_config_key v2_keys[] = {DEEPSEEK_KEYS(0),
+                                        BOOL(norm_topk, "norm_topk_prob", "expert_weights_norm",
+                                             false),
+                                        END_OF_KEYS};
 static const fl_config_demand v2_demands[] = {DEEPSEEK_DEMANDS,
                                               DEMAND_NOT("norm_topk_prob"),
                                               {"topk_method",
@@ -54,6 +60,7 @@ const fl_arch fli_arch_deepseek_v2 = {
     .name = "deepseek_v2",
     .hf_class = "DeepseekV2ForCausalLM",
     .hf_prefix = "model.",
+    .gguf_name = "deepseek2",
     .norm = FL_NORM_RMS,
     .position = FL_POSITION_ROPE,
     .activation = FL_UNARY_SILU,
@@ -89,6 +96,7 @@ const fl_arch fli_arch_deepseek_v3 = {
     .name = "deepseek_v3",
     .hf_class = "DeepseekV3ForCausalLM",
     .hf_prefix = "model.",
+    .gguf_name = "deepseek2",
     .norm = FL_NORM_RMS,
     .position = FL_POSITION_ROPE,
     .activation = FL_UNARY_SILU,

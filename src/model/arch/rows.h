@@ -122,6 +122,8 @@ bool fli_attention_biased(const fl_config *c, int layer);
 bool fli_mlp_biased(const fl_config *c, int layer);
 bool fli_q_latent(const fl_config *c, int layer);  // queries are made from a latent vector
 bool fli_q_whole(const fl_config *c, int layer);
+bool fli_kv_split(const fl_config *c, int layer);  // keys and values have weights of their own
+bool fli_kv_whole(const fl_config *c, int layer);
 bool fli_sparse(const fl_config *c, int layer);  // a layer with experts
 bool fli_dense(const fl_config *c, int layer);
 bool fli_sequential(const fl_config *c, int layer);  // not parallel_residual
