@@ -300,8 +300,19 @@ static void put_token(json_t *v, const char *key, int32_t id) {
     json_object_set_new(v, key, id >= 0 ? json_integer(id) : json_null());
 }
 
+/* What transformers wants to hear where there is none of it: queries without a latent, experts in
+ * one group. */
+static bool put_none(json_t *v, const fl_config *c, const fl_config_key *k) {
+    const void *at = (const char *)c + k->offset;
+    const bool group = at == &c->n_group || at == &c->topk_group;
+    if ((!group && at != &c->q_lora_rank) || *(const int64_t *)at) return false;
+    json_object_set_new(v, k->key, group ? json_integer(1) : json_null());
+    return true;
+}
+
 static void put_field(json_t *v, const fl_config *c, const fl_config_key *k) {
     const void *at = (const char *)c + k->offset;
+    if (put_none(v, c, k)) return;
     json_t *value = k->kind == FL_KEY_BOOL   ? json_boolean(*(const bool *)at)
                     : k->kind == FL_KEY_REAL ? json_real(*(const double *)at)
                                              : json_integer(*(const int64_t *)at);

@@ -64,9 +64,7 @@ const fl_arch fli_arch_deepseek_v2 = {
     .norm = FL_NORM_RMS,
     .position = FL_POSITION_ROPE,
     .activation = FL_UNARY_SILU,
-    .constants =
-        "{\"hidden_act\":\"silu\",\"use_cache\":true,\"topk_method\":"
-        "\"group_limited_greedy\",\"norm_topk_prob\":false}",
+    .constants = constants,
     .keys = v2_keys,
     .demands = v2_demands,
     .weights = v2_weights,
