@@ -1,5 +1,6 @@
 /* check_halves - products with weights of 16 bits where they lie: the bytes are those of the packed
- * product on the same numbers in f32, whole batch or single row, one thread or three. */
+ * product on the same numbers in f32, whole batch or single row, one thread or three; an expert's
+ * product has the bytes of linear with its weight. */
 #include <string.h>
 
 #include "backend/job.h"
@@ -121,6 +122,44 @@ static void check_sample(const fl_backend *row, const fl_backend *packed, const 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) fl_dealloc(all[i]);
 }
 
+/* ---- experts ---- */
+
+/* Rows, experts, choices, columns, K: several blocks of one expert's slots; experts without any;
+ * tails. */
+static const int64_t routed[][5] = {{1, 5, 2, 96, 64}, {200, 2, 2, 70, 96}, {7, 64, 3, 33, 1120}};
+
+static void check_routed(const fl_backend *row, fl_dtype weights, const int64_t s[5]) {
+    const int64_t slots = s[0] * s[2], E = s[1], n = s[3], width = s[4];
+    const fl_tensor x = random_matrix(FL_BF16, s[0], width);
+    fl_tensor w = random_matrix(weights, E * n, width), bias = random_matrix(FL_F32, E, n);
+    fl_tensor ids = make(FL_I32, s[0], s[2]), y[2];
+    for (int64_t i = 0; i < slots; i++)
+        ((int32_t *)ids.data)[i] = (int32_t)(fl_rng_double(&rng) * (double)E);
+    fl_call c = {.n_in = 4, .n_out = 1, .in = {x, w, ids, bias}, .attr = {.dtype = FL_BF16}};
+    c.in[1] = fl_tensor_of(w.data, weights, 3, (int64_t[]){E, n, width});
+    const fl_kernel *k = row->kernel[FL_OP_EXPERT_LINEAR];
+    CHECKF(k->supports(&c), "%s: experts in %s", row->name, fl_dtype_name(weights));
+    for (int way = 0; way < 2; way++) {
+        y[way] = make(FL_BF16, slots, n);
+        c.out[0] = fl_tensor_of(y[way].data, FL_BF16, 3, (int64_t[]){s[0], s[2], n});
+        run(k, &c, pools[way]);
+    }
+    CHECKF(same(&y[0], &y[1]), "experts in %s: threads change bytes", fl_dtype_name(weights));
+    for (int64_t i = 0; i < slots; i += 1 + slots / 30) {
+        const int64_t e = ((int32_t *)ids.data)[i];
+        fl_tensor one = fl_tensor_of(fl_tensor_row(&x, i / s[2]), FL_BF16, 2,
+                                     (int64_t[]){1, width});
+        fl_tensor part = fl_tensor_of(fl_tensor_row(&w, e * n), weights, 2, (int64_t[]){n, width});
+        fl_tensor b = fl_tensor_of(fl_tensor_row(&bias, e), FL_F32, 1, &n);
+        const fl_tensor want = multiply(row, pools[0], one, part, b, FL_BF16);
+        CHECKF(memcmp(want.data, fl_tensor_row(&y[0], i), fl_tensor_bytes(&want)) == 0,
+               "experts in %s: slot %d", fl_dtype_name(weights), (int)i);
+        fl_dealloc(want.data);
+    }
+    void *all[] = {x.data, w.data, bias.data, ids.data, y[0].data, y[1].data};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) fl_dealloc(all[i]);
+}
+
 int main(void) {
     const fl_backend *row = fl_backend_find("halves"), *packed = fl_backend_find("avx512");
     if (!row || !row->available()) {
@@ -132,6 +171,10 @@ int main(void) {
         return 1;
     for (size_t i = 0; i < sizeof samples / sizeof *samples; i++)
         check_sample(row, packed, &samples[i]);
+    for (size_t i = 0; i < sizeof routed / sizeof *routed; i++) {
+        check_routed(row, FL_BF16, routed[i]);
+        check_routed(row, FL_F16, routed[i]);
+    }
     for (int i = 0; i < 2; i++) fl_pool_free(pools[i]);
     return check_report();
 }

@@ -381,13 +381,13 @@ static void dw_multiply(const fli_engine *e, const fl_call *c, int64_t begin, in
         return workspace(op##_engine_##row(c), op, c);                                           \
     }
 
-#define KERNEL(row, op, which)                                                               \
+#define KERNEL(row, op, which, takes)                                                        \
     BIND(row, op, which)                                                                     \
     const fl_kernel fl_kernel_##op##_##row = {.phase = {{op##_prepare_tasks_##row,           \
                                                          op##_prepare_##row},                \
                                                         {NULL, op##_order_##row},            \
                                                         {op##_tasks_##row, op##_run_##row}}, \
-                                              .supports = supports,                          \
+                                              .supports = takes,                             \
                                               .scratch = op##_scratch_##row,                 \
                                               .workspace = op##_workspace_##row,             \
                                               .pack_id = op##_pack_id_##row,                 \
@@ -427,14 +427,19 @@ static void dw_order(const fl_call *c, int64_t begin, int64_t end, void *unused)
     dw_make_order(c);
 }
 
-#define ROW(row)                                    \
-    KERNEL(row, expert_linear, FLI_OF_W_TRANSPOSED) \
-    KERNEL(row, expert_linear_dx, FLI_OF_W)         \
+#define ROW(row, linear_takes)                                    \
+    KERNEL(row, expert_linear, FLI_OF_W_TRANSPOSED, linear_takes) \
+    KERNEL(row, expert_linear_dx, FLI_OF_W, supports)             \
     DW_KERNEL(row)
 
-ROW(portable)
+ROW(portable, supports)
 #if defined(__x86_64__)
-ROW(avx2)
-ROW(avx512)
-ROW(amx)
+/* Weights of 16 bits are read where they lie: halves_experts.c. */
+static bool supports_packed(const fl_call *c) {
+    return supports(c) && !(c->in[X].dtype == FL_BF16 && c->in[W].dtype == FL_BF16);
+}
+
+ROW(avx2, supports)
+ROW(avx512, supports_packed)
+ROW(amx, supports)
 #endif

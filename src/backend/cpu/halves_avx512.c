@@ -17,11 +17,18 @@
 #include <string.h>
 
 #include "backend/cpu/gemm_vnni.h"
+#include "backend/cpu/halves.h"
 #include "backend/cpu/rows.h"
 #include "backend/cpu/transpose_avx512.h"
 #include "base/cpu.h"
 
-enum { HALF = 16, COLS = 2 * HALF, DEPTH = 32, FEW = 12, LINE = FLI_LINE / sizeof(uint16_t) };
+enum {
+    HALF = 16,
+    COLS = FLI_HALVES_COLS,
+    DEPTH = 32,
+    FEW = FLI_HALVES_FEW,
+    LINE = FLI_LINE / sizeof(uint16_t)
+};
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -29,12 +36,12 @@ static int64_t imin(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-static bool is_f16(const fl_call *c) {
-    return c->in[1].dtype == FL_F16;
+const fli_engine *fli_halves_engine(fl_dtype w) {
+    return w == FL_F16 ? &fli_gemm_f32_avx512 : &fli_gemm_bf16_avx512;
 }
 
 static const fli_engine *engine_of(const fl_call *c) {
-    return is_f16(c) ? &fli_gemm_f32_avx512 : &fli_gemm_bf16_avx512;
+    return fli_halves_engine(c->in[1].dtype);
 }
 
 /* ---- rows of x ---- */
@@ -237,17 +244,40 @@ static void pack_f16(float *panel, const fli_mat *b, int64_t K, int64_t cols) {
     }
 }
 
-static void many_rows(const fl_call *c, fli_gemm *g, char *scratch) {
-    const fli_engine *e = engine_of(c);
-    if (is_f16(c)) pack_f16((float *)(void *)scratch, &g->b, g->k, g->n);
-    else e->pack_b(scratch, &g->b, g->k, g->n, 0);
-    g->panels = scratch;
-    fli_gemm_one(e, g, 0, g->m, 0, g->n, scratch + fli_panel_bytes(e, g->k));
+static void many_rows(const fli_gemm *part, char *scratch) {
+    const fli_engine *e = fli_halves_engine(part->b.dtype);
+    fli_gemm g = *part;
+    if (g.b.dtype == FL_F16) pack_f16((float *)(void *)scratch, &g.b, g.k, g.n);
+    else e->pack_b(scratch, &g.b, g.k, g.n, 0);
+    g.panels = scratch;
+    fli_gemm_one(e, &g, 0, g.m, 0, g.n, scratch + fli_panel_bytes(e, g.k));
+}
+
+/* ---- any ---- */
+
+void fli_halves_begin(const fli_gemm *first) {
+    if (is_for_few(first)) ask_for(first->b.data, HALF * first->k);
+}
+
+void fli_halves_part(const fli_gemm *g, bool goes_on, void *scratch) {
+    if (!is_for_few(g)) {
+        many_rows(g, scratch);
+        return;
+    }
+    multiply_part(g->b.dtype == FL_F16, g, goes_on, scratch);
+    fli_store_avx512(g->c, g->c_dtype, g->ldc, scratch, COLS, (int)g->m, COLS, 1,
+                     g->bias ? g->bias->data : NULL, false);
+}
+
+/* A panel and what gemm wants; or the sums of few rows, which are less. */
+size_t fli_halves_scratch(const fli_gemm *g) {
+    const fli_engine *e = fli_halves_engine(g->b.dtype);
+    return FEW * COLS * sizeof(float) + fli_panel_bytes(e, g->k) + fli_gemm_scratch(e, g);
 }
 
 /* ---- the kernel ---- */
 
-static bool supports(const fl_call *c) {
+bool fli_halves_take(const fl_call *c) {
     const fl_tensor *x = &c->in[0], *w = &c->in[1], *y = &c->out[0];
     const bool product = w->dtype == FL_F16
                              ? x->dtype == FL_F32 || x->dtype == FL_BF16 || x->dtype == FL_F16
@@ -260,33 +290,25 @@ static int64_t tasks(const fl_call *c) {
     return (c->in[1].dim[0] + COLS - 1) / COLS;
 }
 
-/* A panel and what gemm wants; or the sums of few rows, which are less. */
 static size_t scratch_bytes(const fl_call *c) {
     const fli_gemm g = part_of(c, 0);
-    const fli_engine *e = engine_of(c);
-    return FEW * COLS * sizeof(float) + fli_panel_bytes(e, g.k) + fli_gemm_scratch(e, &g);
+    return fli_halves_scratch(&g);
 }
 
 static void run(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
     const fli_gemm first = part_of(c, begin);
-    if (is_for_few(&first)) ask_for(first.b.data, HALF * first.k);
+    fli_halves_begin(&first);
     for (int64_t t = begin; t < end; t++) {
         float room[COLS];
         fli_gemm g = part_of(c, t);
         const fl_tensor bias = bias_of(c, t, &g, room);
         if (bias.rank) g.bias = &bias;
-        if (!is_for_few(&g)) {
-            many_rows(c, &g, scratch);
-            continue;
-        }
-        multiply_part(is_f16(c), &g, t + 1 < end, scratch);
-        fli_store_avx512(g.c, g.c_dtype, g.ldc, scratch, COLS, (int)g.m, COLS, 1,
-                         bias.rank ? room : NULL, false);
+        fli_halves_part(&g, t + 1 < end, scratch);
     }
 }
 
 static const fl_kernel linear = {.phase = {{copy_tasks, copy}, {tasks, run}},
-                                 .supports = supports,
+                                 .supports = fli_halves_take,
                                  .scratch = scratch_bytes,
                                  .workspace = workspace};
 
@@ -298,7 +320,7 @@ const fl_backend fl_backend_halves = {
     .name = "halves",
     .needs = "AVX-512 with VNNI and bf16",
     .available = available,
-    .kernel = {[FL_OP_LINEAR] = &linear},
+    .kernel = {[FL_OP_LINEAR] = &linear, [FL_OP_EXPERT_LINEAR] = &fli_halves_expert_linear},
 };
 
 #endif
