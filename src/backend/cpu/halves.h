@@ -16,8 +16,8 @@ const fli_engine *fli_halves_engine(fl_dtype w);
 bool fli_halves_take(const fl_call *c);  // the formats of in[0] and in[1], and the result's
 size_t fli_halves_scratch(const fli_gemm *g);
 
-/* What begins where the part ends is asked for meanwhile, if it `goes_on`. */
-void fli_halves_part(const fli_gemm *g, bool goes_on, void *scratch);
+/* The worker's next part begins at `next` and is asked for meanwhile; NULL: there is none. */
+void fli_halves_part(const fli_gemm *g, const void *next, void *scratch);
 void fli_halves_begin(const fli_gemm *first);  // of a worker's parts
 
 extern const fl_kernel fli_halves_expert_linear;

@@ -213,11 +213,11 @@ static void few_rows(bool f16, const fli_gemm *g, const uint16_t *w, const uint1
     }
 }
 
-/* A part of COLS columns in two halves. `goes_on`: the part after it is this worker's too. */
-static void multiply_part(bool f16, const fli_gemm *g, bool goes_on, float *sums) {
+/* A part of COLS columns in two halves. */
+static void multiply_part(bool f16, const fli_gemm *g, const uint16_t *next, float *sums) {
     const uint16_t *w = g->b.data, *second = w + HALF * g->k;
     few_rows(f16, g, w, second, sums);
-    few_rows(f16, g, second, goes_on ? second + HALF * g->k : NULL, sums + HALF);
+    few_rows(f16, g, second, next, sums + HALF);
 }
 
 static bool is_for_few(const fli_gemm *g) {
@@ -244,12 +244,13 @@ static void pack_f16(float *panel, const fli_mat *b, int64_t K, int64_t cols) {
     }
 }
 
-static void many_rows(const fli_gemm *part, char *scratch) {
+static void many_rows(const fli_gemm *part, const uint16_t *next, char *scratch) {
     const fli_engine *e = fli_halves_engine(part->b.dtype);
     fli_gemm g = *part;
     if (g.b.dtype == FL_F16) pack_f16((float *)(void *)scratch, &g.b, g.k, g.n);
     else e->pack_b(scratch, &g.b, g.k, g.n, 0);
     g.panels = scratch;
+    if (next) ask_for(next, g.n * g.k);
     fli_gemm_one(e, &g, 0, g.m, 0, g.n, scratch + fli_panel_bytes(e, g.k));
 }
 
@@ -259,12 +260,12 @@ void fli_halves_begin(const fli_gemm *first) {
     if (is_for_few(first)) ask_for(first->b.data, HALF * first->k);
 }
 
-void fli_halves_part(const fli_gemm *g, bool goes_on, void *scratch) {
+void fli_halves_part(const fli_gemm *g, const void *next, void *scratch) {
     if (!is_for_few(g)) {
-        many_rows(g, scratch);
+        many_rows(g, next, scratch);
         return;
     }
-    multiply_part(g->b.dtype == FL_F16, g, goes_on, scratch);
+    multiply_part(g->b.dtype == FL_F16, g, next, scratch);
     fli_store_avx512(g->c, g->c_dtype, g->ldc, scratch, COLS, (int)g->m, COLS, 1,
                      g->bias ? g->bias->data : NULL, false);
 }
@@ -303,7 +304,8 @@ static void run(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
         fli_gemm g = part_of(c, t);
         const fl_tensor bias = bias_of(c, t, &g, room);
         if (bias.rank) g.bias = &bias;
-        fli_halves_part(&g, t + 1 < end, scratch);
+        const uint16_t *next = (const uint16_t *)g.b.data + COLS * g.k;
+        fli_halves_part(&g, t + 1 < end ? next : NULL, scratch);
     }
 }
 

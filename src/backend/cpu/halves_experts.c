@@ -108,7 +108,7 @@ static void gather(const fl_call *c, const int32_t *slot, int64_t count, char *o
 }
 
 static void run_part(const fl_call *c, const fli_slot_block *b, const int32_t *slot, int64_t part,
-                     bool goes_on, char *scratch) {
+                     const void *next, char *scratch) {
     const fl_tensor *y = &c->out[0], *bias = &c->in[BIAS];
     fli_gemm g = part_of(c, b->expert, b->count, part, scratch);
     const int64_t n0 = part * COLS;
@@ -120,27 +120,29 @@ static void run_part(const fl_call *c, const fli_slot_block *b, const int32_t *s
         fl_convert(room, FL_F32, from + fl_dtype_row_bytes(bias->dtype, n0), bias->dtype, g.n);
         g.bias = &own_bias;
     }
-    fli_halves_part(&g, goes_on, (char *)g.c + result_bytes(c));
+    fli_halves_part(&g, next, (char *)g.c + result_bytes(c));
     for (int64_t i = 0; i < b->count; i++)
         memcpy((char *)fl_tensor_row(y, slot[i]) + fl_dtype_row_bytes(y->dtype, n0),
                (char *)g.c + fl_dtype_row_bytes(y->dtype, i * COLS), bytes);
 }
 
-/* Parts of an expert follow each other in memory, and so may the next expert's. */
+/* Where the rows of w begin that task t multiplies by. */
+static const void *weight_of(const fl_call *c, const fli_slots *s, int64_t t) {
+    return part_of(c, s->blocks[t / parts(c)].expert, 1, t % parts(c), NULL).b.data;
+}
+
 static void run(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
     const fli_slots s = slots_of(c);
     const int64_t across = parts(c), last = imin(end, *s.n_blocks * across);
-    int64_t gathered = -1;
     for (int64_t t = begin; t < last; t++) {
         const fli_slot_block *b = &s.blocks[t / across];
         const int32_t *slot = s.slot + b->first;
-        if (gathered != t / across) {
+        if (t == begin || t % across == 0) gather(c, slot, b->count, scratch);
+        if (t == begin) {
             const fli_gemm first = part_of(c, b->expert, b->count, t % across, scratch);
-            gather(c, slot, b->count, scratch);
             fli_halves_begin(&first);
         }
-        gathered = t / across;
-        run_part(c, b, slot, t % across, t + 1 < last && t % across + 1 < across, scratch);
+        run_part(c, b, slot, t % across, t + 1 < last ? weight_of(c, &s, t + 1) : NULL, scratch);
     }
 }
 
