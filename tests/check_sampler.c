@@ -6,7 +6,8 @@
  * the likeliest; a window that forgets to forget; the most typical candidates dropped; XTC that
  * drops the last one too, or reads its threshold as a part of the likeliest's; DRY that looks
  * across a breaker or penalises it; a Z-box that trusts what lies beyond it; a Mirostat that
- * updates mu by another probability; a draft judged without its own. */
+ * updates mu by another probability; a draft judged without its own; a stretch of logits passed over
+ * for its last one, or by a limit that is no longer the least of the best. */
 #include <math.h>
 #include <string.h>
 
@@ -487,6 +488,35 @@ static void check_bad(void) {
         CHECK(fl_sampler_new(&s, 2, &bad[i], NULL) == FL_ERR_ARG);
 }
 
+/* The k likeliest of many, equal ones among them, are the same whether they are found in the logits
+ * or, because of a bias that changes nothing, among copies of them. */
+static void check_likeliest(void) {
+    enum { V = 1000 };
+    static const int64_t ks[] = {1, 2, 5, 40, 999};
+    static float z[V];
+    fl_rng rng = {.seed = 9};
+    for (size_t i = 0; i < sizeof ks / sizeof *ks; i++) {
+        const fl_logit_bias none = {.id = 3};
+        fl_sampler_opts o = {.temperature = 1, .top_k = ks[i]};
+        fl_sampler *a = sampler(V, o);
+        o.logit_bias = &none;
+        o.n_logit_bias = 1;
+        fl_sampler *b = sampler(V, o);
+        for (int round = 0; round < 50; round++) {
+            int32_t x, y;
+            int64_t n, m;
+            for (int k = 0; k < V; k++) z[k] = floorf(300 * fl_rng_float(&rng)) + 0.001f * (float)k;
+            for (int k = 0; k < V && round % 2; k++) z[k] = floorf(z[k]);
+            CHECK(fl_sampler_pick(a, z, &x, NULL) == FL_OK);
+            CHECK(fl_sampler_pick(b, z, &y, NULL) == FL_OK);
+            const fl_candidate *p = fl_sampler_candidates(a, &n), *q = fl_sampler_candidates(b, &m);
+            CHECK(x == y && n == ks[i] && m == n && memcmp(p, q, (size_t)n * sizeof *p) == 0);
+        }
+        fl_sampler_free(a);
+        fl_sampler_free(b);
+    }
+}
+
 static void check_goldens(const char *path, size_t n) {
     json_t *rows = NULL;
     CHECKF(fl_json_load(&rows, path, NULL) == FL_OK, "%s", path);
@@ -514,6 +544,7 @@ int main(void) {
     check_judge();
     check_seeds();
     check_window();
+    check_likeliest();
     check_bad();
     return check_report();
 }

@@ -2,7 +2,9 @@
  *
  * This file has the object, the draw and the selection of the likeliest; the samplers themselves
  * are rows in sampler_chain.c. With top-k only the k best are ever ordered: a heap of the k best so
- * far, its worst on top, passes over the candidates once. */
+ * far, its worst on top, passes over the candidates once. Where the chain begins with such a row
+ * nothing but those k is even copied, and stretches of logits that have none of them are seen to
+ * have none at the speed of memory. */
 #include "infer/sampler.h"
 
 #include <float.h>
@@ -174,6 +176,32 @@ static void heap_make(fl_candidate *h, int64_t n) {
     for (int64_t i = n / 2 - 1; i >= 0; i--) heap_sink(h, n, i);
 }
 
+/* Whether one of SPAN logits is above `least`. Loops of a fixed length, here and below, become
+ * vectors. */
+enum { SPAN = 32 };
+static bool any_above(const float *logits, float least) {
+    int any = 0;
+    for (int i = 0; i < SPAN; i++) any |= logits[i] > least;
+    return any;
+}
+
+/* The n likeliest of V >= n logits, in order. */
+static void find_likeliest(fl_candidate *h, int64_t n, const float *logits, int64_t V) {
+    for (int32_t id = 0; id < n; id++) h[id] = (fl_candidate){id, logits[id], 0};
+    heap_make(h, n);
+    for (int64_t at = n; at < V; at += SPAN) {
+        const int64_t end = at + SPAN < V ? at + SPAN : V;
+        if (end == at + SPAN && !any_above(logits + at, h[0].logit)) continue;
+        for (int64_t id = at; id < end; id++) {
+            const fl_candidate c = {(int32_t)id, logits[id], 0};
+            if (!better(&c, &h[0])) continue;
+            h[0] = c;
+            heap_sink(h, n, 0);
+        }
+    }
+    fli_sort(h, n);
+}
+
 /* The heap is in scratch; `logit` and `id` are those after the candidates already in order. A
  * candidate that enters changes places with the one that leaves. */
 void fli_best(fl_sampler *s, int64_t k) {
@@ -205,14 +233,23 @@ void fli_best(fl_sampler *s, int64_t k) {
 
 /* --- picking ---------------------------------------------------------------------------------- */
 
-/* Loops without branches, so that the compiler makes vectors of them. */
-static fl_status check_logits(const float *logits, int64_t n, fl_err *err) {
-    int bad = 0, finite = 0;
+typedef struct {
+    int bad, finite;
+} kinds;
+
+static inline void look_at(kinds *k, const float *logits, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
-        bad |= !(logits[i] <= FLT_MAX);
-        finite |= logits[i] >= -FLT_MAX;
+        k->bad |= !(logits[i] <= FLT_MAX);
+        k->finite |= logits[i] >= -FLT_MAX;
     }
-    if (!bad && finite) return FL_OK;
+}
+
+static fl_status check_logits(const float *logits, int64_t n, fl_err *err) {
+    kinds k = {0, 0};
+    int64_t i = 0;
+    for (; i + SPAN <= n; i += SPAN) look_at(&k, logits + i, SPAN);
+    look_at(&k, logits + i, n - i);
+    if (!k.bad && k.finite) return FL_OK;
     return fl_fail(err, FL_ERR_FORMAT,
                    "the model's logits are not numbers: its weights are damaged, or it "
                    "diverged while training");
@@ -236,6 +273,22 @@ static void take_all(fl_sampler *s, const float *logits) {
     s->c.n = s->V;
 }
 
+static void take_likeliest(fl_sampler *s, const float *logits, int64_t n) {
+    find_likeliest(s->scratch, n, logits, s->V);
+    for (int64_t i = 0; i < n; i++) {
+        s->c.id[i] = s->scratch[i].id;
+        s->c.logit[i] = s->scratch[i].logit;
+    }
+    s->c.n = s->c.n_best = n;
+}
+
+/* What the first row of the chain leaves at most, of nothing but the logits; else all. */
+static int64_t n_wanted(const fl_sampler *s) {
+    const fli_sampler *first = s->n_chain ? s->chain[0] : NULL;
+    const int64_t n = first && first->keeps && !s->opts.n_logit_bias ? first->keeps(&s->opts) : 0;
+    return n > 0 && n < s->V ? n : s->V;
+}
+
 /* Candidates stand in the order of their ids here. */
 static void add_bias(fl_sampler *s, const fl_logit_bias *b) {
     int64_t low = 0, high = s->c.n;
@@ -252,7 +305,9 @@ static fl_status shape(fl_sampler *s, const float *logits, fl_err *err) {
     fli_candidates *c = &s->c;
     FL_TRY(check_logits(logits, s->V, err));
     c->n = c->n_best = 0;
+    const int64_t wanted = n_wanted(s);
     if (s->allowed) take_allowed(s, logits);
+    else if (wanted < s->V) take_likeliest(s, logits, wanted);
     else take_all(s, logits);
     for (int64_t i = 0; i < s->opts.n_logit_bias; i++) add_bias(s, &s->bias[i]);
     if (!c->n) return fl_fail(err, FL_ERR_ARG, "no token is allowed here");
@@ -348,15 +403,7 @@ double fl_logprob(const float *logits, int64_t vocab_size, int32_t id) {
 
 void fl_logprob_top(const float *logits, int64_t vocab_size, int64_t n, fl_candidate *out) {
     FL_ASSERT(n > 0 && n <= vocab_size);
-    for (int32_t id = 0; id < n; id++) out[id] = (fl_candidate){id, logits[id], 0};
-    heap_make(out, n);
-    for (int32_t id = (int32_t)n; id < vocab_size; id++) {
-        fl_candidate c = {id, logits[id], 0};
-        if (!better(&c, &out[0])) continue;
-        out[0] = c;
-        heap_sink(out, n, 0);
-    }
-    fli_sort(out, n);
+    find_likeliest(out, n, logits, vocab_size);
     double total = log_sum(logits, vocab_size);
     for (int64_t i = 0; i < n; i++) out[i].p = (double)out[i].logit - total;
 }

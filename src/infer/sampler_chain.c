@@ -110,6 +110,10 @@ static void top_k_apply(fl_sampler *s) {
     keep_first(s, k);
 }
 
+static int64_t top_k_keeps(const fl_sampler_opts *o) {
+    return o->top_k;
+}
+
 static bool typical_active(const fl_sampler_opts *o) {
     return o->typical_p > 0 && o->typical_p < 1;
 }
@@ -208,6 +212,10 @@ static void temperature_apply(fl_sampler *s) {
     }
 }
 
+static int64_t temperature_keeps(const fl_sampler_opts *o) {
+    return o->temperature == 0 && o->dynatemp_range == 0;
+}
+
 /* Version 1 takes the k that Zipf's law, its exponent estimated from the likeliest, gives the
  * surprise mu. */
 static void mirostat1_apply(fl_sampler *s) {
@@ -236,21 +244,21 @@ static void mirostat2_apply(fl_sampler *s) {
 /* --- the chain -------------------------------------------------------------------------------- */
 
 static const fli_sampler rows[] = {
-    {"penalties", "e", penalties_active, penalties_apply},
-    {"dry", "d", dry_active, fli_dry_apply},
-    {"top_n_sigma", "s", top_n_sigma_active, top_n_sigma_apply},
-    {"top_k", "k", top_k_active, top_k_apply},
-    {"typ_p", "y", typical_active, typical_apply},
-    {"top_p", "p", top_p_active, top_p_apply},
-    {"min_p", "m", min_p_active, min_p_apply},
-    {"xtc", "x", xtc_active, xtc_apply},
-    {"temperature", "t", always, temperature_apply},
+    {"penalties", "e", penalties_active, penalties_apply, NULL},
+    {"dry", "d", dry_active, fli_dry_apply, NULL},
+    {"top_n_sigma", "s", top_n_sigma_active, top_n_sigma_apply, NULL},
+    {"top_k", "k", top_k_active, top_k_apply, top_k_keeps},
+    {"typ_p", "y", typical_active, typical_apply, NULL},
+    {"top_p", "p", top_p_active, top_p_apply, NULL},
+    {"min_p", "m", min_p_active, min_p_apply, NULL},
+    {"xtc", "x", xtc_active, xtc_apply, NULL},
+    {"temperature", "t", always, temperature_apply, temperature_keeps},
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
 
 static const fli_sampler mirostat_rows[] = {
-    {"mirostat", NULL, always, mirostat1_apply},
-    {"mirostat 2", NULL, always, mirostat2_apply},
+    {"mirostat", NULL, always, mirostat1_apply, NULL},
+    {"mirostat 2", NULL, always, mirostat2_apply, NULL},
 };
 
 /* Hyphens and underscores are one here, as in llama.cpp. */

@@ -24,6 +24,7 @@ typedef struct {
     const char *alias;  // or so
     bool (*active)(const fl_sampler_opts *o);
     void (*apply)(fl_sampler *s);
+    int64_t (*keeps)(const fl_sampler_opts *o);  // so many of the likeliest; 0, NULL: others
 } fli_sampler;
 
 typedef struct fli_dry fli_dry;  // sampler_dry.c
