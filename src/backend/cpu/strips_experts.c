@@ -1,12 +1,12 @@
 /* strips_experts - expert_linear with weights in blocks, on every engine of strips.
  *
- *     phase 0   rows of x in 8 bits; strips of every expert's weight, one expert after the other,
- *               where the executor has not packed them
+ *     phase 0   rows of x in 8 bits
  *     phase 1   the order of slots (slots.h)
  *     phase 2   blocks of slots x tiles of strips: only chosen experts are read
  *
- * A row of x is brought into 8 bits once, however many slots read it; a block's rows are copied
- * from there into panels of its own. Each element has the bytes that linear gives it (strips.h). */
+ * The packed weight has one expert's strips after the other's. Where the executor has not packed it
+ * a task packs its tile into its scratch. A row of x is brought into 8 bits once, however many slots
+ * read it; a block's rows are copied from there into panels of its own. Each element has the bytes that linear gives it (strips.h). */
 #include <string.h>
 
 #include "backend/cpu/slots.h"
@@ -48,11 +48,7 @@ static int64_t strips_of(const work *t) {
     return ceil_div(t->n, FLI_STRIP);
 }
 
-static size_t expert_bytes(const work *t) {
-    return (size_t)strips_of(t) * fli_strip_bytes(t->f, t->k);
-}
-
-/* ---- the workspace: order, x, w ---- */
+/* ---- the workspace: order, x ---- */
 
 static int64_t most_blocks(const work *t) {
     return fli_slots_most_blocks(t->slots, t->E, TILE_ROWS);
@@ -71,43 +67,22 @@ static fli_strip_x *x_of(const work *t) {
     return (fli_strip_x *)(void *)((char *)t->call->workspace + order_bytes(t));
 }
 
-static uint8_t *own_w(const work *t) {
-    return (uint8_t *)t->call->workspace + order_bytes(t) + panel_bytes(t, t->rows);
-}
-
 static size_t workspace_bytes(const work *t) {
-    const size_t w = t->call->packed ? 0 : (size_t)t->E * expert_bytes(t);
-    return order_bytes(t) + panel_bytes(t, t->rows) + w;
+    return order_bytes(t) + panel_bytes(t, t->rows);
 }
 
 /* ---- phases 0 and 1 ---- */
 
-static int64_t pack_tasks(const work *t) {
-    return t->E * strips_of(t);
-}
-
-static void pack(const work *t, uint8_t *to, int64_t begin, int64_t end) {
-    const fl_tensor *w = &t->call->in[W];
-    const size_t bytes = fli_strip_bytes(t->f, t->k);
-    for (int64_t i = begin; i < end; i++) {
-        char *from = fl_tensor_row(w, i / strips_of(t) * t->n);
-        const fl_tensor one = fl_tensor_of(from, w->dtype, 2, w->dim + 1);
-        t->e->pack(to + (size_t)i * bytes, &one, i % strips_of(t));
-    }
-}
-
 static int64_t prepare_tasks(const work *t) {
-    return ceil_div(t->rows, FLI_STRIP_ROWS) + (t->call->packed ? 0 : pack_tasks(t));
+    return ceil_div(t->rows, FLI_STRIP_ROWS);
 }
 
 static void prepare(const work *t, int64_t begin, int64_t end) {
-    const int64_t panels = ceil_div(t->rows, FLI_STRIP_ROWS), blocks = t->k / FL_X_GROUP;
-    for (int64_t i = begin; i < imin(end, panels); i++) {
-        const int64_t r0 = i * FLI_STRIP_ROWS;
-        t->e->take_x(x_of(t) + r0 * blocks, &t->call->in[X], r0, imin(FLI_STRIP_ROWS, t->rows - r0),
-                     t->f);
+    const int64_t blocks = t->k / FL_X_GROUP;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t r0 = i * FLI_STRIP_ROWS, rows = imin(FLI_STRIP_ROWS, t->rows - r0);
+        t->e->take_x(x_of(t) + r0 * blocks, &t->call->in[X], r0, rows, t->f);
     }
-    if (end > panels) pack(t, own_w(t), begin > panels ? begin - panels : 0, end - panels);
 }
 
 static fli_slots slots_of(const work *t) {
@@ -138,8 +113,35 @@ static int64_t tasks(const work *t) {
     return most_blocks(t) * tiles_across(t);
 }
 
+/* Panels of a block, sums, and strips where w is not packed. */
 static size_t scratch_bytes(const work *t) {
-    return panel_bytes(t, TILE_ROWS) + TILE_ROWS * LD * sizeof(float);
+    const size_t strips = (size_t)tile_strips(t) * fli_strip_bytes(t->f, t->k);
+    return panel_bytes(t, TILE_ROWS) + TILE_ROWS * LD * sizeof(float) + strips;
+}
+
+static int64_t pack_tasks(const work *t) {
+    return t->E * strips_of(t);
+}
+
+/* Strips [begin, end) of all experts'. */
+static void pack(const work *t, uint8_t *to, int64_t begin, int64_t end) {
+    const fl_tensor *w = &t->call->in[W];
+    const size_t bytes = fli_strip_bytes(t->f, t->k);
+    for (int64_t i = begin; i < end; i++, to += bytes) {
+        char *from = fl_tensor_row(w, i / strips_of(t) * t->n);
+        const fl_tensor one = fl_tensor_of(from, w->dtype, 2, w->dim + 1);
+        t->e->pack(to, &one, i % strips_of(t));
+    }
+}
+
+/* Strips [s0, s1) of an expert's. */
+static const uint8_t *strips_in(const work *t, int64_t expert, int64_t s0, int64_t s1,
+                                uint8_t *own) {
+    const int64_t first = expert * strips_of(t);
+    const uint8_t *packed = t->call->packed;
+    if (packed) return packed + (size_t)(first + s0) * fli_strip_bytes(t->f, t->k);
+    pack(t, own, first + s0, first + s1);
+    return own;
 }
 
 /* The rows that a block's slots read, and zeros up to fli_strip_rows. */
@@ -161,7 +163,6 @@ static void gather(const work *t, const fli_slot_block *b, const int32_t *slot, 
 static void run_tile(const work *t, const fli_slot_block *b, const int32_t *slot, int64_t s0,
                      int64_t s1, const fli_strip_x *x, float *sums) {
     const fl_call *c = t->call;
-    const uint8_t *w = c->packed ? c->packed : own_w(t);
     const fli_strip_product p = {.e = t->e,
                                  .f = t->f,
                                  .dtype = c->in[W].dtype,
@@ -169,7 +170,8 @@ static void run_tile(const work *t, const fli_slot_block *b, const int32_t *slot
                                  .n = t->n,
                                  .k = t->k,
                                  .x = x,
-                                 .w = w + (size_t)b->expert * expert_bytes(t)};
+                                 .w = strips_in(t, b->expert, s0, s1,
+                                                (uint8_t *)(sums + TILE_ROWS * LD))};
     const int64_t n0 = s0 * FLI_STRIP, cols = imin(s1 * FLI_STRIP, t->n) - n0;
     const fl_tensor *y = &c->out[0], *bias = &c->in[BIAS];
     const bool has_bias = c->n_in > BIAS && bias->rank;
@@ -178,7 +180,7 @@ static void run_tile(const work *t, const fli_slot_block *b, const int32_t *slot
         const char *from = fl_tensor_row(bias, b->expert);
         fl_convert(room, FL_F32, from + fl_dtype_row_bytes(bias->dtype, n0), bias->dtype, cols);
     }
-    fli_strips_multiply(&p, 0, b->count, s0, s1, sums, LD);
+    fli_strips_multiply(&p, 0, b->count, 0, s1 - s0, sums, LD);
     for (int64_t i = 0; i < b->count; i++) {
         char *to = fl_tensor_row(y, slot[i]);
         t->e->store(to + fl_dtype_row_bytes(y->dtype, n0), y->dtype, t->n, sums + i * LD, LD, 1,
@@ -251,7 +253,7 @@ static const char *pack_id(const fl_call *c) {
     }                                                                                           \
     static size_t pack_bytes_##row(const fl_call *c) {                                          \
         const work t = work_of(&fli_strips_##row, c);                                           \
-        return (size_t)t.E * expert_bytes(&t);                                                  \
+        return (size_t)pack_tasks(&t) * fli_strip_bytes(t.f, t.k);                              \
     }                                                                                           \
     static int64_t pack_tasks_##row(const fl_call *c) {                                         \
         const work t = work_of(&fli_strips_##row, c);                                           \
@@ -259,7 +261,7 @@ static const char *pack_id(const fl_call *c) {
     }                                                                                           \
     static void pack_##row(const fl_call *c, void *dst, int64_t begin, int64_t end) {           \
         const work t = work_of(&fli_strips_##row, c);                                           \
-        pack(&t, dst, begin, end);                                                              \
+        pack(&t, (uint8_t *)dst + (size_t)begin * fli_strip_bytes(t.f, t.k), begin, end);       \
     }                                                                                           \
     const fl_kernel fli_strips_expert_linear_##row = {.phase = {{prepare_tasks_##row,           \
                                                                  prepare_##row},                \
