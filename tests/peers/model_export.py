@@ -137,6 +137,11 @@ def convert(*words):
     subprocess.run([FLEDGE, "convert", *map(str, words), "--quiet"], check=True, stdout=subprocess.DEVNULL)
 
 
+def quantize(source, mix, path):
+    subprocess.run([FLEDGE, "quantize", source, "--to", mix, "--out", path, "--quiet"], check=True,
+                   stdout=subprocess.DEVNULL)
+
+
 def check_folder(name, model, tokenizer, source, work):
     convert(source, "--to", "hf", "--dtype", "f32", "--out", work / "hf")
     other = AutoModelForCausalLM.from_pretrained(work / "hf", dtype=torch.float32).eval()
@@ -186,7 +191,7 @@ def check_llama_cpp(name, model, tokenizer, path, exact, greedy_too):
 
 
 def print_table():
-    columns = ("f32", "greedy", "f16", "bf16")
+    columns = ("f32", "greedy", "f16", "bf16", "q8_0")
     print("llama.cpp, logits off relative to the largest; greedy text of the f32 file", "model\t" + "\t".join(columns),
           *("\t".join([name, *(row.get(c, "-") for c in columns)]) for name, row in table.items()), sep="\n")
 
@@ -212,6 +217,9 @@ for name, model in MODELS.items():
                 check_gguf_file(name, model, tokenizer, path)
             if llama_peer:
                 check_llama_cpp(name, model, tokenizer, path, exact, dtype == "f32")
+        if llama_peer:
+            quantize(work / "f32.gguf", "Q8_0", work / "q8_0.gguf")
+            check_llama_cpp(name, model, tokenizer, work / "q8_0.gguf", 1e-1, False)
 if llama_peer:
     print_table()
 print(f"{failed} failed")
