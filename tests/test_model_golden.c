@@ -33,6 +33,7 @@ static const char *const models[] = {"gpt2",
                                      "deepseek_v2",
                                      "deepseek_v3",
                                      "deepseek_v3_yarn",
+                                     "gpt_oss",
                                      NULL};
 static const struct {
     const char *adapter, *base;

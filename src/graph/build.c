@@ -73,6 +73,12 @@ fl_val fl_gated(fl_graph *g, fl_unary f, fl_val gate, fl_val up) {
     return APPLY(g, GATED, a, gate, up);
 }
 
+fl_val fl_gated_clipped(fl_graph *g, fl_val gate, fl_val up, float limit) {
+    const fl_attr of_gate = {.unary = FL_UNARY_CLIPPED_GELU_QUICK, .softcap = limit},
+                  of_up = {.unary = FL_UNARY_CLIPPED_PLUS_ONE, .softcap = limit};
+    return APPLY(g, GATED, of_gate, gate, APPLY(g, UNARY, of_up, up));
+}
+
 fl_val fl_embedding(fl_graph *g, fl_val ids, fl_val w, fl_dtype dt) {
     const fl_attr a = {.dtype = dt};
     return APPLY(g, EMBEDDING, a, ids, w);

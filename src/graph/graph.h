@@ -102,6 +102,7 @@ fl_val fl_broadcast(fl_graph *g, fl_val x, int rank, const int64_t *dim);
 fl_val fl_unary_of(fl_graph *g, fl_unary f, fl_val x);
 fl_val fl_softcap(fl_graph *g, fl_val x, float cap);
 fl_val fl_gated(fl_graph *g, fl_unary f, fl_val gate, fl_val up);
+fl_val fl_gated_clipped(fl_graph *g, fl_val gate, fl_val up, float limit);  // gpt-oss's SwiGLU
 fl_val fl_embedding(fl_graph *g, fl_val ids, fl_val w, fl_dtype dt);
 fl_val fl_layer_norm(fl_graph *g, fl_val x, fl_val w, fl_val b, float eps, fl_dtype dt);
 fl_val fl_rms_norm(fl_graph *g, fl_val x, fl_val w, float eps, fl_dtype dt);

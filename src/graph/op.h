@@ -23,15 +23,18 @@ typedef enum {
     FL_OP_COUNT
 } fl_op_id;
 
-/* X(ID, name): the elementwise functions of FL_OP_UNARY and FL_OP_GATED. */
-#define FL_UNARY_LIST(X)                                              \
-    X(GELU_TANH, "gelu_tanh")                                         \
-    X(GELU_ERF, "gelu_erf")                                           \
-    X(SILU, "silu")                                                   \
-    X(RELU, "relu")                                                   \
-    X(RELU2, "relu2")                                                 \
-    X(TANH, "tanh") X(SIGMOID, "sigmoid") X(EXP, "exp") X(LOG, "log") \
-        X(LOG_SIGMOID, "log_sigmoid") X(SOFTCAP, "softcap")
+/* X(ID, name): the elementwise functions of FL_OP_UNARY and FL_OP_GATED. The last three have a cap c:
+ * c tanh(x / c); y sigmoid(1.702 y) of y = min(x, c); and 1 + x, x held within -c and c. */
+#define FL_UNARY_LIST(X)                                                            \
+    X(GELU_TANH, "gelu_tanh")                                                       \
+    X(GELU_ERF, "gelu_erf")                                                         \
+    X(SILU, "silu")                                                                 \
+    X(RELU, "relu")                                                                 \
+    X(RELU2, "relu2")                                                               \
+    X(TANH, "tanh")                                                                 \
+    X(SIGMOID, "sigmoid") X(EXP, "exp") X(LOG, "log") X(LOG_SIGMOID, "log_sigmoid") \
+        X(SOFTCAP, "softcap") X(CLIPPED_GELU_QUICK, "clipped gelu_quick")           \
+            X(CLIPPED_PLUS_ONE, "1 + clip")
 
 typedef enum {
 #define X(id, name) FL_UNARY_##id,
@@ -59,7 +62,7 @@ typedef struct {
     float offset;       // rms_norm: the gain is offset + w
     float scale;        // attention: of q.k, 0 means 1/sqrt(D); scale: the factor; rope: of the
                         // rotated numbers, 0 means 1
-    float softcap;      // c tanh(x / c); 0 means none
+    float softcap;      // c tanh(x / c); 0 means none; unary, gated: the cap
     float alpha, beta;  // axpby; matmul: alpha
     int64_t window;     // attention: keys visible, itself included; 0 means all
     bool causal;

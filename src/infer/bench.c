@@ -21,7 +21,7 @@ static double token_bytes(const fl_model *m) {
         const fl_param *p = &m->param[i];
         const double bytes = (double)fl_tensor_bytes(&p->data);
         if (p->role == FL_ROLE_EMBEDDING && !c->tie_word_embeddings) continue;
-        if (p->role == FL_ROLE_EXPERT)
+        if (p->role == FL_ROLE_EXPERT || p->role == FL_ROLE_EXPERT_BIAS)
             sum += bytes * (double)c->experts_per_token / (double)c->num_experts;
         else sum += bytes;
     }

@@ -6,23 +6,15 @@
 #include "model/arch/rows.h"
 
 /* The first is what fledge train makes when not told. */
-const fl_arch *const fl_archs[] = {&fli_arch_qwen3,
-                                   &fli_arch_llama,
-                                   &fli_arch_gpt2,
-                                   &fli_arch_mistral,
-                                   &fli_arch_qwen2,
-                                   &fli_arch_gemma2,
-                                   &fli_arch_gemma3,
-                                   &fli_arch_phi3,
-                                   &fli_arch_olmo2,
-                                   &fli_arch_stablelm,
-                                   &fli_arch_gpt_neox,
-                                   &fli_arch_mixtral,
-                                   &fli_arch_qwen2_moe,
-                                   &fli_arch_qwen3_moe,
-                                   &fli_arch_deepseek_v2,
-                                   &fli_arch_deepseek_v3,
-                                   NULL};
+const fl_arch *const fl_archs[] = {&fli_arch_qwen3,       &fli_arch_llama,
+                                   &fli_arch_gpt2,        &fli_arch_mistral,
+                                   &fli_arch_qwen2,       &fli_arch_gemma2,
+                                   &fli_arch_gemma3,      &fli_arch_phi3,
+                                   &fli_arch_olmo2,       &fli_arch_stablelm,
+                                   &fli_arch_gpt_neox,    &fli_arch_mixtral,
+                                   &fli_arch_qwen2_moe,   &fli_arch_qwen3_moe,
+                                   &fli_arch_deepseek_v2, &fli_arch_deepseek_v3,
+                                   &fli_arch_gpt_oss,     NULL};
 
 const fl_arch *fl_arch_find(const char *name) {
     for (int i = 0; fl_archs[i]; i++)
@@ -95,6 +87,9 @@ static int64_t size_P(const fl_config *c) {
 static int64_t size_Q(const fl_config *c) {
     return c->num_attention_heads * c->head_dim;
 }
+static int64_t size_H(const fl_config *c) {
+    return c->num_attention_heads;
+}
 static int64_t size_K(const fl_config *c) {
     return c->num_key_value_heads * c->head_dim;
 }
@@ -151,9 +146,13 @@ static const struct {
 #undef X
 };
 
+static bool is_per_expert(fl_slot slot) {
+    return slots[slot].role == FL_ROLE_EXPERT || slots[slot].role == FL_ROLE_EXPERT_BIAS;
+}
+
 int fl_slot_shape(fl_slot slot, const fl_config *c, int64_t dim[3]) {
     int rank = 0;
-    if (slots[slot].role == FL_ROLE_EXPERT) dim[rank++] = c->num_experts;
+    if (is_per_expert(slot)) dim[rank++] = c->num_experts;
     if (slots[slot].role == FL_ROLE_BY_HEAD) dim[rank++] = c->num_attention_heads;
     dim[rank++] = slots[slot].rows(c);
     if (slots[slot].cols) dim[rank++] = slots[slot].cols(c);
@@ -219,7 +218,7 @@ static int64_t count(const fl_config *c, int64_t experts) {
     for (fl_weight_iter it = {0}; fl_weight_next(c, &it);) {
         int rank = fl_slot_shape(it.row->slot, c, dim);
         int64_t size = 1;
-        if (fl_slot_role(it.row->slot) == FL_ROLE_EXPERT) dim[0] = experts;
+        if (is_per_expert(it.row->slot)) dim[0] = experts;
         for (int i = 0; i < rank; i++) size *= dim[i];
         n += size;
     }

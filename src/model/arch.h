@@ -16,62 +16,68 @@ extern "C" {
 #endif
 
 /* X(ID, role, rows, cols, residual): the places a weight can have. Dimensions are letters: V
- * vocabulary, C hidden size, P positions, Q heads x head size, K key-value heads x head size, F
- * feed-forward size, D head size, E experts, M width of an expert, S of the shared one, I one, 1
- * none; an EXPERT's have E in front. Of latent attention: A the queries' latent, Z the keys', L Z
- * and the rotated key, U heads x what Z becomes in each (N for keys, W for values: what is BY_HEAD
- * has heads in front), O heads x value size (elsewhere Q). A residual output is scaled down at
- * initialisation. From LAYER_FIRST on there is one per layer,
- * attention's before FFN_NORM. The bias of a norm follows its weight.
+ * vocabulary, C hidden size, P positions, Q heads x head size, H heads, K key-value heads x head
+ * size, F feed-forward size, D head size, E experts, M width of an expert, S of the shared one, I
+ * one, 1 none; an EXPERT's and its BIAS's have E in front. Of latent attention: A the queries'
+ * latent, Z the keys', L Z and the rotated key, U heads x what Z becomes in each (N for keys, W for
+ * values: what is BY_HEAD has heads in front), O heads x value size (elsewhere Q). A residual output
+ * is scaled down at initialisation. From LAYER_FIRST on there is one per layer, attention's before
+ * FFN_NORM. The bias of a norm or of an expert follows its weight.
  *
  * A block's input is normalised (ATTN_NORM, FFN_NORM), or what it adds to the residual stream is
- * (ATTN_POST_NORM, FFN_POST_NORM), or both. Q_NORM goes over each head, Q_NORM_WIDE over all. */
-#define FL_SLOT_LIST(X)               \
-    X(EMBED, EMBEDDING, V, C, 0)      \
-    X(POSITION, EMBEDDING, P, C, 0)   \
-    X(OUT_NORM, NORM, C, 1, 0)        \
-    X(OUT_NORM_B, BIAS, C, 1, 0)      \
-    X(HEAD, HEAD, V, C, 0)            \
-    X(ATTN_NORM, NORM, C, 1, 0)       \
-    X(ATTN_NORM_B, BIAS, C, 1, 0)     \
-    X(Q, MATRIX, Q, C, 0)             \
-    X(K, MATRIX, K, C, 0)             \
-    X(V, MATRIX, K, C, 0)             \
-    X(Q_B, BIAS, Q, 1, 0)             \
-    X(K_B, BIAS, K, 1, 0)             \
-    X(V_B, BIAS, K, 1, 0)             \
-    X(Q_NORM, NORM, D, 1, 0)          \
-    X(K_NORM, NORM, D, 1, 0)          \
-    X(Q_NORM_WIDE, NORM, Q, 1, 0)     \
-    X(K_NORM_WIDE, NORM, K, 1, 0)     \
-    X(O, MATRIX, C, O, 1)             \
-    X(O_B, BIAS, C, 1, 0)             \
-    X(ATTN_POST_NORM, NORM, C, 1, 0)  \
-    X(Q_DOWN, MATRIX, A, C, 0)        \
-    X(Q_DOWN_NORM, NORM, A, 1, 0)     \
-    X(Q_UP, MATRIX, Q, A, 0)          \
-    X(KV_DOWN, MATRIX, L, C, 0)       \
-    X(KV_DOWN_NORM, NORM, Z, 1, 0)    \
-    X(KV_UP, HEADS, U, Z, 0)          \
-    X(K_UP, BY_HEAD, Z, N, 0)         \
-    X(V_UP, BY_HEAD, W, Z, 0)         \
-    X(FFN_NORM, NORM, C, 1, 0)        \
-    X(FFN_NORM_B, BIAS, C, 1, 0)      \
-    X(GATE, MATRIX, F, C, 0)          \
-    X(GATE_B, BIAS, F, 1, 0)          \
-    X(UP, MATRIX, F, C, 0)            \
-    X(UP_B, BIAS, F, 1, 0)            \
-    X(DOWN, MATRIX, C, F, 1)          \
-    X(DOWN_B, BIAS, C, 1, 0)          \
-    X(FFN_POST_NORM, NORM, C, 1, 0)   \
-    X(ROUTER, ROUTER, E, C, 0)        \
-    X(ROUTER_BIAS, CONSTANT, E, 1, 0) \
-    X(EXPERT_GATE, EXPERT, M, C, 0)   \
-    X(EXPERT_UP, EXPERT, M, C, 0)     \
-    X(EXPERT_DOWN, EXPERT, C, M, 1)   \
-    X(SHARED_GATE, MATRIX, S, C, 0)   \
-    X(SHARED_UP, MATRIX, S, C, 0)     \
-    X(SHARED_DOWN, MATRIX, C, S, 1)   \
+ * (ATTN_POST_NORM, FFN_POST_NORM), or both. Q_NORM goes over each head, Q_NORM_WIDE over all.
+ * ROUTER_B is added to the router's logits, ROUTER_BIAS only chooses. */
+#define FL_SLOT_LIST(X)                    \
+    X(EMBED, EMBEDDING, V, C, 0)           \
+    X(POSITION, EMBEDDING, P, C, 0)        \
+    X(OUT_NORM, NORM, C, 1, 0)             \
+    X(OUT_NORM_B, BIAS, C, 1, 0)           \
+    X(HEAD, HEAD, V, C, 0)                 \
+    X(ATTN_NORM, NORM, C, 1, 0)            \
+    X(ATTN_NORM_B, BIAS, C, 1, 0)          \
+    X(Q, MATRIX, Q, C, 0)                  \
+    X(K, MATRIX, K, C, 0)                  \
+    X(V, MATRIX, K, C, 0)                  \
+    X(Q_B, BIAS, Q, 1, 0)                  \
+    X(K_B, BIAS, K, 1, 0)                  \
+    X(V_B, BIAS, K, 1, 0)                  \
+    X(Q_NORM, NORM, D, 1, 0)               \
+    X(K_NORM, NORM, D, 1, 0)               \
+    X(Q_NORM_WIDE, NORM, Q, 1, 0)          \
+    X(K_NORM_WIDE, NORM, K, 1, 0)          \
+    X(O, MATRIX, C, O, 1)                  \
+    X(O_B, BIAS, C, 1, 0)                  \
+    X(SINK, BIAS, H, 1, 0)                 \
+    X(ATTN_POST_NORM, NORM, C, 1, 0)       \
+    X(Q_DOWN, MATRIX, A, C, 0)             \
+    X(Q_DOWN_NORM, NORM, A, 1, 0)          \
+    X(Q_UP, MATRIX, Q, A, 0)               \
+    X(KV_DOWN, MATRIX, L, C, 0)            \
+    X(KV_DOWN_NORM, NORM, Z, 1, 0)         \
+    X(KV_UP, HEADS, U, Z, 0)               \
+    X(K_UP, BY_HEAD, Z, N, 0)              \
+    X(V_UP, BY_HEAD, W, Z, 0)              \
+    X(FFN_NORM, NORM, C, 1, 0)             \
+    X(FFN_NORM_B, BIAS, C, 1, 0)           \
+    X(GATE, MATRIX, F, C, 0)               \
+    X(GATE_B, BIAS, F, 1, 0)               \
+    X(UP, MATRIX, F, C, 0)                 \
+    X(UP_B, BIAS, F, 1, 0)                 \
+    X(DOWN, MATRIX, C, F, 1)               \
+    X(DOWN_B, BIAS, C, 1, 0)               \
+    X(FFN_POST_NORM, NORM, C, 1, 0)        \
+    X(ROUTER, ROUTER, E, C, 0)             \
+    X(ROUTER_B, BIAS, E, 1, 0)             \
+    X(ROUTER_BIAS, CONSTANT, E, 1, 0)      \
+    X(EXPERT_GATE, EXPERT, M, C, 0)        \
+    X(EXPERT_GATE_B, EXPERT_BIAS, M, 1, 0) \
+    X(EXPERT_UP, EXPERT, M, C, 0)          \
+    X(EXPERT_UP_B, EXPERT_BIAS, M, 1, 0)   \
+    X(EXPERT_DOWN, EXPERT, C, M, 1)        \
+    X(EXPERT_DOWN_B, EXPERT_BIAS, C, 1, 0) \
+    X(SHARED_GATE, MATRIX, S, C, 0)        \
+    X(SHARED_UP, MATRIX, S, C, 0)          \
+    X(SHARED_DOWN, MATRIX, C, S, 1)        \
     X(SHARED_ROUTER, ROUTER, I, C, 0)
 
 typedef enum {
@@ -85,14 +91,16 @@ typedef enum {
 
 /* One weight. Names have %d where the layer's number goes, and * where an expert's does: files have
  * a tensor for each. Rows that follow each other with the same `hf` up to '#' are the parts of one
- * tensor in the file, one below the other unless by_head. */
+ * tensor in the file, one below the other unless they take turns; in GGUF they are so only where the names there are
+ * one, too. */
 typedef struct {
     fl_slot slot;
     const char *hf;
     const char *gguf;
     bool (*has)(const fl_config *c, int layer);  // NULL: every model of the row, every layer
-    bool transposed;                             // the file has (in, out): GPT-2's Conv1D
-    bool by_head;        // the parts alternate head by head in Hugging Face files: GPT-NeoX
+    bool transposed;     // the file has (in, out): GPT-2's Conv1D; of each expert: gpt-oss
+    bool by_head;        // the parts take turns head by head in Hugging Face files: GPT-NeoX
+    bool by_row;         // or row by row: gpt-oss
     bool gguf_permute;   // GGUF wants the halves of each head interleaved: Llama's Q and K
     bool gguf_f32;       // a matrix that GGUF keeps in f32
     bool gguf_plus_one;  // a gain that GGUF has with the 1 added: Gemma
@@ -129,6 +137,8 @@ typedef struct {
     const char *share_key;  // the rotated share of a head; NULL: it is always whole
     double share;           // when absent
     double local_theta;     // rope_local_base_freq when absent; 0: windows change no frequencies
+    const char *scaling;    // rope_scaling when absent, as JSON; NULL: none
+    bool ramp_exact;        // GGUF files do not say that YaRN's ramp is not in whole dimensions
 } fl_rope_keys;
 
 /* Where llama.cpp looks for the head. */

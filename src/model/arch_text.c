@@ -44,6 +44,7 @@ static void describe_attention(const fl_arch *a, fl_text *out) {
     if (weight(a, FL_SLOT_Q_NORM_WIDE)) say(out, "q and k normalised");
     if (bias) say(out, bias->has ? "q, k, v biases if asked for" : "q, k, v biases");
     if (has_field(a, offsetof(fl_config, attn_softcap))) say(out, "soft caps");
+    if (weight(a, FL_SLOT_SINK)) say(out, "sinks");
     if (a->window == FL_WINDOW_ALL) say(out, "window");
     if (a->window == FL_WINDOW_UPPER) say(out, "window in upper layers");
     if (a->window == FL_WINDOW_ALTERNATE) {
@@ -57,6 +58,7 @@ static void describe_blocks(const fl_arch *a, fl_text *out) {
     say(out, experts || weight(a, FL_SLOT_GATE) ? "gated " : "");
     fl_text_puts(out, fl_unary_name(a->activation));
     if (experts) say(out, "experts");
+    if (weight(a, FL_SLOT_EXPERT_GATE_B)) fl_text_puts(out, " with biases");
     if (weight(a, FL_SLOT_SHARED_UP)) say(out, "a shared expert");
     if (has_field(a, offsetof(fl_config, parallel_residual))) say(out, "parallel blocks");
     if (a->embed_scaled) say(out, "scaled embeddings");

@@ -51,13 +51,14 @@ fl_val fli_attention(const fli_builder *b, fl_val n) {
     fl_val v = fli_linear(b, n, FL_SLOT_V, FL_SLOT_V_B);
     k = query_or_key(b, k, FL_SLOT_K_NORM_WIDE, FL_SLOT_K_NORM, c->num_key_value_heads);
     q = query_or_key(b, q, FL_SLOT_Q_NORM_WIDE, FL_SLOT_Q_NORM, c->num_attention_heads);
+    fl_param *sink = fli_slot(b, FL_SLOT_SINK);
     fl_attention_args a = {
         .q = q,
         .k = fli_cached(b, f->k_cache, k),
         .v = fli_cached(b, f->v_cache, heads(b, v, c->num_key_value_heads)),
         .segment = f->segment,
         .start = f->start,
-        .sink = FL_NONE,
+        .sink = sink ? fl_model_value(b->m, b->g, sink) : FL_NONE,
         .causal = true,
         .window = fl_config_window(c, b->layer),
         .scale = (float)(1 / sqrt((double)c->query_pre_attn_scalar)),

@@ -40,6 +40,9 @@ fl_val fli_rotated(const fli_builder *b, fl_val x, bool interleaved);
 fl_val fli_cached(const fli_builder *b, fl_val *caches, fl_val x);
 fl_val fli_attend(const fli_builder *b, const fl_attention_args *a);
 
+/* f(gate) * up, as the architecture has it. */
+fl_val fli_gated(const fli_builder *b, fl_val gate, fl_val up);
+
 /* DOWN (f(GATE n) * UP n) with the weights at these places; without GATE, DOWN f(UP n). */
 typedef struct {
     fl_slot gate, gate_bias, up, up_bias, down, down_bias;

@@ -1,6 +1,7 @@
 /* config - config.json: read by the rows of arch/, completed, checked, written. Rotary positions
  * and windows, which have dialects, are in config_rope.c and config_window.c. */
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,10 +32,20 @@ static bool value_allowed(const char *values, const char *shown) {
     return false;
 }
 
+/* "a" of v, or "b" of its object "a" for "a.b". */
+static const json_t *member(const json_t *v, const char *key) {
+    char outer[64];
+    const char *dot = strchr(key, '.');
+    if (!dot) return json_object_get(v, key);
+    FL_ASSERT((size_t)(dot - key) < sizeof outer);
+    snprintf(outer, sizeof outer, "%.*s", (int)(dot - key), key);
+    return json_object_get(json_object_get(v, outer), dot + 1);
+}
+
 static fl_status check_demands(const fl_arch *arch, const json_t *v, const char *where,
                                fl_err *err) {
     for (const fl_config_demand *d = arch->demands; d->key; d++) {
-        const json_t *value = json_object_get(v, d->key);
+        const json_t *value = member(v, d->key);
         if (!value) continue;
         char *shown = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
         bool good = shown && value_allowed(d->values, shown);
@@ -177,6 +188,7 @@ static void fall_back(fl_config *c) {
         if (at == &c->norm_eps && c->norm_eps == 0) c->norm_eps = k->fallback;
         if (at == &c->initializer_range && c->initializer_range == 0)
             c->initializer_range = k->fallback;
+        if (at == &c->swiglu_limit && c->swiglu_limit == 0) c->swiglu_limit = k->fallback;
         if (at == &c->max_position_embeddings && c->max_position_embeddings == 0)
             c->max_position_embeddings = (int64_t)k->fallback;
     }
@@ -289,8 +301,8 @@ fl_status fl_config_complete(fl_config *c, fl_err *err) {
         return fl_fail(err, FL_ERR_ARG,
                        "the norm's epsilon, rope_theta and initializer_range must be above 0, "
                        "sliding_window not below");
-    if (!(c->logit_softcap >= 0) || !(c->attn_softcap >= 0))
-        return fl_fail(err, FL_ERR_ARG, "soft caps must not be below 0");
+    if (!(c->logit_softcap >= 0) || !(c->attn_softcap >= 0) || !(c->swiglu_limit >= 0))
+        return fl_fail(err, FL_ERR_ARG, "soft caps and swiglu_limit must not be below 0");
     return rope ? fli_rope_check(c, err) : FL_OK;
 }
 

@@ -98,9 +98,8 @@ static fl_status find_scaling(const fl_arch *arch, const json_t *v, const json_t
     return FL_OK;
 }
 
-fl_status fli_config_read_rope(fl_config *c, const json_t *v, const char *where, fl_err *err) {
-    const json_t *scaling, *nested;
-    FL_TRY(find_scaling(c->arch, v, &scaling, &nested, where, err));
+static fl_status read_settings(fl_config *c, const json_t *v, const json_t *scaling,
+                               const json_t *nested, const char *where, fl_err *err) {
     double theta = c->arch->rope.theta > 0 ? c->arch->rope.theta : 10000;
     FL_TRY(fl_json_real_or(v, theta_key(c), theta, &c->rope_theta, where, err));
     if (scaling)
@@ -108,6 +107,19 @@ fl_status fli_config_read_rope(fl_config *c, const json_t *v, const char *where,
     FL_TRY(read_share(c, scaling, v, where, err));
     FL_TRY(read_local(c, nested, v, where, err));
     return scaling ? keep_scaling(c, scaling, v, where, err) : FL_OK;
+}
+
+fl_status fli_config_read_rope(fl_config *c, const json_t *v, const char *where, fl_err *err) {
+    const json_t *scaling, *nested;
+    json_t *otherwise = NULL;
+    FL_TRY(find_scaling(c->arch, v, &scaling, &nested, where, err));
+    if (!scaling && c->arch->rope.scaling) {
+        scaling = otherwise = json_loads(c->arch->rope.scaling, 0, NULL);
+        if (!otherwise) return fl_fail(err, FL_ERR_NOMEM, "%s: rope_scaling", where);
+    }
+    fl_status s = read_settings(c, v, scaling, nested, where, err);
+    json_decref(otherwise);
+    return s;
 }
 
 /* Phi-3 has the original length outside, and early readers want exactly "type" and the lists. */
@@ -125,7 +137,10 @@ void fli_config_put_rope(json_t *v, const fl_config *c) {
     json_object_set_new(v, theta_key(c), json_real(c->rope_theta));
     if (json_object_get(c->rope_scaling, "long_factor")) put_longrope(v, c);
     else if (c->rope_scaling) json_object_set(v, "rope_scaling", c->rope_scaling);
-    else json_object_set_new(v, "rope_scaling", json_null());
+    else
+        json_object_set_new(v, "rope_scaling",
+                            keys->scaling ? json_pack("{s:s}", "rope_type", "default")
+                                          : json_null());
     if (keys->share_key)
         json_object_set_new(v, keys->share_key,
                             json_real((double)c->rotary_dim / (double)c->head_dim));

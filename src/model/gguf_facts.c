@@ -7,9 +7,11 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "model/gguf_facts.h"
 
 enum { KEY = 128 };
+static const double OSS_LIMIT = 7;  // llama.cpp has no other
 
 /* ---- what cannot be said ---- */
 
@@ -25,6 +27,10 @@ static const char *rope_type(const fl_config *c) {
     return type ? type : "";
 }
 
+static bool has_exact_ramp(const fl_config *c) {
+    return json_is_false(json_object_get(c->rope_scaling, "truncate"));
+}
+
 /* Scalings that llama.cpp has for one architecture only. */
 static const char *rope_lacking(const fl_config *c) {
     static const struct {
@@ -35,9 +41,8 @@ static const char *rope_lacking(const fl_config *c) {
         if (strcmp(rope_type(c), rows[i].type) == 0 &&
             strcmp(c->arch->gguf_name, rows[i].only) != 0)
             return rows[i].what;
-    return json_is_false(json_object_get(c->rope_scaling, "truncate"))
-               ? "rope_scaling with truncate false"
-               : NULL;
+    return has_exact_ramp(c) && !c->arch->rope.ramp_exact ? "rope_scaling with truncate false"
+                                                          : NULL;
 }
 
 static bool window_lacking(const fl_config *c) {
@@ -73,6 +78,7 @@ static const char *lacking(const fl_config *c) {
     if (c->query_pre_attn_scalar != query_scalar(c)) return "query_pre_attn_scalar of its own";
     if (arch->gguf_head == FL_GGUF_HEAD_TIED && !c->tie_word_embeddings) return "head of its own";
     if (arch->gguf_biased && !c->attention_bias) return "attention without biases";
+    if (c->swiglu_limit > 0 && c->swiglu_limit != OSS_LIMIT) return "swiglu_limit other than 7";
     if (experts_lacking(c)) return experts_lacking(c);
     if (fli_gguf_latent_lacking(c)) return fli_gguf_latent_lacking(c);
     return window_lacking(c) ? "sliding_window" : rope_lacking(c);
@@ -83,6 +89,9 @@ fl_status fli_gguf_check(const fl_config *c, fl_err *err) {
         return fl_fail(err, FL_ERR_UNSUPPORTED, "llama.cpp has no architecture like %s",
                        c->arch->name);
     const char *what = lacking(c);
+    if (!what && has_exact_ramp(c))
+        fl_warn(
+            "llama.cpp rounds YaRN's ramp to whole dimensions: its logits will differ a little");
     if (!what) return FL_OK;
     return fl_fail(err, FL_ERR_UNSUPPORTED,
                    "llama.cpp's %s has no %s: it would compute something else", c->arch->gguf_name,

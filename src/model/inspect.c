@@ -12,20 +12,22 @@ const char *fl_model_part_name(fl_model_part p) {
     return names[p];
 }
 
+/* The bias of a norm or of a router is of its part. */
 static fl_model_part part_of(fl_slot slot) {
-    switch (fl_slot_role(slot)) {
+    const fl_role role = fl_slot_role(slot), before = slot ? fl_slot_role(slot - 1) : role;
+    if (role == FL_ROLE_BIAS && (before == FL_ROLE_NORM || before == FL_ROLE_ROUTER))
+        return part_of(slot - 1);
+    switch (role) {
     case FL_ROLE_EMBEDDING: return FL_MODEL_PART_EMBEDDING;
     case FL_ROLE_HEAD: return FL_MODEL_PART_HEAD;
     case FL_ROLE_NORM: return FL_MODEL_PART_NORM;
     case FL_ROLE_ROUTER:
     case FL_ROLE_EXPERT:
+    case FL_ROLE_EXPERT_BIAS:
     case FL_ROLE_CONSTANT: return FL_MODEL_PART_EXPERTS;
     default: break;
     }
-    bool of_norm = fl_slot_role(slot - 1) == FL_ROLE_NORM && fl_slot_role(slot) == FL_ROLE_BIAS;
-    return of_norm                   ? FL_MODEL_PART_NORM
-           : slot < FL_SLOT_FFN_NORM ? FL_MODEL_PART_ATTENTION
-                                     : FL_MODEL_PART_FEED_FORWARD;
+    return slot < FL_SLOT_FFN_NORM ? FL_MODEL_PART_ATTENTION : FL_MODEL_PART_FEED_FORWARD;
 }
 
 static void add(fl_model_part_size *to, const fl_tensor *t) {

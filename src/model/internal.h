@@ -43,6 +43,7 @@ typedef struct {
     bool transposed;
     bool plus_one;          // the file has the values with 1 added
     int64_t turn_rows;      // parts take turns of this many rows; 0: one below the other
+    int64_t stack;          // matrices, or vectors, of each part, one after the other; 0: it is one
     int64_t permute_heads;  // 0: rows stay in place
     bool one_expert;        // of part[0]: number `expert`
     int64_t expert;
@@ -74,6 +75,9 @@ void fli_file_name(char out[128], const char *param);  // without "#q"
 
 void fli_stored_load(const fli_stored *s,
                      const fl_tensor *file);  // same shape; converts to the parameters' formats
+/* The same of experts in MXFP4, as Hugging Face folders have it: blocks u8 (E, N, K / 32, 16) and their scales, u8
+ * (E, N, K / 32). */
+void fli_stored_load_mxfp4(const fli_stored *s, const fl_tensor *blocks, const fl_tensor *scales);
 bool fli_stored_mappable(const fli_stored *s, const fl_tensor *file);
 
 /* The tensors of an open file, whatever its format. */

@@ -61,9 +61,10 @@ typedef struct {
     const fli_tensors *file;
     const fl_model_opts *opts;
     const fli_stored_list *list;
-    const fl_stored_tensor **found;  // one per item of the list
-    bool fits;                       // all of it in memory
-    size_t strip;                    // bytes of the architecture's prefix that this file leaves out
+    const fl_stored_tensor **found;   // one per item of the list
+    const fl_stored_tensor **scales;  // of those that are in MXFP4
+    bool fits;                        // all of it in memory
+    size_t strip;  // bytes of the architecture's prefix that this file leaves out
 } loading;
 
 static bool starts_with(const char *s, const char *prefix) {
@@ -89,17 +90,56 @@ static bool is_number(fl_dtype t) {
     return t == FL_F32 || t == FL_F16 || t == FL_BF16 || t == FL_F64 || fl_dtype_is_block(t);
 }
 
+static fl_status check_shape(const loading *l, const fl_stored_tensor *t, const fl_tensor *shape,
+                             fl_err *err) {
+    char have[FL_SHAPE_TEXT], need[FL_SHAPE_TEXT];
+    if (fl_tensor_same_shape(&t->t, shape)) return FL_OK;
+    return fl_fail(err, FL_ERR_SHAPE, "%s: tensor %s is %s; %s makes it %s", fl_path_base(t->file),
+                   t->name, fl_tensor_shape_text(&t->t, have), l->file->facts,
+                   fl_tensor_shape_text(shape, need));
+}
+
+/* One of the two tensors that stand for (E, K, N) of experts in MXFP4. */
+static fl_status find_mxfp4(const loading *l, const char *name, const char *end,
+                            const fl_tensor *shape, const fl_stored_tensor **out, fl_err *err) {
+    char full[160];
+    snprintf(full, sizeof full, "%s%s", name, end);
+    if (!(*out = find(l, full))) return fl_fail(err, FL_ERR_FORMAT, "tensor %s is missing", full);
+    FL_TRY(check_shape(l, *out, shape, err));
+    return (*out)->t.dtype == FL_U8
+               ? FL_OK
+               : fl_fail(err, FL_ERR_FORMAT, "%s: tensor %s is %s, expected u8",
+                         fl_path_base((*out)->file), full, fl_dtype_name((*out)->t.dtype));
+}
+
+static fl_status find_pair(loading *l, int i, const char *name, fl_err *err) {
+    const fl_write_tensor *want = &l->list->w[i];
+    const int64_t E = want->dim[0], K = want->dim[1], N = want->dim[2],
+                  size = fl_dtype_block(FL_MXFP4);
+    if (K % size)
+        return fl_fail(err, FL_ERR_SHAPE, "%s: %s makes its rows %lld long, MXFP4 has blocks of 32",
+                       name, l->file->facts, (long long)K);
+    const fl_tensor blocks = fl_tensor_of(NULL, FL_U8, 4, (int64_t[]){E, N, K / size, size / 2}),
+                    scales = fl_tensor_of(NULL, FL_U8, 3, blocks.dim);
+    FL_TRY(find_mxfp4(l, name, "_blocks", &blocks, &l->found[i], err));
+    return find_mxfp4(l, name, "_scales", &scales, &l->scales[i], err);
+}
+
+static bool has_pair(const loading *l, int i, const char *name) {
+    char blocks[160];
+    snprintf(blocks, sizeof blocks, "%s_blocks", name);
+    return l->list->item[i].stack && l->list->w[i].rank == 3 && find(l, blocks);
+}
+
 static fl_status find_tensor(loading *l, int i, fl_err *err) {
     const fl_write_tensor *want = &l->list->w[i];
-    const fl_stored_tensor *t = find(l, name_in_file(l, want->name));
-    if (!t) return fl_fail(err, FL_ERR_FORMAT, "tensor %s is missing", name_in_file(l, want->name));
+    const char *name = name_in_file(l, want->name);
+    const fl_stored_tensor *t = find(l, name);
+    l->scales[i] = NULL;
+    if (!t && has_pair(l, i, name)) return find_pair(l, i, name, err);
+    if (!t) return fl_fail(err, FL_ERR_FORMAT, "tensor %s is missing", name);
     fl_tensor shape = fl_tensor_of(NULL, want->dtype, want->rank, want->dim);
-    if (!fl_tensor_same_shape(&t->t, &shape)) {
-        char have[FL_SHAPE_TEXT], need[FL_SHAPE_TEXT];
-        return fl_fail(err, FL_ERR_SHAPE, "%s: tensor %s is %s; %s makes it %s",
-                       fl_path_base(t->file), t->name, fl_tensor_shape_text(&t->t, have),
-                       l->file->facts, fl_tensor_shape_text(&shape, need));
-    }
+    FL_TRY(check_shape(l, t, &shape, err));
     if (!is_number(t->t.dtype))
         return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: tensor %s is %s, expected a float format",
                        fl_path_base(t->file), t->name, fl_dtype_name(t->t.dtype));
@@ -118,7 +158,8 @@ static fl_status check_extra(const loading *l, fl_err *err) {
     for (int i = 0; i < l->file->n; i++) {
         const fl_stored_tensor *t = l->file->at(l->file->file, i);
         bool wanted = false;
-        for (int k = 0; k < l->list->n && !wanted; k++) wanted = l->found[k] == t;
+        for (int k = 0; k < l->list->n && !wanted; k++)
+            wanted = l->found[k] == t || l->scales[k] == t;
         if (!wanted && !carries_nothing(l, t->name))
             return fl_fail(err, FL_ERR_FORMAT, "%s: tensor %s has no place in a %s of this %s",
                            fl_path_base(t->file), t->name, l->m->config.arch->name, l->file->facts);
@@ -128,9 +169,9 @@ static fl_status check_extra(const loading *l, fl_err *err) {
 
 /* The format each parameter has in memory. Vectors are always f32: they are few, and kernels want
  * them so. */
-static fl_dtype memory_format(const loading *l, const fl_param *p, const fl_tensor *file) {
-    if (p->data.rank == 1) return FL_F32;
-    fl_dtype stored = file->dtype == FL_F64 ? FL_F32 : file->dtype;
+static fl_dtype memory_format(const loading *l, const fl_param *p, fl_dtype stored) {
+    if (p->data.rank == 1 || p->role == FL_ROLE_EXPERT_BIAS) return FL_F32;
+    if (stored == FL_F64) stored = FL_F32;
     return l->opts->as_stored ? stored : l->opts->dtype;
 }
 
@@ -141,7 +182,7 @@ static void choose_formats(loading *l) {
         int64_t row = 0;
         for (int k = 0; k < s->n_parts; k++) {
             fl_param *p = s->part[k];
-            p->data.dtype = memory_format(l, p, file);
+            p->data.dtype = memory_format(l, p, l->scales[i] ? FL_MXFP4 : file->dtype);
             p->trainable = !l->opts->as_stored && l->opts->dtype == FL_F32 &&
                            p->role != FL_ROLE_CONSTANT;
             if (l->opts->as_stored && p->data.dtype == file->dtype && fli_stored_mappable(s, file))
@@ -161,12 +202,14 @@ static void load_task(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     for (int64_t i = begin; i < end; i++) {
         const fl_tensor *file = &l->found[i]->t;
-        const fl_param *p = l->list->item[i].part[0];
+        const fli_stored *s = &l->list->item[i];
+        const fl_param *p = s->part[0];
         const bool in_place = p->data.data == file->data;
         if (l->fits && (!in_place || is_wanted(l, p)))
             fl_map_want(file->data, fl_tensor_bytes(file));
         if (in_place) continue;
-        fli_stored_load(&l->list->item[i], file);
+        if (l->scales[i]) fli_stored_load_mxfp4(s, file, &l->scales[i]->t);
+        else fli_stored_load(s, file);
         fl_map_forget(file->data, fl_tensor_bytes(file));
     }
 }
@@ -193,8 +236,9 @@ static fl_status load_tensors(loading *l, fl_err *err) {
 fl_status fli_load_tensors(fl_model *m, const fli_tensors *from, const fli_stored_list *list,
                            const fl_model_opts *opts, fl_err *err) {
     loading l = {.m = m, .file = from, .list = list, .opts = opts};
-    l.found = fl_alloc((size_t)list->n * sizeof *l.found);
+    l.found = fl_alloc(2 * (size_t)list->n * sizeof *l.found);
     if (!l.found) return fl_fail(err, FL_ERR_NOMEM, "the list of a model's tensors");
+    l.scales = l.found + list->n;
     fl_status s = load_tensors(&l, err);
     fl_dealloc(l.found);
     return s;

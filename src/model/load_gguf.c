@@ -156,6 +156,7 @@ static fl_status named_scaling(facts *x, const char *type, json_t *scaling) {
     if (attention > 0) json_object_set_new(scaling, "attention_factor", json_real(attention));
     if (original > 0)
         json_object_set_new(scaling, "original_max_position_embeddings", json_integer(original));
+    if (x->arch->rope.ramp_exact) json_object_set_new(scaling, "truncate", json_false());
     return copy_ramp(x, scaling);
 }
 

@@ -254,7 +254,7 @@ static void folder_close(folder *f) {
 /* Are the adapted weights stored (in, out) by the base model? PEFT asks for it by name. */
 static bool fan_in_fan_out(const fl_model *m) {
     for (const fl_weight_row *row = m->config.arch->weights; row->hf; row++)
-        if (row->transposed) return true;
+        if (row->transposed && fl_slot_role(row->slot) == FL_ROLE_MATRIX) return true;
     return false;
 }
 

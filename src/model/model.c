@@ -227,7 +227,8 @@ static void init_weights(fl_model *m, uint64_t seed) {
     fl_param *p = m->param;
     for (fl_weight_iter it = {0}; fl_weight_next(c, &it); p++) {
         if (p->role == FL_ROLE_NORM) init_ones(p);
-        else if (p->role != FL_ROLE_BIAS && p->role != FL_ROLE_CONSTANT)
+        else if (p->role != FL_ROLE_BIAS && p->role != FL_ROLE_EXPERT_BIAS &&
+                 p->role != FL_ROLE_CONSTANT)
             init_normal(p, c->initializer_range * (fl_slot_residual(it.row->slot) ? shrink : 1),
                         seed);
     }

@@ -51,6 +51,7 @@ typedef struct {
     int64_t n_shared_experts;                // as wide together as shared_intermediate_size
     int64_t n_group, topk_group;             // experts are chosen from the best groups; 0: from all
     double routed_scaling_factor;            // of the chosen experts' weights; 0: 1
+    double swiglu_limit;                     // of gate and up before they are multiplied; 0: none
     int64_t q_lora_rank, kv_lora_rank;       // latent attention; 0: queries whole, no latents
     int64_t qk_nope_head_dim, qk_rope_head_dim, v_head_dim;  // of it: a head is nope + rope
     bool split_kv_up;                                        // KV_UP is K_UP and V_UP, as in GGUF
@@ -71,11 +72,12 @@ typedef enum {
     FL_ROLE_NORM,
     FL_ROLE_BIAS,
     FL_ROLE_ADAPTER,
-    FL_ROLE_ROUTER,   // chooses experts
-    FL_ROLE_HEADS,    // (heads x rows, cols), multiplied head by head: no transform reaches it
-    FL_ROLE_BY_HEAD,  // (heads, rows, cols), likewise
-    FL_ROLE_EXPERT,   // (E, rows, cols), each multiplied by the rows sent to it
-    FL_ROLE_CONSTANT  // carried and saved, never learnt
+    FL_ROLE_ROUTER,       // chooses experts
+    FL_ROLE_HEADS,        // (heads x rows, cols), multiplied head by head: no transform reaches it
+    FL_ROLE_BY_HEAD,      // (heads, rows, cols), likewise
+    FL_ROLE_EXPERT,       // (E, rows, cols), each multiplied by the rows sent to it
+    FL_ROLE_EXPERT_BIAS,  // (E, rows), likewise
+    FL_ROLE_CONSTANT      // carried and saved, never learnt
 } fl_role;
 
 typedef struct {

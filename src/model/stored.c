@@ -4,13 +4,15 @@
  * (GPT-2's c_attn holds q, k and v) or taking turns by the head (GPT-NeoX), as rows (out, in) or
  * transposed (in, out). In GGUF the rows of Llama's Q and K are permuted: there a rotated pair is
  * two neighbours (2i, 2i+1), here it is (i, i + D/2); and Gemma's gains have the 1 that is added to
- * them here. One description serves reading and writing in both formats. */
+ * them here. gpt-oss has one tensor for all experts of a layer: a stack, each of whose matrices is such a tensor. One
+ * description serves reading and writing in both formats. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "model/internal.h"
+#include "tensor/blocks.h"
 
 /* ---- writing ---- */
 
@@ -22,6 +24,24 @@ static int64_t all_rows(const fli_stored *s) {
 
 static int64_t part_cols(const fli_stored *s) {
     return s->part[0]->data.rank == 2 ? s->part[0]->data.dim[1] : 1;
+}
+
+/* Number e of the matrices, or vectors, that t is a stack of. */
+static fl_tensor slice_of(const fl_tensor *t, int64_t e) {
+    fl_tensor one = fl_tensor_of(NULL, t->dtype, t->rank - 1, t->dim + 1);
+    if (t->data) one.data = (char *)t->data + (size_t)e * fl_tensor_bytes(&one);
+    return one;
+}
+
+/* Matrix e of a stack, as a description of its own; `own` holds its parts. */
+static fli_stored matrix_of(const fli_stored *s, int64_t e, fl_param own[FLI_PARTS_MAX]) {
+    fli_stored one = *s;
+    one.stack = 0;
+    for (int i = 0; i < s->n_parts; i++) {
+        own[i] = (fl_param){.data = slice_of(&s->part[i]->data, e)};
+        one.part[i] = &own[i];
+    }
+    return one;
 }
 
 /* Which part holds row *r of the description; *r becomes the row there. */
@@ -56,24 +76,39 @@ static void gather_row(const fl_write_tensor *w, int64_t row, float *out) {
     fl_convert(out, FL_F32, from, dtype, part_cols(s));
 }
 
+static float in_block(const fli_stored *s, int64_t r, int64_t col) {
+    const fl_tensor *t = part_of(s, &r);
+    return (float)fl_tensor_get(t, r * part_cols(s) + col);
+}
+
 /* For a transposed matrix, and for a vector in parts, whose only row is all of it. */
 static void gather_column(const fl_write_tensor *w, int64_t row, float *out) {
     const fli_stored *s = w->source;
     for (int64_t j = 0; j < all_rows(s); j++) {
         fl_dtype dtype;
+        if (fl_dtype_is_block(s->part[0]->data.dtype)) {
+            out[j] = in_block(s, j, row);
+            continue;
+        }
         const void *from = element(s, j, row, &dtype);
         fl_convert(&out[j], FL_F32, from, dtype, 1);
         if (s->plus_one) out[j] += 1;
     }
 }
 
+/* For a stack: the row is one of its matrices', or all of one of its vectors. */
+static void gather_stack(const fl_write_tensor *w, int64_t row, float *out) {
+    fl_param own[FLI_PARTS_MAX];
+    const int64_t rows = w->rank == 3 ? w->dim[1] : 1;
+    const fli_stored one = matrix_of(w->source, row / rows, own);
+    fl_write_tensor inner = {.source = &one};
+    (one.transposed || w->rank == 2 ? gather_column : gather_row)(&inner, row % rows, out);
+}
+
 /* What lies in the file as it does here: all of a parameter, or one of its experts. */
 static fl_tensor whole(const fli_stored *s) {
-    fl_tensor t = s->part[0]->data;
-    if (!s->one_expert) return t;
-    fl_tensor one = fl_tensor_of(NULL, t.dtype, 2, t.dim + 1);
-    if (t.data) one.data = (char *)t.data + (size_t)s->expert * fl_tensor_bytes(&one);
-    return one;
+    const fl_tensor *t = &s->part[0]->data;
+    return s->one_expert ? slice_of(t, s->expert) : *t;
 }
 
 static bool is_plain(const fli_stored *s) {
@@ -90,11 +125,13 @@ void fli_stored_describe(fli_stored *s, fl_dtype dtype, fl_write_tensor *w) {
     w->source = t->data;
     if (s->latent) fli_latent_describe(s, w);
     if (s->latent || is_plain(s)) return;
-    int64_t rows = all_rows(s);
-    w->dim[0] = s->transposed ? part_cols(s) : rows;
-    w->dim[1] = s->transposed ? rows : part_cols(s);
+    fl_param own[FLI_PARTS_MAX];
+    const fli_stored one = s->stack ? matrix_of(s, 0, own) : *s;
+    int64_t rows = all_rows(&one), *dim = w->dim + (s->stack ? 1 : 0);
+    dim[0] = s->transposed ? part_cols(&one) : rows;
+    dim[1] = s->transposed ? rows : part_cols(&one);
     w->source = s;
-    w->row = s->transposed || t->rank == 1 ? gather_column : gather_row;
+    w->row = s->stack ? gather_stack : s->transposed || t->rank == 1 ? gather_column : gather_row;
 }
 
 /* ---- the list ---- */
@@ -155,7 +192,7 @@ fl_status fli_stored_hf(fli_stored_list *out, const fl_model *m, fl_dtype dtype,
     FL_TRY(list_new(out, m, err));
     fl_param *p = m->param;
     for (fl_weight_iter it = {0}; fl_weight_next(&m->config, &it); p++) {
-        if (p->role == FL_ROLE_EXPERT) {
+        if (strchr(p->name, '*')) {
             add_experts(out, p);
             continue;
         }
@@ -163,7 +200,9 @@ fl_status fli_stored_hf(fli_stored_list *out, const fl_model *m, fl_dtype dtype,
         fli_stored *s = add_part(out, p, is_more);
         if (!s) continue;
         s->transposed = it.row->transposed;
-        if (it.row->by_head) s->turn_rows = m->config.head_dim;
+        s->turn_rows = it.row->by_head ? m->config.head_dim : it.row->by_row;
+        if (p->role == FL_ROLE_EXPERT || p->role == FL_ROLE_EXPERT_BIAS)
+            s->stack = m->config.num_experts;
         if (it.row->slot == FL_SLOT_K_UP) s->latent = FLI_LATENT_JOINED;
         fli_file_name(s->name, p->name);
     }
@@ -171,9 +210,12 @@ fl_status fli_stored_hf(fli_stored_list *out, const fl_model *m, fl_dtype dtype,
     return FL_OK;
 }
 
-/* Vectors are f32, and matrices f16 whose rows are not whole blocks of the format wanted. */
-static fl_dtype gguf_format(const fl_param *p, const fl_weight_row *row, fl_dtype wanted) {
+/* Vectors are f32, matrices f16 whose rows are not whole blocks of the format wanted; and what a folder has in blocks
+ * stays so. */
+static fl_dtype gguf_format(const fl_model *m, const fl_param *p, const fl_weight_row *row,
+                            fl_dtype wanted) {
     if (p->data.rank == 1 || row->gguf_f32) return FL_F32;
+    if (fl_dtype_is_block(p->data.dtype) && !m->memory->gguf) return p->data.dtype;
     return fl_tensor_cols(&p->data) % fl_dtype_block(wanted) ? FL_F16 : wanted;
 }
 
@@ -203,7 +245,7 @@ fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fli_way way, 
         if (it.row->gguf_permute) s->permute_heads = p->data.dim[0] / m->config.head_dim;
         s->plus_one = it.row->gguf_plus_one;
         fli_name_weight(s->name, sizeof s->name, it.row->gguf, it.layer);
-        out->w[out->n - 1].dtype = gguf_format(p, it.row, dtype);
+        out->w[out->n - 1].dtype = gguf_format(m, p, it.row, dtype);
         if (way == FLI_WRITTEN && it.row->slot == FL_SLOT_KV_UP)
             split_latent(out, m, it.layer, dtype);
     }
@@ -221,7 +263,8 @@ fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fli_way way, 
 /* ---- reading ---- */
 
 bool fli_stored_mappable(const fli_stored *s, const fl_tensor *file) {
-    const bool in_place = !s->transposed && !s->permute_heads && !s->turn_rows && !s->one_expert;
+    const bool in_place = !s->transposed && !s->permute_heads && !s->turn_rows && !s->one_expert &&
+                          !s->stack;
     const size_t unit = fl_dtype_is_block(file->dtype) ? sizeof(uint16_t)
                                                        : fl_dtype_bytes(file->dtype);
     return in_place && file->rank >= 2 && (uintptr_t)file->data % unit == 0;
@@ -294,9 +337,58 @@ static void take_off_one(const fli_stored *s) {
     }
 }
 
+static void load_stack(const fli_stored *s, const fl_tensor *file) {
+    fl_param own[FLI_PARTS_MAX];
+    for (int64_t e = 0; e < s->stack; e++) {
+        const fli_stored one = matrix_of(s, e, own);
+        const fl_tensor slice = slice_of(file, e);
+        fli_stored_load(&one, &slice);
+    }
+}
+
 void fli_stored_load(const fli_stored *s, const fl_tensor *file) {
     const fl_tensor to = whole(s);
+    if (s->stack) {
+        load_stack(s, file);
+        return;
+    }
     if (is_plain(s)) fl_convert(to.data, to.dtype, file->data, file->dtype, fl_tensor_count(&to));
     else (s->transposed ? load_turned : s->permute_heads ? load_permuted : load_parts)(s, file);
     if (s->plus_one) take_off_one(s);
+}
+
+/* ---- MXFP4 ---- */
+
+/* Numbers 2k and 2k + 1 of a block share a byte there, k and k + 16 here. */
+static fl_block_mxfp4 mxfp4_block(const uint8_t pairs[16], uint8_t scale) {
+    fl_block_mxfp4 b = {.e = scale};
+    for (int k = 0; k < 16; k++) {
+        const int shift = k % 2 * 4;
+        b.qs[k] = (uint8_t)((pairs[k / 2] >> shift & 15) | (pairs[8 + k / 2] >> shift & 15) << 4);
+    }
+    return b;
+}
+
+static void load_mxfp4_row(const fli_stored *s, int64_t r, int64_t n_blocks, const uint8_t *pairs,
+                           const uint8_t *scale) {
+    const fl_tensor *t = part_of(s, &r);
+    const int64_t size = fl_dtype_block(FL_MXFP4);
+    for (int64_t g = 0; g < n_blocks; g++) {
+        const fl_block_mxfp4 b = mxfp4_block(pairs + g * 16, scale[g]);
+        char *to = (char *)t->data + fl_dtype_row_bytes(t->dtype, (r * n_blocks + g) * size);
+        fl_convert(to, t->dtype, &b, FL_MXFP4, size);
+    }
+}
+
+void fli_stored_load_mxfp4(const fli_stored *s, const fl_tensor *blocks, const fl_tensor *scales) {
+    fl_param own[FLI_PARTS_MAX];
+    const int64_t rows = blocks->dim[1], n = blocks->dim[2];
+    for (int64_t e = 0; e < s->stack; e++) {
+        const fli_stored one = matrix_of(s, e, own);
+        for (int64_t r = 0; r < rows; r++) {
+            const int64_t at = (e * rows + r) * n;
+            load_mxfp4_row(&one, r, n, (const uint8_t *)blocks->data + at * 16,
+                           (const uint8_t *)scales->data + at);
+        }
+    }
 }

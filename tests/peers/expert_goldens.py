@@ -13,8 +13,8 @@ import torch
 import model_goldens as dense
 from safetensors.torch import save_file
 from transformers import (DeepseekV2Config, DeepseekV2ForCausalLM, DeepseekV3Config, DeepseekV3ForCausalLM,
-                          MixtralConfig, MixtralForCausalLM, Qwen2MoeConfig, Qwen2MoeForCausalLM, Qwen3MoeConfig,
-                          Qwen3MoeForCausalLM)
+                          GptOssConfig, GptOssForCausalLM, MixtralConfig, MixtralForCausalLM, Qwen2MoeConfig,
+                          Qwen2MoeForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM)
 
 BF16_NOISE = 0.01  # of a router's inputs, relative: a few roundings to bf16
 dense.MORE = 64 - dense.PROMPT
@@ -46,6 +46,11 @@ dense.MODELS = {
         n_group=1, topk_group=1, routed_scaling_factor=1.0, norm_topk_prob=False,
         rope_parameters=dict(rope_type="yarn", rope_theta=100.0, factor=4.0, beta_fast=4, beta_slow=1, mscale=1.0,
                              mscale_all_dim=0.8, original_max_position_embeddings=16))),
+    # a window smaller than the text in the first layer, a limit that bends, a ramp that is not in whole dimensions
+    "gpt_oss": (GptOssForCausalLM, GptOssConfig(
+        **SMALL, intermediate_size=16, num_local_experts=4, num_experts_per_tok=2, head_dim=16, sliding_window=6,
+        swiglu_limit=1.0, rope_parameters=dict(rope_type="yarn", rope_theta=100.0, factor=4.0, beta_fast=2.0,
+                                               beta_slow=0.5, truncate=False, original_max_position_embeddings=24))),
 }
 
 # of the part of a name behind "mlp.": the published name, and of each expert's matrices
@@ -55,6 +60,9 @@ OTHERS = ("mlp.", "gate_proj", "up_proj", "down_proj")
 
 def published(kind, name, grad):
     block, gate, up, down = NAMES.get(kind, OTHERS)
+    if kind == "gpt_oss":  # all experts in one tensor in files too
+        yield name, grad
+        return
     if ".experts." not in name:
         yield name.replace("mlp.gate.weight", block + "gate.weight"), grad
         return
@@ -82,8 +90,9 @@ def watch(model):
         return hook
 
     for i, layer in enumerate(model.model.layers):
-        if hasattr(layer.mlp, "gate") and hasattr(layer.mlp, "experts"):
-            layer.mlp.gate.register_forward_hook(keep(i))
+        router = getattr(layer.mlp, "router", getattr(layer.mlp, "gate", None))
+        if hasattr(layer.mlp, "experts"):
+            router.register_forward_hook(keep(i))
     return seen
 
 

@@ -83,6 +83,12 @@ static double gelu_inner(double x) {
     return tanh(SQRT_2_OVER_PI * (x + 0.044715 * x * x * x));
 }
 
+static const double GELU_QUICK = 1.702;
+
+static double gelu_quick(double x) {
+    return x * sigmoid(GELU_QUICK * x);
+}
+
 static double unary(const fl_attr *a, double x) {
     switch (a->unary) {
     case FL_UNARY_GELU_TANH: return 0.5 * x * (1 + gelu_inner(x));
@@ -96,6 +102,9 @@ static double unary(const fl_attr *a, double x) {
     case FL_UNARY_LOG: return log(x);
     case FL_UNARY_LOG_SIGMOID: return x < 0 ? x - log1p(exp(x)) : -log1p(exp(-x));
     case FL_UNARY_SOFTCAP: return (double)a->softcap * tanh(x / (double)a->softcap);
+    case FL_UNARY_CLIPPED_GELU_QUICK: return gelu_quick(fmin(x, (double)a->softcap));
+    case FL_UNARY_CLIPPED_PLUS_ONE:
+        return 1 + fmin(fmax(x, -(double)a->softcap), (double)a->softcap);
     case FL_UNARY_COUNT: break;
     }
     return NAN;
@@ -124,6 +133,11 @@ static double unary_slope(const fl_attr *a, double x) {
     case FL_UNARY_LOG: return 1 / x;
     case FL_UNARY_LOG_SIGMOID: return sigmoid(-x);
     case FL_UNARY_SOFTCAP: return 1 - square(tanh(x / (double)a->softcap));
+    case FL_UNARY_CLIPPED_GELU_QUICK: {
+        const double s = sigmoid(GELU_QUICK * x);
+        return x <= (double)a->softcap ? s + GELU_QUICK * x * s * (1 - s) : 0;
+    }
+    case FL_UNARY_CLIPPED_PLUS_ONE: return fabs(x) <= (double)a->softcap;
     case FL_UNARY_COUNT: break;
     }
     return NAN;

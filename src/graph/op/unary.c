@@ -1,14 +1,18 @@
 /* unary - f(x), and gated: f(gate) * up, for the functions of FL_UNARY_LIST. */
 #include "graph/rule.h"
 
+static bool has_cap(fl_unary f) {
+    return f == FL_UNARY_SOFTCAP || f == FL_UNARY_CLIPPED_GELU_QUICK ||
+           f == FL_UNARY_CLIPPED_PLUS_ONE;
+}
+
 static fl_status like_shape(fl_call *c, const char *op, int n_out, fl_err *err) {
     FLI_DTYPES(c, 0, op, err);
     for (int i = 1; i < c->n_in; i++) {
         FLI_WANT(fl_tensor_same_shape(&c->in[0], &c->in[i]), c, op, "shapes must agree", err);
     }
     FLI_WANT((unsigned)c->attr.unary < FL_UNARY_COUNT, c, op, "unknown function", err);
-    FLI_WANT(c->attr.unary != FL_UNARY_SOFTCAP || c->attr.softcap > 0, c, op,
-             "softcap needs a positive cap", err);
+    FLI_WANT(!has_cap(c->attr.unary) || c->attr.softcap > 0, c, op, "the cap must be above 0", err);
     for (int k = 0; k < n_out; k++) fli_out_like(c, k, &c->in[k], c->in[k].dtype);
     return FL_OK;
 }
@@ -22,7 +26,7 @@ static bool function_sample(int i, int n_in, fl_sample *s) {
                         : i % 2 ? FLI_T(FL_F32, 3, 77)
                                 : FLI_T(FL_F32, 5);
     *s = (fl_sample){.call = {.n_in = n_in, .in = {x, x, x}, .attr = {.unary = f}}};
-    if (f == FL_UNARY_SOFTCAP) s->call.attr.softcap = 1.5f;
+    if (has_cap(f)) s->call.attr.softcap = 0.7f;  // some numbers lie beyond it
     s->positive[0] = f == FL_UNARY_LOG;
     return true;
 }

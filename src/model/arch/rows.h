@@ -131,8 +131,8 @@ bool fli_sequential(const fl_config *c, int layer);  // not parallel_residual
 extern const char *const fli_ignored_rotary[];  // tables that old files hold
 
 extern const fl_arch fli_arch_deepseek_v2, fli_arch_deepseek_v3, fli_arch_gemma2, fli_arch_gemma3,
-    fli_arch_gpt2, fli_arch_gpt_neox, fli_arch_llama, fli_arch_mistral, fli_arch_mixtral,
-    fli_arch_qwen2_moe, fli_arch_qwen3_moe, fli_arch_olmo2, fli_arch_phi3, fli_arch_qwen2,
-    fli_arch_qwen3, fli_arch_stablelm;
+    fli_arch_gpt2, fli_arch_gpt_neox, fli_arch_gpt_oss, fli_arch_llama, fli_arch_mistral,
+    fli_arch_mixtral, fli_arch_qwen2_moe, fli_arch_qwen3_moe, fli_arch_olmo2, fli_arch_phi3,
+    fli_arch_qwen2, fli_arch_qwen3, fli_arch_stablelm;
 
 #endif

@@ -80,6 +80,18 @@ FL_INLINE curve curve_SOFTCAP(vf x, vf cap) {
     return (curve){cap * t, v_fma(-t, t, v_set(1.0f))};
 }
 
+/* No slope beyond the cap, the one at it. */
+FL_INLINE curve curve_CLIPPED_GELU_QUICK(vf x, vf cap) {
+    vf y = v_min(x, cap), s = v_sigmoid(1.702f * y);
+    vf slope = v_fma(1.702f * y, s - s * s, s);
+    return (curve){y * s, v_select(v_lt(cap, x), v_set(0.0f), slope)};
+}
+
+FL_INLINE curve curve_CLIPPED_PLUS_ONE(vf x, vf cap) {
+    vf y = v_max(v_min(x, cap), -cap);
+    return (curve){1.0f + y, v_select(v_lt(cap, v_abs(x)), v_set(0.0f), v_set(1.0f))};
+}
+
 /* Loops over one piece. A piece is at most FL_CHUNK elements, so that one indirect call a piece
  * costs nothing. */
 typedef struct {
