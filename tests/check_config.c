@@ -35,6 +35,7 @@ static const struct {
     {"stablelm-2-1_6b", "stablelm", 1644515328, 0, 16, 1e4, 0, NULL},
     {"pythia-160m", "gpt_neox", 162322944, 0, 16, 1e4, 0, NULL},
     {"gpt2", "gpt2", 124439808, 0, 64, 1e4, 0, NULL},
+    {"gpt-oss-120b", "gpt_oss", 116829156672, 18, 64, 1.5e5, 0, "yarn"},
 };
 enum { N_PUBLISHED = sizeof published / sizeof published[0] };
 

@@ -180,6 +180,10 @@ static const struct {
     {"deepseek_v3", "{\"num_hidden_layers\":27}", NULL, "q_lora_rank"},
     {"deepseek_v3_yarn", "{\"rope_parameters\":" MSCALE "}", NULL, NULL},
     {"deepseek_v3_yarn", "{}", NULL, "mscale"},
+    {"gpt_oss", "{\"swiglu_limit\":7.0}", NULL, NULL},
+    {"gpt_oss", "{}", NULL, "swiglu_limit"},
+    {"gpt_oss", "{\"swiglu_limit\":7.0,\"attention_bias\":false}", NULL,
+     "attention without biases"},
 };
 
 /* Of this family with random numbers in every weight, gains and biases too. */
@@ -198,7 +202,8 @@ static fl_model *make(const char *name, const char *change) {
     fl_rng rng = {.seed = 5};
     for (int i = 0; m && i < m->n_params; i++) {
         const fl_tensor *t = &m->param[i].data;
-        for (int64_t k = 0; t->rank == 1 && k < fl_tensor_count(t); k++)
+        const bool vector = t->rank == 1 || m->param[i].role == FL_ROLE_EXPERT_BIAS;
+        for (int64_t k = 0; vector && k < fl_tensor_count(t); k++)
             fl_tensor_set(t, k, fl_tensor_get(t, k) + 0.3 * fl_rng_normal(&rng));
     }
     fl_config_clear(&c);

@@ -21,7 +21,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from transformers import (AutoModelForCausalLM, AutoTokenizer, DeepseekV2Config, DeepseekV2ForCausalLM,
                           DeepseekV3Config, DeepseekV3ForCausalLM, Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM,
                           Gemma3TextConfig, GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM,
-                          LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, MixtralConfig,
+                          GptOssConfig, GptOssForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, MixtralConfig,
                           MixtralForCausalLM, Olmo2Config, Olmo2ForCausalLM, Phi3Config, Phi3ForCausalLM,
                           PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM, Qwen2MoeConfig, Qwen2MoeForCausalLM,
                           Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM, StableLmConfig,
@@ -121,8 +121,14 @@ MODELS = {
         **LATENT, q_lora_rank=48, first_k_dense_replace=1, n_group=4, topk_group=2, norm_topk_prob=True,
         rope_parameters=MSCALE)),
 }
+# llama.cpp rounds YaRN's ramp to whole dimensions; here it begins before the first and ends behind the last
+MODELS["gpt_oss"] = GptOssForCausalLM(GptOssConfig(
+    **{**LLAMA, "intermediate_size": 64}, head_dim=32, num_local_experts=4, num_experts_per_tok=2, sliding_window=6,
+    rope_parameters=dict(rope_type="yarn", rope_theta=10.0, factor=4.0, original_max_position_embeddings=1024,
+                         beta_fast=200.0, beta_slow=1.0, truncate=False)))
 GGUF_NAMES = {"gemma3_text": "gemma3", "gpt_neox": "gptneox", "mistral": "llama", "mixtral": "llama",
-              "qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2"}
+              "qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2",
+              "gpt_oss": "gpt-oss"}
 
 
 def greedy(model, ids):
