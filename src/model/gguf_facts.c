@@ -84,15 +84,29 @@ static const char *lacking(const fl_config *c) {
     return window_lacking(c) ? "sliding_window" : rope_lacking(c);
 }
 
+/* What llama.cpp takes for granted of YaRN's ramp, whatever the file says. */
+static void note_ramp(const fl_config *c) {
+    const json_t *fast = json_object_get(c->rope_scaling, "beta_fast"),
+                 *slow = json_object_get(c->rope_scaling, "beta_slow");
+    if (strcmp(rope_type(c), "yarn") != 0) return;
+    if (has_exact_ramp(c))
+        fl_warn(
+            "llama.cpp rounds YaRN's ramp to whole dimensions: its logits will differ a little");
+    if ((fast && json_number_value(fast) != 32) || (slow && json_number_value(slow) != 1))
+        fl_warn(
+            "llama.cpp takes YaRN's beta_fast and beta_slow to be 32 and 1: its logits will "
+            "differ");
+}
+
 fl_status fli_gguf_check(const fl_config *c, fl_err *err) {
     if (!c->arch->gguf_name)
         return fl_fail(err, FL_ERR_UNSUPPORTED, "llama.cpp has no architecture like %s",
                        c->arch->name);
     const char *what = lacking(c);
-    if (!what && has_exact_ramp(c))
-        fl_warn(
-            "llama.cpp rounds YaRN's ramp to whole dimensions: its logits will differ a little");
-    if (!what) return FL_OK;
+    if (!what) {
+        note_ramp(c);
+        return FL_OK;
+    }
     return fl_fail(err, FL_ERR_UNSUPPORTED,
                    "llama.cpp's %s has no %s: it would compute something else", c->arch->gguf_name,
                    what);

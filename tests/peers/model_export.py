@@ -8,6 +8,7 @@ GGUF, and must give the same logits (1e-3) and the same greedy tokens; llama.cpp
 LLAMA_CPP is its source with libraries in build/bin; tests/peers/llama_peer.c is compiled against it. Without it that
 part is skipped, and says so. The last lines are a table of what llama.cpp said.
 """
+import math
 import os
 import pathlib
 import subprocess
@@ -17,15 +18,17 @@ import tempfile
 import gguf
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (AutoModelForCausalLM, AutoTokenizer, DeepseekV2Config, DeepseekV2ForCausalLM,
                           DeepseekV3Config, DeepseekV3ForCausalLM, Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM,
                           Gemma3TextConfig, GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM,
-                          GptOssConfig, GptOssForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, MixtralConfig,
-                          MixtralForCausalLM, Olmo2Config, Olmo2ForCausalLM, Phi3Config, Phi3ForCausalLM,
-                          PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM, Qwen2MoeConfig, Qwen2MoeForCausalLM,
-                          Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM, StableLmConfig,
-                          StableLmForCausalLM)
+                          GptOssConfig, GptOssForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig,
+                          MistralForCausalLM, MixtralConfig, MixtralForCausalLM, Olmo2Config, Olmo2ForCausalLM,
+                          Phi3Config, Phi3ForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM,
+                          Qwen2MoeConfig, Qwen2MoeForCausalLM, Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig,
+                          Qwen3MoeForCausalLM, StableLmConfig, StableLmForCausalLM)
+from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 FLEDGE = sys.argv[1]
 HERE = pathlib.Path(__file__).resolve().parent
@@ -121,11 +124,11 @@ MODELS = {
         **LATENT, q_lora_rank=48, first_k_dense_replace=1, n_group=4, topk_group=2, norm_topk_prob=True,
         rope_parameters=MSCALE)),
 }
-# llama.cpp rounds YaRN's ramp to whole dimensions; here it begins before the first and ends behind the last
+# llama.cpp rounds YaRN's ramp to whole dimensions; here it begins before the first and ends all but at the third
 MODELS["gpt_oss"] = GptOssForCausalLM(GptOssConfig(
     **{**LLAMA, "intermediate_size": 64}, head_dim=32, num_local_experts=4, num_experts_per_tok=2, sliding_window=6,
-    rope_parameters=dict(rope_type="yarn", rope_theta=10.0, factor=4.0, original_max_position_embeddings=1024,
-                         beta_fast=200.0, beta_slow=1.0, truncate=False)))
+    rope_parameters=dict(rope_type="yarn", rope_theta=math.exp(16 * math.log(32 / (2 * math.pi)) / 2.9999), factor=4.0,
+                         original_max_position_embeddings=32, truncate=False)))
 GGUF_NAMES = {"gemma3_text": "gemma3", "gpt_neox": "gptneox", "mistral": "llama", "mixtral": "llama",
               "qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2",
               "gpt_oss": "gpt-oss"}
@@ -202,6 +205,27 @@ def print_table():
           *("\t".join([name, *(row.get(c, "-") for c in columns)]) for name, row in table.items()), sep="\n")
 
 
+def check_mxfp4(name, model, tokenizer, work):
+    """Experts that a folder has in MXFP4 are so in GGUF; llama.cpp rounds their inputs to 8 bits, as Fledge does."""
+    gen = torch.Generator().manual_seed(3)
+    tensors = {}
+    for key, p in model.state_dict().items():
+        if key.endswith(("gate_up_proj", "down_proj")):
+            E, K, N = p.shape
+            blocks = torch.randint(0, 256, (E, N, K // 32, 16), generator=gen, dtype=torch.uint8)
+            scales = torch.randint(120, 124, (E, N, K // 32), generator=gen, dtype=torch.uint8)
+            p.copy_(convert_moe_packed_tensors(blocks, scales, dtype=torch.bfloat16))
+            tensors[key + "_blocks"], tensors[key + "_scales"] = blocks, scales
+        else:
+            tensors[key] = p.contiguous()
+    save_file(tensors, work / "source" / "model.safetensors")
+    convert(work / "source", "--dtype", "f32", "--out", work / "mxfp4.gguf")
+    kinds = {t.tensor_type.name for t in gguf.GGUFReader(work / "mxfp4.gguf").tensors if t.name.endswith("exps.weight")}
+    check(kinds == {"MXFP4"}, f"{name}: gguf, experts are {kinds}")
+    if llama_peer:
+        check_llama_cpp(name + " in MXFP4", model, tokenizer, work / "mxfp4.gguf", 2e-2, False)
+
+
 llama_peer = make_llama_peer()
 tokenizer = make_tokenizer()
 for name, model in MODELS.items():
@@ -226,6 +250,8 @@ for name, model in MODELS.items():
         if llama_peer:
             quantize(work / "f32.gguf", "Q8_0", work / "q8_0.gguf")
             check_llama_cpp(name, model, tokenizer, work / "q8_0.gguf", 1e-1, False)
+        if name == "gpt_oss":
+            check_mxfp4(name, model, tokenizer, work)
 if llama_peer:
     print_table()
 print(f"{failed} failed")
