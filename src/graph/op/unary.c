@@ -12,7 +12,8 @@ static fl_status like_shape(fl_call *c, const char *op, int n_out, fl_err *err) 
         FLI_WANT(fl_tensor_same_shape(&c->in[0], &c->in[i]), c, op, "shapes must agree", err);
     }
     FLI_WANT((unsigned)c->attr.unary < FL_UNARY_COUNT, c, op, "unknown function", err);
-    FLI_WANT(!has_cap(c->attr.unary) || c->attr.softcap > 0, c, op, "the cap must be above 0", err);
+    FLI_WANT(!has_cap(c->attr.unary) || c->attr.softcap > 0, c, op, "softcap needs a positive cap",
+             err);
     for (int k = 0; k < n_out; k++) fli_out_like(c, k, &c->in[k], c->in[k].dtype);
     return FL_OK;
 }
