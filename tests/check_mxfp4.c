@@ -1,9 +1,10 @@
-/* check_mxfp4 - a folder whose experts are in MXFP4, as gpt-oss is published (tests/peers/mxfp4_goldens.py): every number
- * is that of transformers' own unpacking, in f32 and as stored; logits; the same through GGUF, where the blocks stay what
- * they are, and through a dense folder. Spoiled folders are refused.
+/* check_mxfp4 - a folder whose experts are in MXFP4, as gpt-oss is published
+ * (tests/peers/mxfp4_goldens.py): every number is that of transformers' own unpacking, in f32 and
+ * as stored; logits; the same through GGUF, where the blocks stay what they are, and through a dense
+ * folder. Spoiled folders are refused.
  *
- * Caught by it: numbers of a block in the file's order, gate and up exchanged or one below the other, a scale one row
- * off, experts left (in, out), blocks expanded on their way to GGUF. */
+ * Caught by it: numbers of a block in the file's order, gate and up exchanged or one below the
+ * other, a scale one row off, experts left (in, out), blocks expanded on their way to GGUF. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -54,8 +55,8 @@ static void check_numbers(const fl_model *m, const fl_safetensors *golden, const
     fli_stored_clear(&list);
 }
 
-/* Of weights as stored in f64, where products with blocks do not take their inputs in 8 bits: one that is a little off may
- * go to another expert. */
+/* Of weights as stored in f64, where products with blocks do not take their inputs in 8 bits: one
+ * that is a little off may go to another expert. */
 static void check_logits(fl_model *m, const fl_safetensors *golden, fl_dtype compute,
                          const char *how) {
     const fl_tensor *tokens = &fl_safetensors_find(golden, "tokens")->t;
@@ -114,7 +115,7 @@ static void check_dense_folder(const fl_model *m, const fl_safetensors *golden) 
 
 /* ---- spoiled folders ---- */
 
-/* A copy of the folder in which one word of a file is another of its length, or a fact of config.json another. */
+/* A copy of the folder in which one word of a file is another of the same length. */
 static void check_refusal(const char *file, const char *word, const char *other, const char *why) {
     static const char *const names[] = {"config.json", "model.safetensors"};
     fl_err err = {0};

@@ -23,8 +23,8 @@ typedef enum {
     FL_OP_COUNT
 } fl_op_id;
 
-/* X(ID, name): the elementwise functions of FL_OP_UNARY and FL_OP_GATED. The last three have a cap c:
- * c tanh(x / c); y sigmoid(1.702 y) of y = min(x, c); and 1 + x, x held within -c and c. */
+/* X(ID, name): the elementwise functions of FL_OP_UNARY and FL_OP_GATED. The last three have a
+ * cap c: c tanh(x / c); y sigmoid(1.702 y) of y = min(x, c); and 1 + x, x held within -c and c. */
 #define FL_UNARY_LIST(X)                                                            \
     X(GELU_TANH, "gelu_tanh")                                                       \
     X(GELU_ERF, "gelu_erf")                                                         \
@@ -32,9 +32,9 @@ typedef enum {
     X(RELU, "relu")                                                                 \
     X(RELU2, "relu2")                                                               \
     X(TANH, "tanh")                                                                 \
-    X(SIGMOID, "sigmoid") X(EXP, "exp") X(LOG, "log") X(LOG_SIGMOID, "log_sigmoid") \
-        X(SOFTCAP, "softcap") X(CLIPPED_GELU_QUICK, "clipped gelu_quick")           \
-            X(CLIPPED_PLUS_ONE, "1 + clip")
+    X(SIGMOID, "sigmoid")                                                           \
+    X(EXP, "exp") X(LOG, "log") X(LOG_SIGMOID, "log_sigmoid") X(SOFTCAP, "softcap") \
+        X(CLIPPED_GELU_QUICK, "clipped gelu_quick") X(CLIPPED_PLUS_ONE, "1 + clip")
 
 typedef enum {
 #define X(id, name) FL_UNARY_##id,

@@ -20,8 +20,8 @@ extern "C" {
  * size, F feed-forward size, D head size, E experts, M width of an expert, S of the shared one, I
  * one, 1 none; an EXPERT's and its BIAS's have E in front. Of latent attention: A the queries'
  * latent, Z the keys', L Z and the rotated key, U heads x what Z becomes in each (N for keys, W for
- * values: what is BY_HEAD has heads in front), O heads x value size (elsewhere Q). A residual output
- * is scaled down at initialisation. From LAYER_FIRST on there is one per layer, attention's before
+ * values: what is BY_HEAD has heads in front), O heads x value size (elsewhere Q). A residual
+ * output is scaled down at initialisation. From LAYER_FIRST on there is one per layer, attention's before
  * FFN_NORM. The bias of a norm or of an expert follows its weight.
  *
  * A block's input is normalised (ATTN_NORM, FFN_NORM), or what it adds to the residual stream is
@@ -91,8 +91,8 @@ typedef enum {
 
 /* One weight. Names have %d where the layer's number goes, and * where an expert's does: files have
  * a tensor for each. Rows that follow each other with the same `hf` up to '#' are the parts of one
- * tensor in the file, one below the other unless they take turns; in GGUF they are so only where the names there are
- * one, too. */
+ * tensor in the file, one below the other unless they take turns; in GGUF they are one tensor where
+ * they have one name there. */
 typedef struct {
     fl_slot slot;
     const char *hf;

@@ -1,7 +1,8 @@
 /* experts - a feed-forward of which each token uses a few parts.
  *
  *   weights, ids = route(ROUTER n)                        (B, T, k), in f32
- *   y = sum over k of weights EXPERT_DOWN (f(EXPERT_GATE n) * EXPERT_UP n)    each with its bias, if it has one
+ *   y = sum over k of weights EXPERT_DOWN (f(EXPERT_GATE n) * EXPERT_UP n)
+ *   each of the three with its bias, where it has one
  *   plus, for every token, the shared expert: a dense block, weighed by sigmoid(SHARED_ROUTER n)
  *   where there is one */
 #include "model/builder.h"

@@ -75,8 +75,8 @@ void fli_file_name(char out[128], const char *param);  // without "#q"
 
 void fli_stored_load(const fli_stored *s,
                      const fl_tensor *file);  // same shape; converts to the parameters' formats
-/* The same of experts in MXFP4, as Hugging Face folders have it: blocks u8 (E, N, K / 32, 16) and their scales, u8
- * (E, N, K / 32). */
+/* The same of experts in MXFP4, as Hugging Face folders have it: blocks, u8 (E, N, K / 32, 16), and
+ * their scales, u8 (E, N, K / 32). */
 void fli_stored_load_mxfp4(const fli_stored *s, const fl_tensor *blocks, const fl_tensor *scales);
 bool fli_stored_mappable(const fli_stored *s, const fl_tensor *file);
 

@@ -4,8 +4,8 @@
  * (GPT-2's c_attn holds q, k and v) or taking turns by the head (GPT-NeoX), as rows (out, in) or
  * transposed (in, out). In GGUF the rows of Llama's Q and K are permuted: there a rotated pair is
  * two neighbours (2i, 2i+1), here it is (i, i + D/2); and Gemma's gains have the 1 that is added to
- * them here. gpt-oss has one tensor for all experts of a layer: a stack, each of whose matrices is such a tensor. One
- * description serves reading and writing in both formats. */
+ * them here. gpt-oss has one tensor for all experts of a layer: a stack, each of whose matrices is
+ * such a tensor. One description serves reading and writing in both formats. */
 #include <stdio.h>
 #include <string.h>
 
@@ -210,8 +210,8 @@ fl_status fli_stored_hf(fli_stored_list *out, const fl_model *m, fl_dtype dtype,
     return FL_OK;
 }
 
-/* Vectors are f32, matrices f16 whose rows are not whole blocks of the format wanted; and what a folder has in blocks
- * stays so. */
+/* Vectors are f32, matrices f16 whose rows are not whole blocks of the format wanted; and what a
+ * folder has in blocks stays so. */
 static fl_dtype gguf_format(const fl_model *m, const fl_param *p, const fl_weight_row *row,
                             fl_dtype wanted) {
     if (p->data.rank == 1 || row->gguf_f32) return FL_F32;

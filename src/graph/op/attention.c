@@ -2,8 +2,8 @@
  *
  * Shapes and visibility are in ops.def. No (T, S) matrix outlives a tile: the backward pass makes
  * the probabilities again from lse (natural log of the sum of exponentials), as FlashAttention does
- * (Dao, 2023). With softcap c a score s becomes c tanh(s / c) before the mask. A sink is
- * gpt-oss's (OpenAI, 2025): its share of the softmax goes nowhere, so a head may attend to nothing. */
+ * (Dao, 2023). With softcap c a score s becomes c tanh(s / c) before the mask. A sink is gpt-oss's
+ * (OpenAI, 2025): its share of the softmax goes nowhere, so a head may attend to nothing. */
 #include "graph/rule.h"
 #include "tensor/quant.h"
 

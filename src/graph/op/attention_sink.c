@@ -1,6 +1,7 @@
 /* attention_sink - the gradient of attention's sinks.
  *
- * A sink of head h takes p = exp(sink[h] - lse) of a query's softmax and gives nothing, so it moves o by -p o:
+ * A sink of head h takes p = exp(sink[h] - lse) of a query's softmax and gives nothing, so it moves
+ * o by -p o:
  *   dsink[h] = -sum over all queries of p (do . o) */
 #include "graph/rule.h"
 

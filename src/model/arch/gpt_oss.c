@@ -1,6 +1,7 @@
-/* gpt_oss - OpenAI's open models: experts with biases behind a clipped gate, a sink in every head, a window in every
- * other layer, YaRN whose ramp is not in whole dimensions. All experts of a layer are one tensor in folders, (in, out),
- * gate and up taking turns; published ones have it in MXFP4. */
+/* gpt_oss - OpenAI's open models: experts with biases behind a clipped gate, a sink in every head,
+ * a window in every other layer, YaRN whose ramp is not in whole dimensions. All experts of a layer
+ * are one tensor in folders, (in, out), gate and up taking turns; published ones have it in
+ * MXFP4. */
 #include "model/arch/rows.h"
 
 static const fl_config_key keys[] = {SIZE_KEYS(131072),

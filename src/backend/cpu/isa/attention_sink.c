@@ -1,7 +1,7 @@
 /* attention_sink - the gradient of attention's sinks: -sum of exp(sink - lse) (do . o).
  *
- * A task is QUERIES queries of one row of the batch, for all heads: it leaves a sum for each head in the
- * workspace, and the second phase adds those in order, in double. */
+ * A task is QUERIES queries of one row of the batch, for all heads: it leaves a sum for each head
+ * in the workspace, and the second phase adds those in order, in double. */
 #include "backend/cpu/isa/attention_tools.h"
 
 enum { QUERIES = 256, DO = 0, O, LSE, SINK };

@@ -42,7 +42,8 @@ static inline fli_attention attention_of(const fl_call *c, int q_at, int segment
     return p;
 }
 
-/* A softmax before its first key: largest score in powers of two, and the sum of 2^(score - max). */
+/* A softmax before its first key: the largest score, in powers of two, and the sum of
+ * 2^(score - max). */
 typedef struct {
     float max, sum;
 } softmax_start;
