@@ -37,6 +37,7 @@ static bool speculates(const run *r) {
 /* Forget the proposals that were read and not taken. */
 static void proposals_drop(run *r) {
     int64_t read = r->ahead.n - r->at;
+    if (r->ahead.n) fli_speculation_learn(&r->ahead, r->at);
     if (read > 0) fl_session_rewind(r->session, fl_session_length(r->session) - read);
     r->ahead.n = r->at = 0;
 }

@@ -1,4 +1,9 @@
-/* speculate - tokens proposed ahead, by a draft model or from the text itself. */
+/* speculate - tokens proposed ahead, by a draft model or from the text itself.
+ *
+ * If a proposal is taken with probability a once those before it were, a step with n of them writes
+ * 1 + a + a^2 + .. a^n tokens. It costs a step without any and PRICE of one for each: between
+ * 0.03 and 0.24 were measured (docs/generate.md), and what is too dear here is only gain forgone.
+ * Steps come in powers of two, so n is one less. */
 #include "infer/speculate.h"
 
 #include <string.h>
@@ -31,6 +36,7 @@ static fl_status draft_sampler(fli_speculation *p, fl_err *err) {
 fl_status fli_speculation_init(fli_speculation *p, const fl_session *target,
                                const fli_speculation_opts *o, fl_err *err) {
     *p = (fli_speculation){.o = *o};
+    for (int i = 0; i < FLI_TRUSTS; i++) p->trust[i] = (fli_trust){.taken = 4, .refused = 0.5};
     if (p->o.most < 1 || p->o.most > FLI_MAX_PROPOSALS) {
         return fl_fail(err, FL_ERR_ARG, "%lld proposals a step; want 1 to %d", (long long)p->o.most,
                        FLI_MAX_PROPOSALS);
@@ -44,6 +50,36 @@ void fli_speculation_clear(fli_speculation *p) {
     for (int i = 0; i < FLI_MAX_PROPOSALS; i++) fl_dealloc(p->q[i]);
     fl_sampler_free(p->sampler);
     *p = (fli_speculation){0};
+}
+
+/* --- how many ---------------------------------------------------------------------------------- */
+
+static const double PRICE = 0.2, WORTH = 1.05, OF_THE_LAST = 0.8;
+
+/* Tokens that a step with n proposals writes while one without them writes one. */
+static double gain(double a, int64_t n) {
+    double tokens = 1, p = 1;
+    for (int64_t i = 0; i < n; i++) tokens += p *= a;
+    return tokens / (1 + PRICE * (double)n);
+}
+
+static int64_t how_many(fli_trust *t, int64_t most) {
+    enum { TRY_AFTER = 16 };
+    const double a = t->taken / (t->taken + t->refused);
+    int64_t best = 0;
+    for (int64_t n = 1; n < 2 * most; n = 2 * n + 1) {
+        const int64_t k = n < most ? n : most;
+        if (gain(a, k) > (best ? gain(a, best) : WORTH)) best = k;
+    }
+    if (!best && t->passed++ == TRY_AFTER) best = 1;
+    if (best) t->passed = 0;
+    return best < most ? best : most;
+}
+
+void fli_speculation_learn(fli_speculation *p, int64_t n_taken) {
+    fli_trust *t = &p->trust[p->trusted];
+    t->taken = OF_THE_LAST * t->taken + (double)n_taken;
+    t->refused = OF_THE_LAST * t->refused + (n_taken < p->n);
 }
 
 /* --- look-up ---------------------------------------------------------------------------------- */
@@ -61,6 +97,8 @@ static void look_up(fli_speculation *p, const int32_t *text, int64_t n, int64_t 
     for (int64_t match = p->o.lookup < n ? p->o.lookup : n - 1; match > 0; match--) {
         int64_t from = seen_before(text, n, match);
         if (from < 0) continue;
+        p->trusted = match < FLI_TRUSTS ? (int)match : FLI_TRUSTS - 1;
+        most = how_many(&p->trust[p->trusted], most);
         for (; p->n < most && from < n; p->n++) {
             p->n_q[p->n] = 0;
             p->id[p->n] = text[from++];
@@ -115,6 +153,7 @@ fl_status fli_speculation_make(fli_speculation *p, const int32_t *text, int64_t 
     }
     int64_t room = fl_session_context(p->o.draft) - n;  // a draft of a shorter context ends earlier
     if (most > room) most = room;
+    most = how_many(&p->trust[0], most);
     if (most < 1) return FL_OK;
     FL_TRY(draft_read(p->o.draft, text, n, err));
     return draft_write(p, most, err);
