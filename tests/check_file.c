@@ -94,6 +94,59 @@ static void check_forgetting(void) {
     fl_map_forget(gone, BYTES);
 }
 
+static long faults(void) {
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return u.ru_minflt + u.ru_majflt;
+}
+
+/* Page faults while all of the bytes are read, after they were forgotten and perhaps wanted. */
+static long faults_of(const fl_map *m, bool wanted) {
+    volatile uint8_t last = 0;
+    fl_map_forget(m->data, m->bytes);
+    if (wanted) fl_map_want(m->data, m->bytes);
+    const long before = faults();
+    for (size_t i = 0; i < m->bytes; i += 1024) last = m->data[i];
+    (void)last;
+    return faults() - before;
+}
+
+/* KiB that are locked. */
+static long locked(void) {
+    char line[128];
+    long kib = -1;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && kib < 0 && fgets(line, sizeof line, f)) sscanf(line, "VmLck: %ld", &kib);
+    if (f) fclose(f);
+    return kib;
+}
+
+static void check_wanting(void) {
+    enum { BYTES = 8 << 20 };
+    const char *file = in_root("wanted");
+    static char text[BYTES];
+    fl_map m;
+    memset(text, 'w', BYTES);
+    CHECK(fl_file_write(file, text, BYTES, NULL) == FL_OK && fl_map_open(&m, file, NULL) == FL_OK);
+    const long without = faults_of(&m, false), with = faults_of(&m, true);
+    CHECKF(with < without, "%ld faults, %ld when wanted", without, with);
+    fl_map_want(text, BYTES);  // no mapping's
+    fl_map_want(m.data, BYTES + 1);
+    fl_map_want(NULL, 0);
+    const long before = locked();
+    fl_memory_lock(m.data, BYTES);
+    const long during = locked();
+    fl_map_forget(m.data, BYTES);
+    const long after = locked();
+    if (before < 0 || during == before) printf("SKIP locking: not allowed here\n");
+    else
+        CHECKF(during == before + BYTES / 1024 && after == before, "%ld %ld %ld", before, during,
+               after);
+    CHECK(faults_of(&m, false) > with);  // unlocked, and so forgotten
+    CHECK(memcmp(m.data, text, BYTES) == 0);
+    fl_map_close(&m);
+}
+
 /* A disk that is full after 4 KiB: the kernel says EFBIG where a full disk says ENOSPC. */
 static void check_full_disk(void) {
     static char big[1 << 16];
@@ -215,6 +268,7 @@ int main(void) {
     check_paths();
     check_reading();
     check_forgetting();
+    check_wanting();
     check_full_disk();
     check_unwritable();
     check_outfile();

@@ -37,6 +37,7 @@ typedef struct {
     int threads;
     int64_t n_prompt, n_generate, n_sequences;
     fl_compute compute;
+    bool lock;
 } task;
 
 /* ---- this program ---- */
@@ -47,7 +48,8 @@ static fl_status ours_work(void *ctx, int fd, fl_err *err) {
     const fl_infer_bench_opts o = {.n_prompt = t->n_prompt,
                                    .n_generate = t->n_generate,
                                    .n_sequences = t->n_sequences,
-                                   .compute = t->compute};
+                                   .compute = t->compute,
+                                   .lock = t->lock};
     fl_pool_set_default_size(t->threads);
     FL_TRY(fl_infer_bench_run(&b, t->model, &o, err));
     dprintf(fd, "%.17g %.17g %.17g", b.prefill, b.decode, b.token_bytes);
@@ -254,7 +256,8 @@ static fl_status run(const app_args *a, fl_err *err) {
               .n_prompt = app_int(a, "prompt"),
               .n_generate = app_int(a, "generate"),
               .n_sequences = app_int(a, "sequences"),
-              .compute = app_compute(a)};
+              .compute = app_compute(a),
+              .lock = app_bool(a, "mlock")};
     const int most = app_given(a, "threads") ? (int)app_int(a, "threads") : fl_cpu_get()->cores;
     printf(
         "# model\tprogram\tthreads\tready s\tpeak MiB\tprefill tok/s\tdecode tok/s\t"
@@ -278,6 +281,7 @@ static const app_flag flags[] = {
      .least = 1, .most = MAX_ROUNDS},
     {"peer", 0, FLAG_STR, "FILE", .help = "llama-bench, to be measured in turn"},
     APP_COMPUTE_FLAG,
+    APP_LOCK_FLAG,
     {0},
 };
 

@@ -19,7 +19,8 @@ static fl_cache cache_of(const char *name) {
 static fl_group_opts options(const app_args *a) {
     return (fl_group_opts){.context = app_int(a, "context"),
                            .compute = app_compute(a),
-                           .cache = cache_of(app_str(a, "cache-type"))};
+                           .cache = cache_of(app_str(a, "cache-type")),
+                           .lock = app_bool(a, "mlock")};
 }
 
 fl_status app_group_open(const app_args *a, fl_model *m, fl_group **g, fl_err *err) {

@@ -11,6 +11,9 @@
             .help = "number format; auto is bf16 where it is fast" \
     }
 
+#define APP_LOCK_FLAG \
+    { "mlock", 0, FLAG_BOOL, .help = "keep weights in memory, never swapped or dropped" }
+
 #define APP_MODEL_FLAGS                                                                \
     {"context",                                                                        \
      0,                                                                                \
@@ -22,7 +25,7 @@
         {"cache-type", 0,                                                              \
          FLAG_CHOICE,  "auto|f32|bf16|f16|q8_0|q4_0",                                  \
          "auto",       .help = "format of kept keys and values; auto is --compute's"}, \
-        APP_COMPUTE_FLAG
+        APP_COMPUTE_FLAG, APP_LOCK_FLAG
 
 fl_compute app_compute(const app_args *a);  // what --compute says
 

@@ -25,6 +25,7 @@ struct fli_pack {
 struct fl_packs {
     fli_pack *first;
     uint64_t epoch;
+    bool lock;
     uint64_t version;  // counts what programs have to look at: copies that became stale or ready
 };
 
@@ -49,6 +50,10 @@ void fl_packs_changed(fl_packs *p) {
     p->epoch++;
     p->version++;
     for (fli_pack *e = p->first; e; e = e->next) e->n_done = 0;
+}
+
+void fl_packs_lock(fl_packs *p) {
+    p->lock = true;
 }
 
 size_t fl_packs_bytes(const fl_packs *p) {
@@ -110,6 +115,7 @@ static void advance(fl_packs *packs, fli_pack *e, int64_t most, fl_pool *pool) {
     e->n_done += n;
     if (n < left) return;
     if (fl_tensor_contiguous(w)) fl_map_forget(w->data, fl_tensor_bytes(w));  // the copy is read
+    if (packs->lock) fl_memory_lock(fl_buffer_data(e->bytes), fl_buffer_bytes(e->bytes));
     e->epoch = packs->epoch;
     packs->version++;
 }

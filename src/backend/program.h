@@ -23,6 +23,7 @@ typedef struct fl_packs fl_packs;
 fl_packs *fl_packs_new(void);
 void fl_packs_free(fl_packs *p);
 void fl_packs_changed(fl_packs *p);  // weights were written: pack again before the next run
+void fl_packs_lock(fl_packs *p);     // keep copies made from now on in memory (fl_memory_lock)
 size_t fl_packs_bytes(const fl_packs *p);
 
 /* Make copies that programs do without at first, for about as long as is said. Every run does so

@@ -13,11 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/log.h"
 #include "base/text.h"
 
 /* "PATH: cannot VERB it: REASON" from errno. */
@@ -208,7 +210,9 @@ static void advise(const void *data, size_t bytes, bool whole, int advice) {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)data;
     const uintptr_t first = (begin + (whole ? page - 1 : 0)) / page * page;
     const uintptr_t end = (begin + bytes + (whole ? 0 : page - 1)) / page * page;
-    if (first < end && is_mapped(begin, bytes)) (void)madvise((void *)first, end - first, advice);
+    if (first >= end || !is_mapped(begin, bytes)) return;
+    if (advice == MADV_DONTNEED) (void)munlock((void *)first, end - first);  // or they would stay
+    (void)madvise((void *)first, end - first, advice);
 }
 
 void fl_map_want(const void *data, size_t bytes) {
@@ -222,6 +226,23 @@ void fl_map_want(const void *data, size_t bytes) {
 /* Pages that other bytes share are kept. */
 void fl_map_forget(const void *data, size_t bytes) {
     advise(data, bytes, true, MADV_DONTNEED);
+}
+
+static void warn_unlocked(const char *reason) {
+    static atomic_bool warned;
+    struct rlimit l;
+    char limit[FL_HUMAN] = "none";
+    if (atomic_exchange(&warned, true)) return;
+    if (getrlimit(RLIMIT_MEMLOCK, &l) == 0 && l.rlim_cur != RLIM_INFINITY)
+        fl_human_bytes((double)l.rlim_cur, limit);
+    fl_warn(
+        "weights cannot be locked in memory: %s; the limit is %s: raise it (ulimit -l, in KiB, "
+        "or LimitMEMLOCK of a service) to the size of the model",
+        reason, limit);
+}
+
+void fl_memory_lock(const void *data, size_t bytes) {
+    if (bytes && mlock(data, bytes) != 0) warn_unlocked(strerror(errno));
 }
 
 /* ---- writing ---- */

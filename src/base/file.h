@@ -59,6 +59,10 @@ void fl_map_want(const void *data, size_t bytes);
  */
 void fl_map_forget(const void *data, size_t bytes);
 
+/* Keep these bytes, of a mapping or not, in memory whatever else wants it, until they are forgotten
+ * or freed. Where the system refuses, a warning says so once, with its limit and the remedy. */
+void fl_memory_lock(const void *data, size_t bytes);
+
 FL_MUST_USE fl_status fl_dir_make(const char *path, fl_err *err);  // with parents; existing is fine
 FL_MUST_USE fl_status fl_dir_remove(const char *path, fl_err *err);  // with everything in it
 FL_MUST_USE fl_status fl_dir_sync(const char *path, fl_err *err);  // make renames inside it durable

@@ -40,7 +40,7 @@ static fl_status make_ids(bench *b, fl_err *err) {
 
 /* Loaded, and one token read. */
 static fl_status bench_open(bench *b, const char *path, fl_err *err) {
-    const fl_group_opts go = {.compute = b->o->compute, .pool = b->o->pool};
+    const fl_group_opts go = {.compute = b->o->compute, .lock = b->o->lock, .pool = b->o->pool};
     if (b->o->n_sequences > FL_GROUP_ROWS)
         return fl_fail(err, FL_ERR_ARG, "%lld texts at once: at most %d",
                        (long long)b->o->n_sequences, FL_GROUP_ROWS);

@@ -21,6 +21,7 @@ typedef struct {
     int64_t n_generate;   // tokens read one by one from an empty context; 0: not measured
     int64_t n_sequences;  // texts that do so together; 0: one
     fl_compute compute;
+    bool lock;      // weights in memory (fl_memory_lock)
     fl_pool *pool;  // NULL: the process pool
 } fl_infer_bench_opts;
 

@@ -52,6 +52,8 @@ static fl_status init(fl_group *g, fl_group_opts o, fl_err *err) {
     FL_TRY(resolve(&o, &g->m->config, err));
     if (!o.packs) o.packs = g->own_packs = fl_packs_new();
     if (!o.packs) return fl_fail(err, FL_ERR_NOMEM, "a group of texts");
+    if (o.lock) fl_packs_lock(o.packs);
+    fl_model_want(g->m, o.pool, o.lock);
     const fl_dtype compute = format_of(o.compute);
     const int64_t most = o.tokens ? fli_pages_for(o.tokens) + 1 : INT32_MAX;
     fl_dtype cache;

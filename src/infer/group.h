@@ -63,6 +63,7 @@ typedef struct {
     const fl_backend *backend;  // NULL: fl_backend_pick
     fl_pool *pool;              // NULL: the process pool
     fl_packs *packs;  // packed weights shared with other groups of the model; NULL: its own
+    bool lock;        // keep weights in memory (fl_memory_lock)
 } fl_group_opts;
 
 typedef struct fl_group fl_group;

@@ -5,7 +5,6 @@
  * parameter without a tensor. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -63,7 +62,6 @@ typedef struct {
     const fli_stored_list *list;
     const fl_stored_tensor **found;   // one per item of the list
     const fl_stored_tensor **scales;  // of those that are in MXFP4
-    bool fits;                        // all of it in memory
     size_t strip;  // bytes of the architecture's prefix that this file leaves out
 } loading;
 
@@ -192,9 +190,13 @@ static void choose_formats(loading *l) {
     }
 }
 
-/* All of a weight is wanted but for an embedding that is no head too: of that, single rows. */
-static bool is_wanted(const loading *l, const fl_param *p) {
-    return p->role != FL_ROLE_EMBEDDING || l->m->config.tie_word_embeddings;
+/* The file's bytes are not looked at again. */
+static void copy(const loading *l, int64_t i) {
+    const fl_tensor *file = &l->found[i]->t;
+    fl_map_want(file->data, fl_tensor_bytes(file));
+    if (l->scales[i]) fli_stored_load_mxfp4(&l->list->item[i], file, &l->scales[i]->t);
+    else fli_stored_load(&l->list->item[i], file);
+    fl_map_forget(file->data, fl_tensor_bytes(file));
 }
 
 static void load_task(void *ctx, int64_t begin, int64_t end, int worker) {
@@ -202,24 +204,8 @@ static void load_task(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     for (int64_t i = begin; i < end; i++) {
         const fl_tensor *file = &l->found[i]->t;
-        const fli_stored *s = &l->list->item[i];
-        const fl_param *p = s->part[0];
-        const bool in_place = p->data.data == file->data;
-        if (l->fits && (!in_place || is_wanted(l, p)))
-            fl_map_want(file->data, fl_tensor_bytes(file));
-        if (in_place) continue;
-        if (l->scales[i]) fli_stored_load_mxfp4(s, file, &l->scales[i]->t);
-        else fli_stored_load(s, file);
-        fl_map_forget(file->data, fl_tensor_bytes(file));
+        if (l->list->item[i].part[0]->data.data != file->data) copy(l, i);
     }
-}
-
-/* Whether all tensors can be in memory at once, with as much again. */
-static bool fits(const loading *l) {
-    const size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-    size_t bytes = 0;
-    for (int i = 0; i < l->list->n; i++) bytes += fl_tensor_bytes(&l->found[i]->t);
-    return bytes < memory / 2;
 }
 
 static fl_status load_tensors(loading *l, fl_err *err) {
@@ -227,7 +213,6 @@ static fl_status load_tensors(loading *l, fl_err *err) {
     for (int i = 0; i < l->list->n; i++) FL_TRY(find_tensor(l, i, err));
     FL_TRY(check_extra(l, err));
     choose_formats(l);
-    l->fits = fits(l);
     FL_TRY(fli_model_allocate(l->m, err));
     fl_pool_run(fl_pool_default(), l->list->n, 1, load_task, l);
     return FL_OK;

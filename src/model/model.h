@@ -20,6 +20,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/thread.h"
 #include "graph/graph.h"
 
 #ifdef __cplusplus
@@ -126,6 +127,11 @@ FL_MUST_USE fl_status fl_model_folder(char out[FL_PATH_MAX], const char *path, f
 FL_MUST_USE fl_status fl_model_new(fl_model **out, const fl_config *config, uint64_t seed,
                                    fl_err *err);
 void fl_model_free(fl_model *m);  // NULL is allowed
+
+/* All weights will be used soon: those that are used where a file has them come into memory now, as
+ * fast as that can be read, unless it is too small for them. With `lock` weights stay there
+ * (fl_memory_lock). */
+void fl_model_want(const fl_model *m, fl_pool *pool, bool lock);
 
 /* Write a folder transformers opens: config.json, model.safetensors (in `dtype`),
  * generation_config.json, and the tokenizer's files when there is one. Each file is replaced
