@@ -12,6 +12,7 @@
 #include "backend/program.h"
 #include "base/alloc.h"
 #include "check.h"
+#include "folder.h"
 #include "small_model.h"
 #include "tensor/quant.h"
 
@@ -264,43 +265,85 @@ static void check_packs(void) {
     fl_packs_free(packs);
 }
 
+/* Other weights in a file that is mapped: seen there at once. */
+static void write_weights(const fl_tensor *w, int turn) {
+    float row[512];
+    char *block = fl_alloc(fl_dtype_row_bytes(w->dtype, w->dim[1]));
+    FILE *f = fopen(folder_file("weights"), turn ? "r+b" : "wb");
+    if (!block || !f) exit(2);
+    for (int64_t r = 0; r < w->dim[0]; r++) {
+        for (int64_t k = 0; k < w->dim[1]; k++) row[k] = (float)((r + k * (turn + 1)) % 17 - 8);
+        fl_quantize(block, w->dtype, row, NULL, w->dim[1]);
+        fwrite(block, fl_dtype_row_bytes(w->dtype, w->dim[1]), 1, f);
+    }
+    fclose(f);
+    fl_dealloc(block);
+}
+
+/* y = x w^T with w in blocks. */
+typedef struct {
+    fl_packs *packs;
+    fl_graph *g;
+    fl_program *p;
+    fl_val y;
+} product;
+
+static void open_product(product *t, float *x, int64_t m, const fl_tensor *w) {
+    fl_err err;
+    *t = (product){.packs = fl_packs_new(), .g = fl_graph_new()};
+    const fl_tensor rows = fl_tensor_of(x, FL_F32, 2, (int64_t[]){m, w->dim[1]});
+    t->y = fl_linear(t->g, fl_extern(t->g, "x", rows, false), fl_extern(t->g, "w", *w, false),
+                     FL_NONE, FL_F32);
+    fl_graph_output(t->g, t->y);
+    CHECK(fl_program_new(&t->p, t->g, &(fl_program_opts){.packs = t->packs}, &err) == FL_OK);
+}
+
+static const float *run_product(product *t) {
+    fl_err err;
+    CHECK(fl_program_run(t->p, false, &err) == FL_OK);
+    return fl_program_tensor(t->p, t->y).data;
+}
+
+static void close_product(product *t) {
+    fl_program_free(t->p);
+    fl_packs_free(t->packs);
+    fl_graph_free(t->g);
+}
+
 /* Weights in blocks are used as they lie until there is a copy, to the same bytes, and again after
- * they changed, even when half of a copy was made. */
+ * they changed, even when half of a copy was made. In memory of their own they get none. */
 static void check_packs_later(void) {
     enum { M = 3, N = 8192, K = 512 };
-    static float x[M * K], y[M * N], row[K];
-    fl_packs *packs = fl_packs_new();
-    fl_program *p = NULL;
-    fl_err err;
+    static float x[M * K], y[M * N];
+    fl_map map;
+    product t;
     fl_tensor w = fl_tensor_of(NULL, FL_Q8_0, 2, (int64_t[]){N, K});
-    w.data = fl_alloc(fl_tensor_bytes(&w));
-    if (!w.data) exit(2);
-    fl_graph *g = fl_graph_new();
-    const fl_val in = fl_extern(g, "x", fl_tensor_of(x, FL_F32, 2, (int64_t[]){M, K}), false);
-    const fl_val out = fl_linear(g, in, fl_extern(g, "w", w, false), FL_NONE, FL_F32);
-    fl_graph_output(g, out);
-    CHECK(fl_program_new(&p, g, &(fl_program_opts){.packs = packs}, &err) == FL_OK);
-    const int copies = fl_packs_bytes(packs) > 0;  // 0 on a machine without integer products
+    write_weights(&w, 0);
+    if (fl_map_open(&map, folder_file("weights"), NULL) != FL_OK) exit(2);
+    w.data = (void *)(uintptr_t)map.data;
     for (int i = 0; i < M * K; i++) x[i] = (float)(i % 13 - 6);
+    open_product(&t, x, M, &w);
+    const int copies = fl_packs_bytes(t.packs) > 0;  // none on a machine without integer products
     for (int turn = 0; turn < 2; turn++) {
-        for (int r = 0; r < N; r++) {
-            for (int k = 0; k < K; k++) row[k] = (float)((r + k * (turn + 1)) % 17 - 8);
-            fl_quantize(fl_tensor_row(&w, r), w.dtype, row, NULL, K);
-        }
-        fl_packs_changed(packs);
-        CHECK(fl_program_run(p, false, &err) == FL_OK && count_in_print(p, " packed") == 0);
-        memcpy(y, fl_program_tensor(p, out).data, sizeof y);
-        fl_packs_work(packs, fl_pool_default(), turn ? INFINITY : 1e-4);
-        while (count_in_print(p, " packed") < copies) {
-            CHECK(fl_program_run(p, false, &err) == FL_OK);
-            CHECK(memcmp(y, fl_program_tensor(p, out).data, sizeof y) == 0);
-            if (!turn) break;  // perhaps before there is all of a copy
-        }
+        write_weights(&w, turn);
+        fl_packs_changed(t.packs);
+        memcpy(y, run_product(&t), sizeof y);
+        CHECK(count_in_print(t.p, " packed") == 0);
+        fl_packs_work(t.packs, fl_pool_default(), turn ? INFINITY : 1e-4);  // perhaps half of it
+        CHECK(memcmp(y, run_product(&t), sizeof y) == 0);
     }
-    fl_program_free(p);
-    fl_packs_free(packs);
-    fl_graph_free(g);
+    CHECK(count_in_print(t.p, " packed") == copies);
+    close_product(&t);
+
+    if (!(w.data = fl_alloc(map.bytes))) exit(2);
+    memcpy(w.data, map.data, map.bytes);
+    open_product(&t, x, M, &w);
+    run_product(&t);
+    fl_packs_work(t.packs, fl_pool_default(), INFINITY);
+    CHECK(memcmp(y, run_product(&t), sizeof y) == 0 && count_in_print(t.p, " packed") == 0);
+    close_product(&t);
     fl_dealloc(w.data);
+    fl_map_close(&map);
 }
 
 /* --- a backend with a mistake --- */
@@ -432,6 +475,7 @@ static void check_out_of_memory(void) {
 }
 
 int main(void) {
+    folder_make();
     check_threads();
     check_backends();
     check_memory();
@@ -446,5 +490,6 @@ int main(void) {
     check_values();
     check_nothing_to_do();
     check_out_of_memory();
+    folder_remove();
     return check_report();
 }

@@ -4,7 +4,8 @@
  * copy is stale when it was made in an earlier one, and whoever runs next makes it again: before it
  * runs, or where the kernel can do without (pack_later), a bit after every run. A model is then
  * ready as soon as its file is, and the memory of the copies, which costs more time than their
- * bytes, comes while it works. */
+ * bytes, comes while it works. Such a copy takes the place of pages of the file: where the weight is
+ * in memory of its own there would be two of it, for a tenth of speed or two, and there is none. */
 #include <string.h>
 
 #include "backend/plan.h"
@@ -103,6 +104,12 @@ static bool is_ready(const fl_packs *packs, const fli_pack *e) {
     return e->epoch == packs->epoch;
 }
 
+/* Whether this copy is one for later, and is to be made at all. */
+static bool is_for_later(const fli_pack *e) {
+    const fl_tensor *w = &e->call.in[1];
+    return e->kernel->pack_later && fl_map_has(w->data, fl_tensor_bytes(w));
+}
+
 static int64_t n_tasks(const fli_pack *e) {
     return e->kernel->pack_tasks ? e->kernel->pack_tasks(&e->call) : 1;
 }
@@ -134,7 +141,7 @@ void fl_packs_work(fl_packs *packs, fl_pool *pool, double seconds) {
     for (fli_pack *e = packs->first; e; e = e->next) {
         const size_t parts = fl_buffer_bytes(e->bytes) / AT_ONCE + 1;
         const int64_t some = n_tasks(e) / (int64_t)parts + 1;
-        while (e->kernel->pack_later && !is_ready(packs, e)) {
+        while (is_for_later(e) && !is_ready(packs, e)) {
             if (fl_now() >= end) return;
             advance(packs, e, some, pool);
         }
