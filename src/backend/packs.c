@@ -2,7 +2,7 @@
  *
  * A copy is found by the memory of the weight and the name of the layout. `epoch` counts changes; a
  * copy is stale when it was made in an earlier one, and whoever runs next makes it again: before it
- * runs, or where the kernel can do without (pack_later), a bit after every run. A model is then
+ * runs, or where the kernel can do without (pack_later), bit by bit before later runs. A model is then
  * ready as soon as its file is, and the memory of the copies, which costs more time than their
  * bytes, comes while it works. Such a copy takes the place of pages of the file: where the weight is
  * in memory of its own there would be two of it, for a tenth of speed or two, and there is none. */
@@ -18,15 +18,17 @@ struct fli_pack {
     const char *id;
     const fl_kernel *kernel;
     fl_call call;  // in[1] is the weight
-    fl_buffer *bytes;
-    uint64_t epoch;  // it was made in; 0: never
-    int64_t n_done;  // tasks of making it again
+    size_t n_bytes;
+    fl_buffer *bytes;  // NULL: not begun
+    uint64_t epoch;    // it was made in; 0: never
+    int64_t n_done;    // tasks of making it again
 };
 
 struct fl_packs {
     fli_pack *first;
     uint64_t epoch;
     bool lock;
+    double owed;       // seconds
     uint64_t version;  // counts what programs have to look at: copies that became stale or ready
 };
 
@@ -59,7 +61,7 @@ void fl_packs_lock(fl_packs *p) {
 
 size_t fl_packs_bytes(const fl_packs *p) {
     size_t bytes = 0;
-    for (const fli_pack *e = p->first; e; e = e->next) bytes += fl_buffer_bytes(e->bytes);
+    for (const fli_pack *e = p->first; e; e = e->next) bytes += e->n_bytes;
     return bytes;
 }
 
@@ -84,7 +86,8 @@ fl_status fli_packs_get(fli_pack **out, fl_packs *packs, const fl_kernel *k, con
     fli_pack *e = fl_alloc(sizeof *e);
     if (!e) return fl_fail(err, FL_ERR_NOMEM, "packing weights");
     *e = (fli_pack){.next = packs->first, .id = id, .kernel = k, .call = *c};
-    const fl_status s = fl_buffer_new(&e->bytes, k->pack_bytes(c), err);
+    e->n_bytes = k->pack_bytes(c);
+    const fl_status s = k->pack_later ? FL_OK : fl_buffer_new(&e->bytes, e->n_bytes, err);
     if (s != FL_OK) {
         fl_dealloc(e);
         return fl_context(err, s, "packing weights");
@@ -122,7 +125,7 @@ static void advance(fl_packs *packs, fli_pack *e, int64_t most, fl_pool *pool) {
     e->n_done += n;
     if (n < left) return;
     if (fl_tensor_contiguous(w)) fl_map_forget(w->data, fl_tensor_bytes(w));  // the copy is read
-    if (packs->lock) fl_memory_lock(fl_buffer_data(e->bytes), fl_buffer_bytes(e->bytes));
+    if (packs->lock) fl_memory_lock(fl_buffer_data(e->bytes), e->n_bytes);
     e->epoch = packs->epoch;
     packs->version++;
 }
@@ -139,11 +142,21 @@ void fl_packs_work(fl_packs *packs, fl_pool *pool, double seconds) {
     enum { AT_ONCE = 4 << 20 };  // bytes between two looks at the clock
     const double end = fl_now() + seconds;
     for (fli_pack *e = packs->first; e; e = e->next) {
-        const size_t parts = fl_buffer_bytes(e->bytes) / AT_ONCE + 1;
-        const int64_t some = n_tasks(e) / (int64_t)parts + 1;
+        const int64_t some = n_tasks(e) / (int64_t)(e->n_bytes / AT_ONCE + 1) + 1;
         while (is_for_later(e) && !is_ready(packs, e)) {
             if (fl_now() >= end) return;
+            if (!e->bytes && fl_buffer_new(&e->bytes, e->n_bytes, NULL) != FL_OK) break;
             advance(packs, e, some, pool);
         }
     }
+}
+
+void fli_packs_owe(fl_packs *packs, double run_seconds) {
+    static const double SHARE = 0.5;
+    packs->owed = SHARE * run_seconds;
+}
+
+void fli_packs_pay(fl_packs *packs, fl_pool *pool) {
+    fl_packs_work(packs, pool, packs->owed);
+    packs->owed = 0;
 }

@@ -94,6 +94,10 @@ FL_MUST_USE fl_status fli_packs_get(fli_pack **out, fl_packs *packs, const fl_ke
                                     const fl_call *c, fl_err *err);
 uint64_t fli_packs_version(const fl_packs *packs);
 
+/* A run leaves a share of its time to be spent on copies before the next one. */
+void fli_packs_owe(fl_packs *packs, double run_seconds);
+void fli_packs_pay(fl_packs *packs, fl_pool *pool);
+
 /* The copy, made now if it must be; NULL while the kernel does without. */
 const void *fli_pack_ready(fli_pack *e, fl_packs *packs, fl_pool *pool);
 

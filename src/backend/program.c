@@ -262,12 +262,12 @@ static fl_status run_steps(fl_program *p, fl_err *err) {
 }
 
 fl_status fl_program_run(fl_program *p, bool accumulate, fl_err *err) {
-    static const double SHARE = 0.5;  // of a run's time, for copies that it did without
+    fli_packs_pay(p->packs, p->pool);
     const double start = fl_now();
     look_at_packs(p);
     set_accumulate(p, accumulate);
     FL_TRY(run_steps(p, err));
-    fl_packs_work(p->packs, p->pool, SHARE * (fl_now() - start));
+    fli_packs_owe(p->packs, fl_now() - start);
     return FL_OK;
 }
 
