@@ -274,6 +274,43 @@ static void check_look_up(void) {
     fl_session_free(s);
 }
 
+static int64_t n_proposed(fli_speculation *p) {
+    static const int32_t text[] = {1, 2, 3, 9, 8, 1, 2, 3};
+    CHECK(fli_speculation_make(p, text, 8, 9, NULL) == FL_OK);
+    return p->n;
+}
+
+/* What is refused is proposed less, then not at all, and now and then again; what is taken is
+ * proposed more, for ever. */
+static void check_trust(void) {
+    fl_session *s = session(0);
+    fli_speculation p;
+    fli_speculation_opts o = {.lookup = 3, .most = 4};
+    CHECK(fli_speculation_init(&p, s, &o, NULL) == FL_OK);
+    int64_t n = 4, tries = 0;
+    for (int i = 0; i < 10 && n; i++) {
+        const int64_t next = n_proposed(&p);
+        CHECK(next <= n);
+        n = next;
+        if (n) fli_speculation_learn(&p, 0);
+    }
+    CHECK(n == 0);
+    for (int i = 0; i < 34; i++) {
+        n = n_proposed(&p);
+        CHECK(n <= 1);
+        tries += n;
+        if (n) fli_speculation_learn(&p, 0);
+    }
+    CHECK(tries == 2);
+    for (int i = 0; i < 9000; i++) {
+        n = n_proposed(&p);
+        if (n) fli_speculation_learn(&p, n);
+    }
+    CHECK(n == 4);
+    fli_speculation_clear(&p);
+    fl_session_free(s);
+}
+
 /* Memory that runs out at any point is an error, and everything is given back (the sanitizer
  * looks). */
 static void check_memory(void) {
@@ -321,6 +358,7 @@ int main(void) {
     CHECK(fl_tokenizer_load(&other->tokenizer, FL_TEST_DATA "/tokenizer/eos", NULL) == FL_OK);
     check_speculation(other);
     check_look_up();
+    check_trust();
     fl_model_free(other);
     check_memory();
     fl_model_free(model);

@@ -2,8 +2,8 @@
  *
  * If a proposal is taken with probability a once those before it were, a step with n of them writes
  * 1 + a + a^2 + .. a^n tokens. It costs a step without any and PRICE of one for each: between
- * 0.03 and 0.24 were measured (docs/generate.md), and what is too dear here is only gain forgone.
- * Steps come in powers of two, so n is one less. */
+ * 0.03 and 0.24 were measured (docs/speed.md: 8 texts in a step), and what is too dear here is only
+ * gain forgone. Steps come in powers of two, so n is one less. */
 #include "infer/speculate.h"
 
 #include <string.h>
