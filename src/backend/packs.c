@@ -5,7 +5,8 @@
  * runs, or where the kernel can do without (pack_later), bit by bit before later runs. A model is then
  * ready as soon as its file is, and the memory of the copies, which costs more time than their
  * bytes, comes while it works. Such a copy takes the place of pages of the file: where the weight is
- * in memory of its own there would be two of it, for a tenth of speed or two, and there is none. */
+ * in memory of its own there would be two of it, for a tenth of speed or two, and there is none.
+ * Small copies lie side by side in slabs, because only large memory comes in huge pages. */
 #include <string.h>
 
 #include "backend/plan.h"
@@ -19,13 +20,16 @@ struct fli_pack {
     const fl_kernel *kernel;
     fl_call call;  // in[1] is the weight
     size_t n_bytes;
-    fl_buffer *bytes;  // NULL: not begun
-    uint64_t epoch;    // it was made in; 0: never
-    int64_t n_done;    // tasks of making it again
+    void *data;  // in `owner`; NULL: not begun
+    fl_buffer *owner;
+    uint64_t epoch;  // it was made in; 0: never
+    int64_t n_done;  // tasks of making it again
 };
 
 struct fl_packs {
     fli_pack *first;
+    fl_buffer *slab;  // that small copies are taken from, and how much of it is
+    size_t slab_used;
     uint64_t epoch;
     bool lock;
     double owed;       // seconds
@@ -43,9 +47,10 @@ void fl_packs_free(fl_packs *p) {
     while (p->first) {
         fli_pack *e = p->first;
         p->first = e->next;
-        fl_buffer_unref(e->bytes);
+        fl_buffer_unref(e->owner);
         fl_dealloc(e);
     }
+    fl_buffer_unref(p->slab);
     fl_dealloc(p);
 }
 
@@ -75,6 +80,25 @@ static bool is_for(const fli_pack *e, const char *id, const fl_tensor *w) {
            strcmp(e->id, id) == 0;
 }
 
+static fl_status take_memory(fl_packs *p, fli_pack *e, fl_err *err) {
+    enum { LINE = 64, SLAB = 16 << 20, SMALL = 2 << 20 };
+    const size_t bytes = (e->n_bytes + LINE - 1) / LINE * LINE;
+    fl_buffer *own = NULL;
+    if (bytes >= SMALL) {
+        FL_TRY(fl_buffer_new(&own, bytes, err));
+        e->owner = own, e->data = fl_buffer_data(own);
+        return FL_OK;
+    }
+    if (!p->slab || bytes > fl_buffer_bytes(p->slab) - p->slab_used) {
+        FL_TRY(fl_buffer_new(&own, SLAB, err));
+        fl_buffer_unref(p->slab);
+        p->slab = own, p->slab_used = 0;
+    }
+    e->owner = fl_buffer_ref(p->slab), e->data = (char *)fl_buffer_data(p->slab) + p->slab_used;
+    p->slab_used += bytes;
+    return FL_OK;
+}
+
 fl_status fli_packs_get(fli_pack **out, fl_packs *packs, const fl_kernel *k, const fl_call *c,
                         fl_err *err) {
     const char *id = k->pack_id(c);
@@ -87,7 +111,7 @@ fl_status fli_packs_get(fli_pack **out, fl_packs *packs, const fl_kernel *k, con
     if (!e) return fl_fail(err, FL_ERR_NOMEM, "packing weights");
     *e = (fli_pack){.next = packs->first, .id = id, .kernel = k, .call = *c};
     e->n_bytes = k->pack_bytes(c);
-    const fl_status s = k->pack_later ? FL_OK : fl_buffer_new(&e->bytes, e->n_bytes, err);
+    const fl_status s = k->pack_later ? FL_OK : take_memory(packs, e, err);
     if (s != FL_OK) {
         fl_dealloc(e);
         return fl_context(err, s, "packing weights");
@@ -100,7 +124,7 @@ fl_status fli_packs_get(fli_pack **out, fl_packs *packs, const fl_kernel *k, con
 static void pack_tasks(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const fli_pack *e = ctx;
-    e->kernel->pack(&e->call, fl_buffer_data(e->bytes), e->n_done + begin, e->n_done + end);
+    e->kernel->pack(&e->call, e->data, e->n_done + begin, e->n_done + end);
 }
 
 static bool is_ready(const fl_packs *packs, const fli_pack *e) {
@@ -125,7 +149,7 @@ static void advance(fl_packs *packs, fli_pack *e, int64_t most, fl_pool *pool) {
     e->n_done += n;
     if (n < left) return;
     if (fl_tensor_contiguous(w)) fl_map_forget(w->data, fl_tensor_bytes(w));  // the copy is read
-    if (packs->lock) fl_memory_lock(fl_buffer_data(e->bytes), e->n_bytes);
+    if (packs->lock) fl_memory_lock(e->data, e->n_bytes);
     e->epoch = packs->epoch;
     packs->version++;
 }
@@ -135,7 +159,7 @@ const void *fli_pack_ready(fli_pack *e, fl_packs *packs, fl_pool *pool) {
         if (e->kernel->pack_later) return NULL;
         advance(packs, e, INT64_MAX, pool);
     }
-    return fl_buffer_data(e->bytes);
+    return e->data;
 }
 
 void fl_packs_work(fl_packs *packs, fl_pool *pool, double seconds) {
@@ -145,7 +169,7 @@ void fl_packs_work(fl_packs *packs, fl_pool *pool, double seconds) {
         const int64_t some = n_tasks(e) / (int64_t)(e->n_bytes / AT_ONCE + 1) + 1;
         while (is_for_later(e) && !is_ready(packs, e)) {
             if (fl_now() >= end) return;
-            if (!e->bytes && fl_buffer_new(&e->bytes, e->n_bytes, NULL) != FL_OK) break;
+            if (!e->data && take_memory(packs, e, NULL) != FL_OK) break;
             advance(packs, e, some, pool);
         }
     }
