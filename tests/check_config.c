@@ -72,6 +72,8 @@ static bool same(const fl_config *a, const fl_config *b) {
     return scaling && x.rotary_dim == y.rotary_dim && x.rope_theta == y.rope_theta &&
            x.rope_local_theta == y.rope_local_theta && x.sliding_window == y.sliding_window &&
            windowed_layers(&x) == windowed_layers(&y) && x.eos_token_id == y.eos_token_id &&
+           x.n_more_ends == y.n_more_ends &&
+           memcmp(x.more_ends, y.more_ends, sizeof x.more_ends) == 0 &&
            x.bos_token_id == y.bos_token_id && x.tie_word_embeddings == y.tie_word_embeddings;
 }
 
@@ -82,6 +84,30 @@ static void check_again(const char *name, const fl_config *c) {
     CHECKF(fl_config_load(&again, folder_path, &err) == FL_OK, "%s: %s", name, err.msg);
     CHECKF(again.arch == c->arch && same(c, &again), "%s", name);
     fl_config_clear(&again);
+}
+
+/* Several tokens may end a text, and generation_config.json may know of more. */
+static void check_ends(void) {
+    fl_err err = {0};
+    fl_config c = {0};
+    json_t *v = json_load_file(FL_TEST_DATA "/golden/llama/config.json", 0, NULL);
+    json_object_set_new(v, "eos_token_id", json_pack("[i, i]", 7, 3));
+    CHECK(fl_config_parse(&c, v, "ends", &err) == FL_OK && c.eos_token_id == 7);
+    CHECK(fl_config_save(&c, folder_path, FL_F32, &err) == FL_OK);
+    fl_config_clear(&c);
+    folder_puts("generation_config.json", "{\"eos_token_id\": [3, 5, 7]}");
+    CHECKF(fl_config_load(&c, folder_path, &err) == FL_OK, "%s", err.msg);
+    CHECK(c.eos_token_id == 7 && c.n_more_ends == 2 && c.more_ends[0] == 3 && c.more_ends[1] == 5);
+    CHECK(fl_config_ends(&c, 7) && fl_config_ends(&c, 5) && !fl_config_ends(&c, 4) &&
+          !fl_config_ends(&c, -1));
+    CHECK(fl_generation_config_save(&c, folder_path, &err) == FL_OK);
+    check_again("ends", &c);
+    fl_config_clear(&c);
+    folder_puts("generation_config.json", "{\"eos_token_id\": \"x\"}");
+    CHECK(fl_config_load(&c, folder_path, &err) == FL_ERR_FORMAT &&
+          strstr(err.msg, "generation_config.json"));
+    json_decref(v);
+    remove(folder_puts("generation_config.json", ""));
 }
 
 int main(void) {
@@ -101,6 +127,7 @@ int main(void) {
         fl_config_clear(&c);
     }
     json_decref(all);
+    check_ends();
     folder_remove();
     return check_report();
 }

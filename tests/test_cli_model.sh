@@ -119,6 +119,13 @@ for from in chat.gguf back; do
     same "$work/text" "$work/want-text"
 done
 grep -q '"rms_norm_eps": 1e-06' "$work/back/config.json" || { failed=$((failed + 1)); echo "FAIL epsilon is not as it was"; }
+# Every token that ends a text goes along.
+cp -r "$chat" "$work/ends"
+echo '{"eos_token_id": [256, 65]}' >"$work/ends/generation_config.json"
+expect 0 "GGUF" convert "$work/ends" --to gguf --out "$work/ends.gguf"
+expect 0 "Hugging Face folder" convert "$work/ends.gguf" --to hf --out "$work/ends-back"
+tr -d ' \n' <"$work/ends-back/generation_config.json" | grep -q '"eos_token_id":\[256,65\]' ||
+    { failed=$((failed + 1)); echo "FAIL the ends are not as they were"; }
 : >"$work/empty.gguf"
 expect 1 "the file is empty" tokenizer inspect "$work/empty.gguf"
 expect 0 "| q4_k | 4.5 | 256 | GGUF | read and written |" formats

@@ -40,7 +40,7 @@ static fl_status schema_grammar(app_grammar *g, const char *word, fl_err *err) {
 
 static fl_status matcher_make(app_grammar *g, const fl_model *m, const fl_generate_opts *o,
                               fl_err *err) {
-    int32_t *end = fl_alloc((size_t)(o->n_end + 2) * sizeof *end);
+    int32_t *end = fl_alloc((size_t)(o->n_end + FL_GENERATE_ENDS) * sizeof *end);
     if (!end) return fl_fail(err, FL_ERR_NOMEM, "%d tokens", o->n_end);
     fl_status st = fl_token_trie_new(&g->trie, m->tokenizer, end, fl_generate_ends(m, o, end), err);
     fl_dealloc(end);

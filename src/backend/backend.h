@@ -50,7 +50,7 @@ typedef struct {
 
     /* Without the copy this kernel gives the same bytes, in the same workspace and scratch, in
      * somewhat more time. The executor then begins with weights as they lie, and makes the copies
-     * bit by bit between runs. */
+     * bit by bit before later runs. */
     bool pack_later;
 } fl_kernel;
 

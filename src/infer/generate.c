@@ -100,7 +100,8 @@ static fl_status token_read(run *r, int32_t id, fl_err *err) {
 int fl_generate_ends(const fl_model *m, const fl_generate_opts *o, int32_t *out) {
     int n = 0;
     for (int i = 0; i < o->n_end; i++) out[n++] = o->end[i];
-    if (m->config.eos_token_id >= 0) out[n++] = (int32_t)m->config.eos_token_id;
+    for (int i = 0; i < m->config.n_more_ends; i++) out[n++] = m->config.more_ends[i];
+    if (m->config.eos_token_id >= 0) out[n++] = m->config.eos_token_id;
     if (fl_tokenizer_eos(m->tokenizer) >= 0) out[n++] = fl_tokenizer_eos(m->tokenizer);
     return n;
 }

@@ -74,8 +74,10 @@ typedef struct {
     double prompt_seconds, generate_seconds;
 } fl_generate_result;
 
-/* The tokens that end a text: the model's own, and o->end. `out` has room for o->n_end + 2; how
- * many. What the trie of a matcher is made with. */
+enum { FL_GENERATE_ENDS = FL_MORE_ENDS + 2 };
+
+/* The tokens that end a text: the model's own, and o->end. `out` has room for o->n_end +
+ * FL_GENERATE_ENDS; how many. What the trie of a matcher is made with. */
 int fl_generate_ends(const fl_model *m, const fl_generate_opts *o, int32_t *out);
 
 /* Continue a text. An empty prompt starts from the tokenizer's bos, or its eos where that is what

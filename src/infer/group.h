@@ -76,7 +76,7 @@ int64_t fl_group_context(const fl_group *g);
 size_t fl_group_cache_bytes(const fl_group *g);   // of all pages there are
 int64_t fl_group_tokens_free(const fl_group *g);  // that can still be kept; INT64_MAX: no limit
 
-/* Make now the copies of weights that are else made bit by bit between steps, which take half as
+/* Make now the copies of weights that are else made bit by bit before steps, which take half as
  * long again meanwhile: for measuring. Of the steps that were taken so far. */
 void fl_group_settle(fl_group *g);
 

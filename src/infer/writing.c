@@ -5,7 +5,9 @@
 
 #include "base/alloc.h"
 #include "base/progress.h"
+#include "model/arch.h"
 #include "token/tokenizer.h"
+#include "model/arch.h"
 
 void fli_writing_finish(fli_writing *w, fl_finish why) {
     w->finished = true;
@@ -90,8 +92,8 @@ static fl_status token_pick(fli_writing *w, const float *logits, const fli_propo
 static bool is_end(const fli_writing *w, int32_t id) {
     for (int i = 0; i < w->o->n_end; i++)
         if (w->o->end[i] == id) return true;
-    return !w->o->ignore_eos &&
-           (id == w->m->config.eos_token_id || id == fl_tokenizer_eos(w->m->tokenizer)) && id >= 0;
+    return !w->o->ignore_eos && id >= 0 &&
+           (fl_config_ends(&w->m->config, id) || id == fl_tokenizer_eos(w->m->tokenizer));
 }
 
 /* Only what continues the text may be picked. Where it is complete and the model has no token that

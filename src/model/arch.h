@@ -182,12 +182,14 @@ void fl_arch_describe(const fl_arch *a, fl_text *out);  // appended: "RMSNorm, r
 /* Fill what is zero and can be derived (head_dim, num_key_value_heads, intermediate_size, ...),
  * then check the rest. */
 FL_MUST_USE fl_status fl_config_complete(fl_config *c, fl_err *err);
-FL_MUST_USE fl_status fl_config_load(fl_config *out, const char *dir,
-                                     fl_err *err);  // DIR/config.json
+/* DIR/config.json, and what ends a text by DIR/generation_config.json. */
+FL_MUST_USE fl_status fl_config_load(fl_config *out, const char *dir, fl_err *err);
 FL_MUST_USE fl_status fl_config_parse(fl_config *out, const json_t *v, const char *where,
                                       fl_err *err);
 FL_MUST_USE fl_status fl_config_save(const fl_config *c, const char *dir, fl_dtype dtype,
                                      fl_err *err);
+/* Whether this token ends a text. */
+bool fl_config_ends(const fl_config *c, int32_t id);
 FL_MUST_USE fl_status fl_generation_config_save(const fl_config *c, const char *dir, fl_err *err);
 void fl_config_clear(fl_config *c);  // frees rope_scaling
 

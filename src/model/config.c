@@ -79,19 +79,50 @@ static fl_status read_field(fl_config *c, const fl_config_key *k, const json_t *
 }
 
 /* A token id, or the first of a list of them; null is none. */
-static fl_status read_token(const json_t *v, const char *key, int32_t *out, const char *where,
-                            fl_err *err) {
-    const json_t *id = json_object_get(v, key);
-    if (json_is_array(id)) {
-        if (json_array_size(id) > 1)
-            fl_note("%s: %s lists several tokens; the first is used", where, key);
-        id = json_array_get(id, 0);
-    }
+static fl_status read_id(const json_t *id, const char *key, int32_t *out, const char *where,
+                         fl_err *err) {
     *out = -1;
     if (!id || json_is_null(id)) return FL_OK;
     if (!json_is_integer(id) || json_integer_value(id) < -1 || json_integer_value(id) > INT32_MAX)
         return fl_fail(err, FL_ERR_FORMAT, "%s: %s: expected a token id", where, key);
     *out = (int32_t)json_integer_value(id);
+    return FL_OK;
+}
+
+static fl_status read_token(const json_t *v, const char *key, int32_t *out, const char *where,
+                            fl_err *err) {
+    const json_t *id = json_object_get(v, key);
+    return read_id(json_is_array(id) ? json_array_get(id, 0) : id, key, out, where, err);
+}
+
+static fl_status add_end(fl_config *c, int32_t id, const char *where, fl_err *err) {
+    if (id < 0 || fl_config_ends(c, id)) return FL_OK;
+    if (c->eos_token_id < 0) {
+        c->eos_token_id = id;
+        return FL_OK;
+    }
+    if (c->n_more_ends == FL_MORE_ENDS)
+        return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: eos_token_id: more than %d tokens end a text",
+                       where, FL_MORE_ENDS + 1);
+    c->more_ends[c->n_more_ends++] = id;
+    return FL_OK;
+}
+
+bool fl_config_ends(const fl_config *c, int32_t id) {
+    for (int i = 0; i < c->n_more_ends; i++)
+        if (c->more_ends[i] == id) return true;
+    return id >= 0 && id == c->eos_token_id;
+}
+
+/* A token, or a list of them, of which the first is the one to end texts with. */
+static fl_status read_ends(fl_config *c, const json_t *v, const char *where, fl_err *err) {
+    static const char key[] = "eos_token_id";
+    const json_t *list = json_object_get(v, key);
+    int32_t id;
+    for (size_t i = 0; i < (json_is_array(list) ? json_array_size(list) : 1); i++) {
+        FL_TRY(read_id(json_is_array(list) ? json_array_get(list, i) : list, key, &id, where, err));
+        FL_TRY(add_end(c, id, where, err));
+    }
     return FL_OK;
 }
 
@@ -134,7 +165,8 @@ static fl_status parse_fields(fl_config *c, const json_t *v, const char *where, 
     FL_TRY(fl_json_bool_or(v, "tie_word_embeddings", c->arch->tied, &c->tie_word_embeddings, where,
                            err));
     FL_TRY(read_token(v, "bos_token_id", &c->bos_token_id, where, err));
-    FL_TRY(read_token(v, "eos_token_id", &c->eos_token_id, where, err));
+    c->eos_token_id = -1;
+    FL_TRY(read_ends(c, v, where, err));
     for (const fl_config_key *k = softcaps; k->key; k++)
         if (!lists(c->arch, k->key)) FL_TRY(read_field(c, k, v, where, err));
     if (c->arch->position == FL_POSITION_ROPE) FL_TRY(fli_config_read_rope(c, v, where, err));
@@ -169,6 +201,18 @@ fl_status fl_config_parse(fl_config *out, const json_t *v, const char *where, fl
     return FL_OK;
 }
 
+/* generation_config.json may know of further tokens that end a text. */
+static fl_status read_generation(fl_config *c, const char *dir, fl_err *err) {
+    char path[FL_PATH_MAX];
+    json_t *v;
+    FL_TRY(fl_path_join(path, dir, GENERATION_CONFIG, err));
+    if (!fl_path_exists(path)) return FL_OK;
+    FL_TRY(fl_json_load(&v, path, err));
+    fl_status s = read_ends(c, v, path, err);
+    json_decref(v);
+    return s;
+}
+
 fl_status fl_config_load(fl_config *out, const char *dir, fl_err *err) {
     char path[FL_PATH_MAX];
     json_t *v;
@@ -176,6 +220,9 @@ fl_status fl_config_load(fl_config *out, const char *dir, fl_err *err) {
     FL_TRY(fl_json_load(&v, path, err));
     fl_status s = fl_config_parse(out, v, path, err);
     json_decref(v);
+    if (s != FL_OK) return s;
+    s = read_generation(out, dir, err);
+    if (s != FL_OK) fl_config_clear(out);
     return s;
 }
 
@@ -312,6 +359,16 @@ static void put_token(json_t *v, const char *key, int32_t id) {
     json_object_set_new(v, key, id >= 0 ? json_integer(id) : json_null());
 }
 
+/* One token as a number, several as a list. */
+static void put_ends(json_t *v, const fl_config *c) {
+    put_token(v, "eos_token_id", c->eos_token_id);
+    if (!c->n_more_ends) return;
+    json_t *list = json_pack("[i]", (int)c->eos_token_id);
+    for (int i = 0; i < c->n_more_ends; i++)
+        json_array_append_new(list, json_integer(c->more_ends[i]));
+    json_object_set_new(v, "eos_token_id", list);
+}
+
 /* What transformers wants to hear where there is none of it: queries without a latent, experts in
  * one group. */
 static bool put_none(json_t *v, const fl_config *c, const fl_config_key *k) {
@@ -358,7 +415,7 @@ static void put_fields(json_t *v, const fl_config *c, fl_dtype dtype) {
     fli_config_put_window(v, c);
     json_object_set_new(v, "tie_word_embeddings", json_boolean(c->tie_word_embeddings));
     put_token(v, "bos_token_id", c->bos_token_id);
-    put_token(v, "eos_token_id", c->eos_token_id);
+    put_ends(v, c);
     json_object_set_new(v, "torch_dtype",
                         json_string(dtype_name[dtype] ? dtype_name[dtype] : "float32"));
 }
@@ -384,7 +441,7 @@ fl_status fl_generation_config_save(const fl_config *c, const char *dir, fl_err 
     json_t *v = json_object();
     if (!v) return fl_fail(err, FL_ERR_NOMEM, "writing %s", path);
     if (c->bos_token_id >= 0) put_token(v, "bos_token_id", c->bos_token_id);
-    if (c->eos_token_id >= 0) put_token(v, "eos_token_id", c->eos_token_id);
+    if (c->eos_token_id >= 0) put_ends(v, c);
     fl_status s = fl_json_save(v, path, err);
     json_decref(v);
     return s;

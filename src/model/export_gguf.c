@@ -110,6 +110,13 @@ static fl_status put_tokenizer(fl_gguf *g, const fl_model *m, fl_err *err) {
 
 /* ---- what came along ---- */
 
+/* GGUF has names for two ends besides eos, of a turn and of a message; any token may be either. */
+static void put_more_ends(fl_gguf *g, const fl_config *c) {
+    static const char *const keys[] = {KEY("eot_token_id"), KEY("eom_token_id")};
+    for (int i = 0; i < 2 && i < c->n_more_ends; i++) put_id(g, keys[i], c->more_ends[i]);
+    if (c->n_more_ends > 2) fl_note("%d tokens that end a text have no place", c->n_more_ends - 2);
+}
+
 /* A model out of a GGUF file may say more of itself than is read here: who made it, of what, how it
  * likes to be sampled. That goes on, but what says how the old file's tensors were made. */
 static void carry(fl_gguf *g, const fl_gguf_file *from) {
@@ -158,6 +165,7 @@ fl_status fl_model_save_gguf(const fl_model *m, const char *path, const char *na
     fl_status s = put_general(g, m, name, dtype, err);
     fli_gguf_put_facts(g, m);
     if (s == FL_OK) s = put_tokenizer(g, m, err);
+    put_more_ends(g, &m->config);
     carry(g, m->memory->gguf);
     if (s == FL_OK) s = save_tensors(g, m, path, dtype, err);
     fl_gguf_free(g);

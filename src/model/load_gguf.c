@@ -106,6 +106,20 @@ static fl_status copy_token(facts *x, const char *key, const char *name) {
     return FL_OK;
 }
 
+/* The ends of a text, of a turn and of a message, as a list. */
+static fl_status copy_ends(facts *x) {
+    static const char *const keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+                                       "tokenizer.ggml.eom_token_id"};
+    json_t *list = json_array();
+    json_object_set_new(x->v, "eos_token_id", list);
+    for (int i = 0; i < 3; i++) {
+        int64_t id = -1;
+        FL_TRY(fl_gguf_get_int(x->f, keys[i], &id, x->err));
+        if (id >= 0 && id <= INT32_MAX) json_array_append_new(list, json_integer(id));
+    }
+    return FL_OK;
+}
+
 /* ---- rotary positions ---- */
 
 /* Llama 3's scaling as the table of divisors it comes to: found again by its largest, the rest of
@@ -223,7 +237,7 @@ static fl_status copy_facts(facts *x) {
         if (theta > 0) json_object_set_new(x->v, "rope_local_base_freq", json_real(theta));
     }
     FL_TRY(copy_token(x, "tokenizer.ggml.bos_token_id", "bos_token_id"));
-    FL_TRY(copy_token(x, "tokenizer.ggml.eos_token_id", "eos_token_id"));
+    FL_TRY(copy_ends(x));
     const bool tied = !fl_gguf_tensor(x->f, "output.weight");
     json_object_set_new(x->v, "tie_word_embeddings", json_boolean(tied));
     return FL_OK;

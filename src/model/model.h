@@ -31,6 +31,8 @@ typedef enum { FL_NORM_LAYER, FL_NORM_RMS } fl_norm_kind;
 typedef enum { FL_POSITION_LEARNED, FL_POSITION_ROPE } fl_position_kind;
 
 /* What the network is. Names of the fields are those of config.json where it has one. */
+enum { FL_MORE_ENDS = 15 };
+
 typedef struct {
     const struct fl_arch *arch;
     int64_t vocab_size, hidden_size, intermediate_size, num_hidden_layers;
@@ -61,6 +63,8 @@ typedef struct {
     bool parallel_residual;         // attention and feed-forward read the same stream
     bool tie_word_embeddings;
     int32_t bos_token_id, eos_token_id;  // -1: none
+    int32_t more_ends[FL_MORE_ENDS];     // further tokens that end a text, as Llama 3's <|eot_id|>
+    int n_more_ends;
     json_t *rope_scaling;                // as in config.json, or NULL; owned by the model
     double initializer_range;            // 0: 0.02
 } fl_config;
