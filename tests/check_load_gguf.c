@@ -2,12 +2,14 @@
  * as they are stored give what the same numbers give as f32; files that are no model are refused.
  *
  * Caught by it: Q and K left permuted, a part of a fused tensor taken from the wrong row, a fact
- * read under another name, tied heads missed, a block row cut at the wrong byte. */
+ * read under another name, tied heads missed, a block row cut at the wrong byte, formats that do not
+ * stay what they are. */
 #include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "compress/quantize.h"
 #include "folder.h"
 #include "format/gguf.h"
 #include "golden.h"
@@ -121,6 +123,43 @@ static void check_quantized(const char *name, const fl_model *m, fl_dtype dtype)
     golden_end(&b);
     fl_model_free(blocks);
     fl_model_free(floats);
+}
+
+/* ---- as it is ---- */
+
+/* Through memory and out again, in several block formats at once: the same tensors, byte for byte,
+ * Q and K too, which are permuted on the way. */
+static void check_kept(void) {
+    static char kept_path[FL_PATH_MAX];
+    static const fl_quantize_choice mixed[] = {{"token_embd", FL_Q8_0}, {"ffn_down", FL_Q4_1}};
+    const fl_quantize_opts o = {.mix = fl_mix_find("IQ4_NL"), .choice = mixed, .n_choices = 2};
+    fl_quantize_report report = {0};
+    fl_gguf_file *a = NULL, *b = NULL;
+    fl_err err = {0};
+    fl_model *m = load(FL_TEST_DATA "/golden/llama", &as_f32);
+    snprintf(kept_path, sizeof kept_path, "%s", folder_file("mixed.gguf"));
+    fl_status s = m ? fl_quantize_gguf(save(m, "whole.gguf", FL_F32), kept_path, &o, &report, &err)
+                    : FL_ERR_IO;
+    CHECKF(s == FL_OK && report.n_quantized > 8, "%s", err.msg);
+    fl_model_free(m);
+    m = load(kept_path, &as_stored);
+    if (m && fl_gguf_open(&a, kept_path, &err) == FL_OK &&
+        fl_gguf_open(&b, save(m, "again.gguf", FL_DTYPE_KEPT), &err) == FL_OK) {
+        CHECK(fl_gguf_n_tensors(a) == fl_gguf_n_tensors(b));
+        for (int i = 0; i < fl_gguf_n_tensors(a); i++) {
+            const fl_stored_tensor *x = fl_gguf_tensor_at(a, i), *y = fl_gguf_tensor(b, x->name);
+            CHECKF(y && x->t.dtype == y->t.dtype &&
+                       !memcmp(x->t.data, y->t.data, fl_tensor_bytes(&x->t)),
+                   "%s", x->name);
+        }
+        int64_t type = -1, type_again = -2;
+        CHECK(fl_gguf_get_int(a, "general.file_type", &type, &err) == FL_OK);
+        CHECK(fl_gguf_get_int(b, "general.file_type", &type_again, &err) == FL_OK);
+        CHECKF(type == type_again, "%d, %d", (int)type, (int)type_again);
+    }
+    fl_gguf_close(a);
+    fl_gguf_close(b);
+    fl_model_free(m);
 }
 
 /* ---- the families ---- */
@@ -286,6 +325,7 @@ static void check_refusals(void) {
 
 int main(void) {
     folder_make();
+    check_kept();
     check_families();
     check_refusals();
     folder_remove();

@@ -16,18 +16,6 @@ static const app_flag flags[] = {{"to", 0, FLAG_CHOICE, "gguf|hf", NULL,
                                   .help = "file (gguf) or folder (hf) to write"},
                                  {0}};
 
-/* The format most of the matrices have now. */
-static fl_dtype stored_format(const fl_model *m) {
-    int64_t n[FL_DTYPE_COUNT] = {0};
-    for (int i = 0; i < m->n_params; i++)
-        if (m->param[i].data.rank == 2)
-            n[m->param[i].data.dtype] += fl_tensor_count(&m->param[i].data);
-    fl_dtype most = FL_F32;
-    for (int t = 0; t < FL_DTYPE_COUNT; t++)
-        if (n[t] > n[most]) most = (fl_dtype)t;
-    return most;
-}
-
 static bool wants_gguf(const app_args *a, const char *out) {
     const char *to = app_str(a, "to");
     return to ? strcmp(to, "gguf") == 0 : fl_path_has_suffix(out, ".gguf");
@@ -65,9 +53,10 @@ static fl_status run(const app_args *a, fl_err *err) {
     fl_model *m;
     const bool gguf = wants_gguf(a, out);
     FL_TRY(load(&m, path, gguf, err));
-    fl_dtype dtype = stored_format(m);
+    fl_dtype dtype = fl_model_format(m);
     if (wanted && !fl_dtype_from_name(&dtype, wanted)) dtype = FL_F32;
-    fl_status s = gguf ? fl_model_save_gguf(m, out, fl_path_base(path), dtype, err)
+    fl_status s = gguf ? fl_model_save_gguf(m, out, fl_path_base(path),
+                                            wanted ? dtype : FL_DTYPE_KEPT, err)
                        : fl_model_save(m, out, dtype, err);
     fl_model_free(m);
     if (s == FL_OK) report(a, out, gguf, dtype);

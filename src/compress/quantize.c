@@ -269,8 +269,7 @@ fl_status fl_quantize_gguf(const char *from, const char *to, const fl_quantize_o
 static fl_status write_whole(const char *model, const char *path, fl_err *err) {
     fl_model *m;
     FL_TRY(fl_model_load(&m, model, &(fl_model_opts){.as_stored = true}, err));
-    const fl_status s = fl_model_save_gguf(m, path, fl_path_base(model), m->param[0].data.dtype,
-                                           err);
+    const fl_status s = fl_model_save_gguf(m, path, fl_path_base(model), FL_DTYPE_KEPT, err);
     fl_model_free(m);
     return s;
 }

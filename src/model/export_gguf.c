@@ -16,11 +16,13 @@ static const char nearest_pre[] = "llama-bpe";
 static fl_status put_general(fl_gguf *g, const fl_model *m, const char *name, fl_dtype dtype,
                              fl_err *err) {
     static const uint32_t file_type[FL_DTYPE_COUNT] = {[FL_F32] = 0, [FL_F16] = 1, [FL_BF16] = 32};
+    const bool kept = dtype == FL_DTYPE_KEPT;
     if (m->memory->gguf) FL_TRY(fl_gguf_get_str(m->memory->gguf, "general.name", &name, err));
     fl_gguf_str(g, "general.architecture", m->config.arch->gguf_name);
     fl_gguf_str(g, "general.type", "model");
     fl_gguf_str(g, "general.name", name);
-    fl_gguf_u32(g, "general.file_type", file_type[dtype]);
+    if (!kept || !m->memory->gguf)
+        fl_gguf_u32(g, "general.file_type", file_type[kept ? fl_model_format(m) : dtype]);
     return FL_OK;
 }
 
@@ -118,14 +120,14 @@ static void put_more_ends(fl_gguf *g, const fl_config *c) {
 }
 
 /* A model out of a GGUF file may say more of itself than is read here: who made it, of what, how it
- * likes to be sampled. That goes on, but what says how the old file's tensors were made. */
-static void carry(fl_gguf *g, const fl_gguf_file *from) {
+ * likes to be sampled. That goes on, but what says how tensors were made if they are made anew. */
+static void carry(fl_gguf *g, const fl_gguf_file *from, bool kept) {
     static const char *const dropped[] = {"general.file_type", "general.quantization_version",
                                           "quantize."};
     for (int i = 0; from && i < fl_gguf_n_keys(from); i++) {
         const fl_gguf_key *k = fl_gguf_key_at(from, i);
         bool keep = !fl_gguf_has(g, k->name);
-        for (int d = 0; d < 3; d++)
+        for (int d = 0; d < 3 && !kept; d++)
             keep = keep && strncmp(k->name, dropped[d], strlen(dropped[d])) != 0;
         if (keep) fl_gguf_copy(g, k);
     }
@@ -166,7 +168,7 @@ fl_status fl_model_save_gguf(const fl_model *m, const char *path, const char *na
     fli_gguf_put_facts(g, m);
     if (s == FL_OK) s = put_tokenizer(g, m, err);
     put_more_ends(g, &m->config);
-    carry(g, m->memory->gguf);
+    carry(g, m->memory->gguf, dtype == FL_DTYPE_KEPT);
     if (s == FL_OK) s = save_tensors(g, m, path, dtype, err);
     fl_gguf_free(g);
     return s;

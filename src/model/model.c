@@ -261,6 +261,17 @@ fl_param *fl_model_param(const fl_model *m, const char *name) {
     return NULL;
 }
 
+fl_dtype fl_model_format(const fl_model *m) {
+    int64_t n[FL_DTYPE_COUNT] = {0};
+    fl_dtype most = FL_F32;
+    for (int i = 0; i < m->n_params; i++)
+        if (m->param[i].data.rank == 2)
+            n[m->param[i].data.dtype] += fl_tensor_count(&m->param[i].data);
+    for (int t = 0; t < FL_DTYPE_COUNT; t++)
+        if (n[t] > n[most]) most = (fl_dtype)t;
+    return most;
+}
+
 int64_t fl_model_count(const fl_model *m, bool trainable_only) {
     int64_t n = 0;
     for (int i = 0; i < m->n_params; i++)

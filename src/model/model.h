@@ -143,9 +143,10 @@ void fl_model_want(const fl_model *m, fl_pool *pool, bool lock);
 FL_MUST_USE fl_status fl_model_save(const fl_model *m, const char *dir, fl_dtype dtype,
                                     fl_err *err);
 
-/* Write one GGUF file for llama.cpp: matrices in `dtype` (f32, f16 or bf16), vectors in f32, the
- * tokenizer inside. What llama.cpp cannot compute the same way (a sliding window, soft caps) is an
+/* Write one GGUF file for llama.cpp: matrices in `dtype`, or each as it is, bit for bit, vectors in
+ * f32, the tokenizer inside. What llama.cpp cannot compute the same way (a sliding window, soft caps) is an
  * error. */
+#define FL_DTYPE_KEPT FL_DTYPE_COUNT
 FL_MUST_USE fl_status fl_model_save_gguf(const fl_model *m, const char *path, const char *name,
                                          fl_dtype dtype, fl_err *err);
 
@@ -153,6 +154,7 @@ FL_MUST_USE fl_status
 fl_model_grads_new(fl_model *m, fl_err *err);  // one f32 block for all trainable parameters
 fl_param *fl_model_param(const fl_model *m, const char *name);   // NULL if there is none
 int64_t fl_model_count(const fl_model *m, bool trainable_only);  // parameters
+fl_dtype fl_model_format(const fl_model *m);                     // that most of its matrices are in
 double fl_config_flops_per_token(const fl_config *c,
                                  int64_t seq_len);  // forward + backward: 6 N + 12 L d T
 int64_t fl_config_count(const fl_config *c);

@@ -105,6 +105,27 @@ static void gather_stack(const fl_write_tensor *w, int64_t row, float *out) {
     (one.transposed || w->rank == 2 ? gather_column : gather_row)(&inner, row % rows, out);
 }
 
+/* fl_write_tensor.stored, for rows that only change places. */
+static fl_status move_rows(const fl_write_tensor *w, int64_t row, int64_t n, void *out,
+                           fl_err *err) {
+    (void)err;
+    const fli_stored *s = w->source;
+    const size_t bytes = fl_dtype_row_bytes(w->dtype, part_cols(s));
+    for (int64_t i = 0; i < n; i++) {
+        fl_dtype dtype;
+        memcpy((char *)out + (size_t)i * bytes, element(s, row + i, 0, &dtype), bytes);
+    }
+    return FL_OK;
+}
+
+/* Whether whole rows are in the file as they are here. */
+static bool rows_move(const fli_stored *s, fl_dtype dtype) {
+    if (s->stack || s->transposed || s->plus_one || s->part[0]->data.rank != 2) return false;
+    for (int i = 0; i < s->n_parts; i++)
+        if (s->part[i]->data.dtype != dtype) return false;
+    return true;
+}
+
 /* What lies in the file as it does here: all of a parameter, or one of its experts. */
 static fl_tensor whole(const fli_stored *s) {
     const fl_tensor *t = &s->part[0]->data;
@@ -131,7 +152,11 @@ void fli_stored_describe(fli_stored *s, fl_dtype dtype, fl_write_tensor *w) {
     dim[0] = s->transposed ? part_cols(&one) : rows;
     dim[1] = s->transposed ? rows : part_cols(&one);
     w->source = s;
-    w->row = s->stack ? gather_stack : s->transposed || t->rank == 1 ? gather_column : gather_row;
+    if (rows_move(s, dtype)) w->stored = move_rows;
+    else
+        w->row = s->stack                        ? gather_stack
+                 : s->transposed || t->rank == 1 ? gather_column
+                                                 : gather_row;
 }
 
 /* ---- the list ---- */
@@ -216,6 +241,7 @@ static fl_dtype gguf_format(const fl_model *m, const fl_param *p, const fl_weigh
                             fl_dtype wanted) {
     if (p->data.rank == 1 || row->gguf_f32) return FL_F32;
     if (fl_dtype_is_block(p->data.dtype) && !m->memory->gguf) return p->data.dtype;
+    if (wanted == FL_DTYPE_KEPT) return p->data.dtype;
     return fl_tensor_cols(&p->data) % fl_dtype_block(wanted) ? FL_F16 : wanted;
 }
 
@@ -250,10 +276,9 @@ fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fli_way way, 
             split_latent(out, m, it.layer, dtype);
     }
     if (m->config.tie_word_embeddings && m->config.arch->gguf_head == FL_GGUF_HEAD_STORED) {
-        out->item[out->n] = (fli_stored){.name = "output.weight",
-                                         .part = {fli_model_slot(m, -1, FL_SLOT_EMBED)},
-                                         .n_parts = 1};
-        out->w[out->n++].dtype = dtype;
+        fl_param *embed = fli_model_slot(m, -1, FL_SLOT_EMBED);
+        out->item[out->n] = (fli_stored){.name = "output.weight", .part = {embed}, .n_parts = 1};
+        out->w[out->n++].dtype = dtype == FL_DTYPE_KEPT ? embed->data.dtype : dtype;
     }
     for (int i = 0; i < out->n; i++)
         fli_stored_describe(&out->item[i], out->w[i].dtype, &out->w[i]);
