@@ -3,7 +3,8 @@
 # 200 tokens, the text that llama2.c's test_all.py expects, on each backend of this machine, in f32 and in bf16; after
 # prompts, what llama2.c's run.c writes. tests/peers/stories.py made the model's file from the published one.
 # Caught by it (each tried): Q and K taken as halves; a space kept at the beginning of a
-# text or an answer, or dropped after a prompt.
+# text or an answer, or dropped after a prompt; windows of a
+# text that do not begin as llama.cpp's.
 # Usage: test_stories.sh FLEDGE SOURCES
 fledge=$1 model=$2/tests/data/stories260K.gguf checks=0 failed=0
 . "$(dirname "$0")/expect.sh"
@@ -27,6 +28,7 @@ Lily's mom said, "Lily, let's go to the park." Lily was sad and didn't know what
 Lily was sad and didn't know what to do. She said, "I'm sorry, Lily. I didn't know what to do."
 Lily didn't want to help her mom, so she
 TEXT
+cp "$work/want" "$work/text"
 for backend in avx512 avx2 portable ref; do
     for compute in f32 bf16; do
         FLEDGE_BACKEND=$backend writes "$backend, $compute" generate --max-tokens 200 --compute $compute
@@ -39,6 +41,10 @@ echo "  two spaces before he went to the park. All the suns" >"$work/want"
 writes "spaces before it" generate "  two spaces before" --max-tokens 16
 echo "You are a goo" >"$work/want"
 writes "an answer" chat "The dog was sad." --template vicuna --max-tokens 8
+
+# Windows that begin with a token of their own: llama-perplexity -c 64 prints 1.8920 and 1.9665 for two of them.
+expect 0 '"perplexity": 1.89197' eval perplexity "$model" "$work/text" --window 64 --halves --chunks 1 --compute f32 --json
+expect 0 '"perplexity": 1.96647' eval perplexity "$model" "$work/text" --window 64 --halves --chunks 2 --compute f32 --json
 
 echo "$checks checks, $failed failed"
 [ $failed -eq 0 ]

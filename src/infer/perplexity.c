@@ -56,18 +56,20 @@ static fl_status text_score(scorer *w, int64_t n, int64_t window, int64_t stride
     return FL_OK;
 }
 
-/* `own` has room for a window. */
+/* What begins texts stands before the first token, and takes the place of each later window's first.
+ * `own` has room for a window. */
 static fl_status halves_score(scorer *w, int64_t n, int64_t window, const fl_perplexity_opts *o,
                               int32_t *own, fl_err *err) {
     const fl_tokenizer *t = fl_session_model(w->session)->tokenizer;
-    const bool begins = t && fl_tokenizer_adds_bos(t);
-    const int64_t all = n / window, windows = o->most && o->most < all ? o->most : all;
+    const int64_t begins = t && fl_tokenizer_adds_bos(t);
+    const int64_t all = (n + begins) / window, windows = o->most && o->most < all ? o->most : all;
     if (!windows)
         return fl_fail(err, FL_ERR_ARG, "a text of %lld tokens has no window of %lld", (long long)n,
                        (long long)window);
     for (int64_t i = 0; i < windows; i++) {
-        memcpy(own, w->id + i * window, (size_t)window * sizeof *own);
-        if (begins) own[0] = fl_tokenizer_bos(t);
+        const int32_t *id = w->id + i * window;
+        own[0] = begins ? fl_tokenizer_bos(t) : id[0];
+        memcpy(own + 1, id + 1 - begins, (size_t)(window - 1) * sizeof *own);
         FL_TRY(window_score(w, own, i * window, window / 2 + 1, window, err));
         fl_progress_step(o->progress, w->sum.n_tokens);
     }
