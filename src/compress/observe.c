@@ -123,17 +123,11 @@ static void add_window(const observer *o, const product *p) {
     for (int64_t s = 0; s < slots; s++) add_row(p, &x, s / share, ((const int32_t *)ids.data)[s]);
 }
 
-/* 1: what begins texts stands before the first token and takes the place of each later window's
- * first, as in llama-imatrix. */
-static int64_t begins(const fl_model *m) {
-    return m->tokenizer && fl_tokenizer_adds_bos(m->tokenizer);
-}
-
 static fl_status run_window(const observer *o, const int32_t *id, fl_err *err) {
-    const int64_t shift = begins(o->m);
+    const fl_tokenizer *t = o->m->tokenizer;
     int32_t *tokens = fl_program_tensor(o->p, o->tokens).data;
-    tokens[0] = shift ? fl_tokenizer_bos(o->m->tokenizer) : id[0];
-    memcpy(tokens + 1, id + 1 - shift, (size_t)(o->context - 1) * sizeof *tokens);
+    memcpy(tokens, id, (size_t)o->context * sizeof *tokens);
+    if (t && fl_tokenizer_adds_bos(t)) tokens[0] = fl_tokenizer_bos(t);
     FL_TRY(fl_program_run(o->p, false, err));
     for (int i = 0; i < o->n; i++) add_window(o, &o->product[i]);
     return fl_interrupted() ? fl_fail(err, FL_ERR_IO, "interrupted") : FL_OK;
@@ -181,8 +175,7 @@ fl_status fl_imatrix_observe(fl_imatrix **out, fl_model *m, const int32_t *id, i
         return fl_fail(err, FL_ERR_ARG,
                        "windows of %lld tokens; want 1 to %lld, the model's context",
                        (long long)o.context, (long long)longest);
-    const int64_t all = (n + begins(m)) / o.context,
-                  windows = opts->most && opts->most < all ? opts->most : all;
+    const int64_t all = n / o.context, windows = opts->most && opts->most < all ? opts->most : all;
     if (!windows)
         return fl_fail(err, FL_ERR_ARG, "a text of %lld tokens has no window of %lld", (long long)n,
                        (long long)o.context);

@@ -6,7 +6,7 @@
  *     fl_imatrix_save(im, "model-imatrix.gguf", &err);
  *
  * The text is cut into windows of `context` tokens, a rest is left out; where the tokenizer begins
- * texts with a token, it stands before the text and in the place of each later window's first. The figures are those of
+ * texts with a token, it stands in the place of each window's first. The figures are those of
  * llama.cpp's llama-imatrix on the same windows, its names too: all matrices of the layers, each
  * expert by itself, not the embedding nor the head.
  *
