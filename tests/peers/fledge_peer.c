@@ -6,10 +6,12 @@
  *     fledge_peer FILE greedy N ID..        N tokens that follow, int32
  *
  * All binary, on standard output. COMPUTE=f32 in the environment computes in f32; else as `fledge generate` does. */
-#include <fledge/fledge.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "infer/session.h"
+#include "token/tokenizer.h"
 
 enum { CONTEXT = 256 };
 

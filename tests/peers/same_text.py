@@ -103,7 +103,7 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         llama = build(work, "llama_peer", f"-I{LLAMA}/include", f"-I{LLAMA}/ggml/include", f"-L{libraries}",
                       f"-Wl,-rpath,{libraries}", "-lllama", "-lggml", "-lggml-base")
-        fledge = build(work, "fledge_peer", f"-I{BUILD}/include", f"-L{BUILD}", f"-Wl,-rpath,{os.path.abspath(BUILD)}",
+        fledge = build(work, "fledge_peer", f"-I{HERE.parent.parent / 'src'}", f"-L{BUILD}", f"-Wl,-rpath,{os.path.abspath(BUILD)}",
                        "-lfledge")
         subprocess.run([f"{libraries}/llama-quantize", "--allow-requantize", MODEL, f"{work}/exact.gguf", "F32"],
                        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
