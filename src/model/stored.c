@@ -118,9 +118,11 @@ static fl_status move_rows(const fl_write_tensor *w, int64_t row, int64_t n, voi
     return FL_OK;
 }
 
-/* Whether whole rows are in the file as they are here. */
+/* Whether whole rows are in the file as they are here; worth it in blocks, which would be made anew. */
 static bool rows_move(const fli_stored *s, fl_dtype dtype) {
-    if (s->stack || s->transposed || s->plus_one || s->part[0]->data.rank != 2) return false;
+    if (!fl_dtype_is_block(dtype) || s->stack || s->transposed || s->plus_one ||
+        s->part[0]->data.rank != 2)
+        return false;
     for (int i = 0; i < s->n_parts; i++)
         if (s->part[i]->data.dtype != dtype) return false;
     return true;
