@@ -118,7 +118,7 @@ static fl_status move_rows(const fl_write_tensor *w, int64_t row, int64_t n, voi
     return FL_OK;
 }
 
-/* Whether whole rows are in the file as they are here; worth it in blocks, which would be made anew. */
+/* Whether whole rows are in the file as they are here, in blocks. */
 static bool rows_move(const fli_stored *s, fl_dtype dtype) {
     if (!fl_dtype_is_block(dtype) || s->stack || s->transposed || s->plus_one ||
         s->part[0]->data.rank != 2)
