@@ -311,7 +311,7 @@ static void close_product(product *t) {
 }
 
 /* Weights in blocks are used as they lie until there is a copy, to the same bytes, and again after
- * they changed, even when half of a copy was made. In memory of their own they get none. */
+ * they changed, even when half of a copy was made. */
 static void check_packs_later(void) {
     enum { M = 3, N = 8192, K = 512 };
     static float x[M * K], y[M * N];
@@ -334,15 +334,6 @@ static void check_packs_later(void) {
     }
     CHECK(count_in_print(t.p, " packed") == copies);
     close_product(&t);
-
-    if (!(w.data = fl_alloc(map.bytes))) exit(2);
-    memcpy(w.data, map.data, map.bytes);
-    open_product(&t, x, M, &w);
-    run_product(&t);
-    fl_packs_work(t.packs, fl_pool_default(), INFINITY);
-    CHECK(memcmp(y, run_product(&t), sizeof y) == 0 && count_in_print(t.p, " packed") == 0);
-    close_product(&t);
-    fl_dealloc(w.data);
     fl_map_close(&map);
 }
 

@@ -4,8 +4,7 @@
  * copy is stale when it was made in an earlier one, and whoever runs next makes it again: before it
  * runs, or where the kernel can do without (pack_later), bit by bit before later runs. A model is then
  * ready as soon as its file is, and the memory of the copies, which costs more time than their
- * bytes, comes while it works. Such a copy takes the place of pages of the file: where the weight is
- * in memory of its own there would be two of it, for a tenth of speed or two, and there is none.
+ * bytes, comes while it works.
  * Small copies lie side by side in slabs, because only large memory comes in huge pages. */
 #include <string.h>
 
@@ -131,12 +130,6 @@ static bool is_ready(const fl_packs *packs, const fli_pack *e) {
     return e->epoch == packs->epoch;
 }
 
-/* Whether this copy is one for later, and is to be made at all. */
-static bool is_for_later(const fli_pack *e) {
-    const fl_tensor *w = &e->call.in[1];
-    return e->kernel->pack_later && fl_map_has(w->data, fl_tensor_bytes(w));
-}
-
 static int64_t n_tasks(const fli_pack *e) {
     return e->kernel->pack_tasks ? e->kernel->pack_tasks(&e->call) : 1;
 }
@@ -167,7 +160,7 @@ void fl_packs_work(fl_packs *packs, fl_pool *pool, double seconds) {
     const double end = fl_now() + seconds;
     for (fli_pack *e = packs->first; e; e = e->next) {
         const int64_t some = n_tasks(e) / (int64_t)(e->n_bytes / AT_ONCE + 1) + 1;
-        while (is_for_later(e) && !is_ready(packs, e)) {
+        while (e->kernel->pack_later && !is_ready(packs, e)) {
             if (fl_now() >= end) return;
             if (!e->data && take_memory(packs, e, NULL) != FL_OK) break;
             advance(packs, e, some, pool);

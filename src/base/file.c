@@ -194,7 +194,7 @@ void fl_map_close(fl_map *m) {
     *m = (fl_map){0};
 }
 
-bool fl_map_has(const void *data, size_t bytes) {
+static bool is_mapped(const void *data, size_t bytes) {
     const uintptr_t begin = (uintptr_t)data;
     pthread_mutex_lock(&mappings_lock);
     const mapping *m = mappings;
@@ -211,7 +211,7 @@ static void advise(const void *data, size_t bytes, bool whole, int advice) {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)data;
     const uintptr_t first = (begin + (whole ? page - 1 : 0)) / page * page;
     const uintptr_t end = (begin + bytes + (whole ? 0 : page - 1)) / page * page;
-    if (first >= end || !fl_map_has(data, bytes)) return;
+    if (first >= end || !is_mapped(data, bytes)) return;
     if (advice == MADV_DONTNEED) (void)munlock((void *)first, end - first);  // or they would stay
     (void)madvise((void *)first, end - first, advice);
 }

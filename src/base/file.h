@@ -50,8 +50,6 @@ typedef struct {
 FL_MUST_USE fl_status fl_map_open(fl_map *out, const char *path, fl_err *err);
 void fl_map_close(fl_map *m);
 
-bool fl_map_has(const void *data, size_t bytes);  // they are a mapping's
-
 /* All of these bytes will be read soon: a mapping's are brought into memory now, in large pieces,
  * which is several times as fast as page by page when they are first touched. */
 void fl_map_want(const void *data, size_t bytes);
