@@ -16,24 +16,18 @@
 #endif
 
 /* X(ID, name): the operations this folder has a kernel for, at every level. */
-#define FLI_ISA_KERNELS(X)                                                                  \
-    X(ADD, add)                                                                             \
-    X(MUL, mul)                                                                             \
-    X(SCALE, scale)                                                                         \
-    X(CAST, cast)                                                                           \
-    X(AXPBY, axpby)                                                                         \
-    X(SUM_TO, sum_to)                                                                       \
-    X(BROADCAST, broadcast) X(SUM_SQUARES, sum_squares) X(RSQRT_SCALE, rsqrt_scale)         \
-        X(UNARY, unary) X(UNARY_GRAD, unary_grad) X(GATED, gated) X(GATED_GRAD, gated_grad) \
-            X(EMBEDDING, embedding) X(EMBEDDING_GRAD, embedding_grad)                       \
-                X(CACHE_APPEND, cache_append) X(LAYER_NORM, layer_norm)                     \
-                    X(LAYER_NORM_GRAD, layer_norm_grad) X(RMS_NORM, rms_norm)               \
-                        X(RMS_NORM_GRAD, rms_norm_grad) X(ROPE, rope) X(SOFTMAX, softmax)   \
-                            X(ATTENTION_SINK_GRAD, attention_sink_grad) X(SLICE, slice)     \
-                                X(PAD, pad) X(ROUTE, route) X(ROUTE_GRAD, route_grad)       \
-                                    X(COMBINE, combine) X(COMBINE_GRAD, combine_grad)       \
-                                        X(ADAMW, adamw) X(MUON_MOMENTUM, muon_momentum)     \
-                                            X(MUON_APPLY, muon_apply)
+// clang-format off
+#define FLI_ISA_KERNELS(X) \
+    X(ADD, add) X(MUL, mul) X(SCALE, scale) X(CAST, cast) X(AXPBY, axpby) X(SUM_TO, sum_to) \
+    X(BROADCAST, broadcast) X(SUM_SQUARES, sum_squares) X(RSQRT_SCALE, rsqrt_scale) \
+    X(UNARY, unary) X(UNARY_GRAD, unary_grad) X(GATED, gated) X(GATED_GRAD, gated_grad) \
+    X(EMBEDDING, embedding) X(EMBEDDING_GRAD, embedding_grad) X(CACHE_APPEND, cache_append) \
+    X(LAYER_NORM, layer_norm) X(LAYER_NORM_GRAD, layer_norm_grad) X(RMS_NORM, rms_norm) \
+    X(RMS_NORM_GRAD, rms_norm_grad) X(ROPE, rope) X(SOFTMAX, softmax) \
+    X(ATTENTION_SINK_GRAD, attention_sink_grad) X(SLICE, slice) X(PAD, pad) X(ROUTE, route) \
+    X(ROUTE_GRAD, route_grad) X(COMBINE, combine) X(COMBINE_GRAD, combine_grad) X(ADAMW, adamw) \
+    X(MUON_MOMENTUM, muon_momentum) X(MUON_APPLY, muon_apply)
+// clang-format on
 
 /* Likewise, and with rows of their own for AMX. */
 #define FLI_ATTENTION_KERNELS(X) X(ATTENTION, attention) X(ATTENTION_GRAD, attention_grad)
