@@ -2,9 +2,10 @@
  *
  * A copy is found by the memory of the weight and the name of the layout. `epoch` counts changes; a
  * copy is stale when it was made in an earlier one, and whoever runs next makes it again: before it
- * runs, or where the kernel can do without (pack_later), bit by bit before later runs. A model is then
- * ready as soon as its file is, and the memory of the copies, which costs more time than their
+ * runs, or where the kernel can do without (pack_later), bit by bit before later runs. A model is
+ * then ready as soon as its file is, and the memory of the copies, which costs more time than their
  * bytes, comes while it works.
+ *
  * Small copies lie side by side in slabs, because only large memory comes in huge pages. */
 #include <string.h>
 

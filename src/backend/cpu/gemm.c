@@ -2,14 +2,9 @@
  */
 #include "backend/cpu/gemm.h"
 
+#include "backend/cpu/whole.h"
 #include "base/assert.h"
 
-static int64_t imin(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
 static int64_t round_up(int64_t a, int64_t b) {
     return ceil_div(a, b) * b;
 }

@@ -7,14 +7,12 @@
 
 #include "backend/cpu/gemm_vnni.h"
 #include "backend/cpu/transpose_avx512.h"
+#include "backend/cpu/whole.h"
 
 enum { MR = 14, STRIP = 16 };
 
 #define INLINE static inline __attribute__((always_inline))
 
-static int64_t imin(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
 static __mmask32 first32(int64_t n) {
     return n >= 32 ? ~(__mmask32)0 : ((__mmask32)1 << (n > 0 ? n : 0)) - 1;
 }

@@ -17,6 +17,7 @@
 #include "backend/cpu/gemm_ce.h"
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/whole.h"
 
 /* E_BYTES holds 1024 rows of GPT-2's vocabulary: every further round reads and writes all of dw. */
 enum {
@@ -26,15 +27,6 @@ enum {
     E_BYTES = 112 << 20
 };
 
-static int64_t imin(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-static int64_t imax(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
 static int64_t round_up(int64_t a, int64_t b) {
     return ceil_div(a, b) * b;
 }

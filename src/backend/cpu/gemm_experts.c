@@ -11,26 +11,17 @@
  * The gradient of the weights needs no weight: phase 0 orders, phase 1 packs each expert's rows of
  * x, phase 2 multiplies tiles of each dw[e].
  *
- * An element is summed as gemm.h
- * says, in an order that depends on K alone; an element of dw[e] in the order of e's slots. */
+ * An element is summed as gemm.h says, in an order that depends on K alone; an element of dw[e] in
+ * the order of e's slots. */
 #include <string.h>
 
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/slots.h"
+#include "backend/cpu/whole.h"
 
 enum { X, W, IDS, BIAS };      // expert_linear, expert_linear_dx (x is dy)
 enum { DW_DY, DW_X, DW_IDS };  // expert_linear_dw
-
-static int64_t imin(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-static size_t on_line(size_t bytes) {
-    return (bytes + FLI_LINE - 1) / FLI_LINE * FLI_LINE;
-}
 
 /* Columns [col, col + cols) of the rows of t that `count` slots read, side by side. A row of t is
  * shared by `share` slots. */

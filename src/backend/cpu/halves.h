@@ -2,8 +2,8 @@
  * (halves_avx512.c) and expert_linear (halves_experts.c).
  *
  * A part is all rows of x times at most FLI_HALVES_COLS rows of w, as a gemm: a in the format of
- * fli_halves_engine, b the rows of w where they are, c where the part's columns begin; bias, f32, if
- * there is any. */
+ * fli_halves_engine, b the rows of w where they are, c where the part's columns begin; bias, f32,
+ * if there is any. */
 #ifndef FL_BACKEND_CPU_HALVES_H
 #define FL_BACKEND_CPU_HALVES_H
 

@@ -20,6 +20,7 @@
 #include "backend/cpu/halves.h"
 #include "backend/cpu/rows.h"
 #include "backend/cpu/transpose_avx512.h"
+#include "backend/cpu/whole.h"
 #include "base/cpu.h"
 
 enum {
@@ -31,10 +32,6 @@ enum {
 };
 
 #define INLINE static inline __attribute__((always_inline))
-
-static int64_t imin(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
 
 const fli_engine *fli_halves_engine(fl_dtype w) {
     return w == FL_F16 ? &fli_gemm_f32_avx512 : &fli_gemm_bf16_avx512;

@@ -11,16 +11,10 @@
 
 #include "backend/cpu/halves.h"
 #include "backend/cpu/slots.h"
+#include "backend/cpu/whole.h"
 
 enum { X, W, IDS, BIAS };
 enum { ROWS = 128, COLS = FLI_HALVES_COLS };  // of a block, of a part
-
-static int64_t imin(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-static size_t on_line(size_t bytes) {
-    return (bytes + FLI_LINE - 1) / FLI_LINE * FLI_LINE;
-}
 
 /* `bytes` further; NULL stays NULL, as it is while only sizes are asked for. */
 static void *past(void *base, size_t bytes) {

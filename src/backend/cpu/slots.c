@@ -3,20 +3,15 @@
 
 #include <string.h>
 
-#include "backend/cpu/gemm.h"
-
-static int64_t imin(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
+#include "backend/cpu/whole.h"
 
 int64_t fli_slots_most_blocks(int64_t n, int64_t E, int64_t rows) {
     return n / rows + imin(E, n);
 }
 
 size_t fli_slots_bytes(int64_t n, int64_t E, int64_t n_blocks) {
-    const size_t bytes = (size_t)(n + E + 1 + 1) * sizeof(int32_t) +
-                         (size_t)n_blocks * sizeof(fli_slot_block);
-    return (bytes + FLI_LINE - 1) / FLI_LINE * FLI_LINE;
+    return on_line((size_t)(n + E + 1 + 1) * sizeof(int32_t) +
+                   (size_t)n_blocks * sizeof(fli_slot_block));
 }
 
 fli_slots fli_slots_at(void *memory, int64_t n, int64_t E) {

@@ -1,15 +1,12 @@
 /* strips - the formats that are multiplied in integers, and how a tile walks over K (strips.h). */
 #include "backend/cpu/strips.h"
+#include "backend/cpu/whole.h"
 
 #define X(id, name, ...) [FL_##id] = FLI_STRIP_FACTS(name, __VA_ARGS__),
 static const fli_strip_format formats[FL_DTYPE_COUNT] = {FLI_STRIP_FORMATS(X)};
 #undef X
 
 enum { SLAB = 2 * FLI_UNIT };  // blocks of K: a strip's and a panel's share of them fit L1
-
-static int64_t imin(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
 
 const fli_strip_format *fli_strip_format_of(fl_dtype t) {
     return formats[t].low ? &formats[t] : NULL;

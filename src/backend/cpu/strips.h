@@ -65,8 +65,8 @@ typedef struct {
     int low_at, high_at;
 } fli_strip_format;
 
-/* X(ID, name, low, high, zero, scales, has_values, field of d, field of the minimum, order and field
- * of the low bits, of the high bits) */
+/* X(ID, name, low, high, zero, scales, has_values, field of d, field of the minimum, order and
+ * field of the low bits, of the high bits) */
 #define FLI_STRIP_FORMATS(X)                                                            \
     X(Q4_0, q4_0, 4, 0, 8, FLI_HALF, false, d, d, FLI_SIXTEEN, qs, 0, qs)               \
     X(Q4_1, q4_1, 4, 0, 0, FLI_HALF_MIN, false, d, m, FLI_SIXTEEN, qs, 0, qs)           \

@@ -5,25 +5,17 @@
  *     phase 2   blocks of slots x tiles of strips: only chosen experts are read
  *
  * The packed weight has one expert's strips after the other's. Where the executor has not packed it
- * a task packs its tile into its scratch. A row of x is brought into 8 bits once, however many slots
- * read it; a block's rows are copied from there into panels of its own. Each element has the bytes that linear gives it (strips.h). */
+ * a task packs its tile into its scratch. A row of x is brought into 8 bits once, however many
+ * slots read it; a block's rows are copied from there into panels of its own. Each element has the
+ * bytes that linear gives it (strips.h). */
 #include <string.h>
 
 #include "backend/cpu/slots.h"
 #include "backend/cpu/strips.h"
+#include "backend/cpu/whole.h"
 
 enum { X, W, IDS, BIAS };
 enum { TILE_ROWS = 8 * FLI_STRIP_ROWS, TILE_STRIPS = 8, LD = TILE_STRIPS * FLI_STRIP };
-
-static int64_t imin(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-static size_t on_line(size_t bytes) {
-    return (bytes + FLI_LINE - 1) / FLI_LINE * FLI_LINE;
-}
 
 typedef struct {
     const fl_call *call;

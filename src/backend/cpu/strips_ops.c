@@ -8,18 +8,12 @@
  * weights in blocks. */
 #include "backend/cpu/rows.h"
 #include "backend/cpu/strips.h"
+#include "backend/cpu/whole.h"
 #include "base/cpu.h"
 
 /* Of a tile. Rows are whole panels; columns those of a tile of logits, or half as many. */
 enum { TILE_ROWS = 8 * FLI_STRIP_ROWS, TILE_STRIPS = 8, CE_STRIPS = FLI_CE_TILE / FLI_STRIP };
 enum { LOSSES = 16 };  // rows a task
-
-static int64_t imin(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
 
 /* `bytes` further; NULL stays NULL, as it is while only sizes are asked for. */
 static void *past(const void *base, size_t bytes) {

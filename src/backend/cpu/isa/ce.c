@@ -3,10 +3,7 @@
 #include "backend/cpu/gemm_ce.h"
 #include "backend/cpu/isa/isa.h"
 #include "backend/cpu/isa/math.h"
-
-static int64_t imin(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
+#include "backend/cpu/whole.h"
 
 FL_INLINE vf load_any(const void *from, fl_dtype dtype, int64_t at) {
     return dtype == FL_F32 ? v_load((const float *)from + at)

@@ -5,16 +5,13 @@
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/isa/isa.h"
 #include "backend/cpu/simd.h"
+#include "backend/cpu/whole.h"
 
 #define TEXT2(x)    #x
 #define TEXT(x)     TEXT2(x)
 #define FL_ISA_TEXT TEXT(FL_ISA)
 
 enum { MR = FL_LANES == 16 ? 14 : 6, NR = 2 * FL_LANES, STRIP = MR + 2 };
-
-static int64_t imin(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
 
 FL_INLINE float at(const fli_mat *x, int64_t i, bool round) {
     if (x->dtype != FL_F32) return s_from_bf16(((const uint16_t *)x->data)[i]);

@@ -11,17 +11,9 @@
 #include "backend/cpu/strips.h"
 
 #include "backend/cpu/isa/isa.h"
-#include "backend/cpu/simd.h"
+#include "backend/cpu/isa/unroll.h"
 
 #if defined(__AVX2__)
-
-#ifdef FL_SANITIZED  // whose checks, written out for every format and row, take minutes to compile
-#define UNROLL
-#undef FL_INLINE
-#define FL_INLINE static
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
 
 enum { LINES = 8, CHAINS = 4 };                              // registers of codes; rows at a time
 enum { AT_ONCE = FL_LANES == 16 ? 12 : 4 };                  // rows whose sums the registers hold

@@ -10,18 +10,10 @@
 #include <string.h>
 
 #include "backend/cpu/isa/isa.h"
-#include "backend/cpu/simd.h"
+#include "backend/cpu/isa/unroll.h"
 #include "backend/cpu/strips.h"
 
 #if defined(__AVX2__)
-
-#ifdef FL_SANITIZED  // as in strips.c
-#define UNROLL
-#undef FL_INLINE
-#define FL_INLINE static
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
 
 enum { PARTS = FLI_STRIP / FL_LANES, PART = 4 * FL_LANES };  // of a strip; bytes of a line's part
 enum { GROUP = FL_X_GROUP / 4, SUPER = FL_BLOCK_MAX / FL_X_GROUP };  // fours; blocks
