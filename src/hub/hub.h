@@ -57,8 +57,8 @@ FL_MUST_USE fl_status fl_hub_find(fl_hub_model *out, const char *name, const fl_
                                   fl_err *err);
 
 /* Read the file, or the files of the folder, and compare each that lies in a cache with the
- * checksum it was downloaded by. *n_files were compared, none where `path` is not in a cache; the first that
- * differs is FL_ERR_FORMAT. */
+ * checksum it was downloaded by. *n_files were compared, none where `path` is not in a cache; the
+ * first that differs is FL_ERR_FORMAT. */
 FL_MUST_USE fl_status fl_hub_verify(const char *path, fl_progress *progress, int *n_files,
                                     fl_err *err);
 

@@ -56,8 +56,8 @@ static fl_status text_score(scorer *w, int64_t n, int64_t window, int64_t stride
     return FL_OK;
 }
 
-/* What begins texts stands before the first token, and takes the place of each later window's first.
- * `own` has room for a window. */
+/* What begins texts stands before the first token, and takes the place of each later window's
+ * first. `own` has room for a window. */
 static fl_status halves_score(scorer *w, int64_t n, int64_t window, const fl_perplexity_opts *o,
                               int32_t *own, fl_err *err) {
     const fl_tokenizer *t = fl_session_model(w->session)->tokenizer;

@@ -13,7 +13,8 @@
  *
  * With `halves` windows lie side by side, and of each only the second half is scored, what is left
  * of the text not at all; where the tokenizer begins texts with a token, it stands before the text
- * and in the place of each later window's first. So does llama.cpp's llama-perplexity, and these are its numbers. */
+ * and in the place of each later window's first. So does llama.cpp's llama-perplexity, and these
+ * are its numbers. */
 #ifndef FL_INFER_PERPLEXITY_H
 #define FL_INFER_PERPLEXITY_H
 

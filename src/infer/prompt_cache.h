@@ -5,9 +5,10 @@
  *     fl_generate_ids(session, ids, n, &opts, &result, &err);    // the prompt is there
  *
  * The session takes what file and prompt begin with in common from the file and reads the rest;
- * unless there was no rest, the file is then replaced by the whole prompt, atomically. The text that
- * follows is byte for byte the one without a file (infer/group.h says why). A file of another model, number format or
- * cache format, or a damaged one, is an error that names it; a missing one is none.
+ * unless there was no rest, the file is then replaced by the whole prompt, atomically. The text
+ * that follows is byte for byte the one without a file (infer/group.h says why). A file of another
+ * model, number format or cache format, or a damaged one, is an error that names it; a missing one
+ * is none.
  *
  * File, little-endian:
  *

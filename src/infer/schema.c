@@ -75,7 +75,7 @@ void fli_schema_literal_json(fl_text *body, const json_t *v) {
     fl_text_clear(&t);
 }
 
-/* --- $ref, allOf, anyOf, oneOf ----------------------------------------------------------------- */
+/* --- $ref, allOf, anyOf, oneOf ---------------------------------------------------------------- */
 
 /* The schema that #/a/b names; ~1 is a slash, ~0 a tilde. */
 static const json_t *ref_find(const fli_schema_writer *w, const char *ref) {

@@ -52,7 +52,7 @@ void fli_speculation_clear(fli_speculation *p) {
     *p = (fli_speculation){0};
 }
 
-/* --- how many ---------------------------------------------------------------------------------- */
+/* --- how many --------------------------------------------------------------------------------- */
 
 static const double PRICE = 0.2, WORTH = 1.05, OF_THE_LAST = 0.8;
 

@@ -21,8 +21,8 @@ extern "C" {
  * one, 1 none; an EXPERT's and its BIAS's have E in front. Of latent attention: A the queries'
  * latent, Z the keys', L Z and the rotated key, U heads x what Z becomes in each (N for keys, W for
  * values: what is BY_HEAD has heads in front), O heads x value size (elsewhere Q). A residual
- * output is scaled down at initialisation. From LAYER_FIRST on there is one per layer, attention's before
- * FFN_NORM. The bias of a norm or of an expert follows its weight.
+ * output is scaled down at initialisation. From LAYER_FIRST on there is one per layer, attention's
+ * before FFN_NORM. The bias of a norm or of an expert follows its weight.
  *
  * A block's input is normalised (ATTN_NORM, FFN_NORM), or what it adds to the residual stream is
  * (ATTN_POST_NORM, FFN_POST_NORM), or both. Q_NORM goes over each head, Q_NORM_WIDE over all.

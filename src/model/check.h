@@ -1,7 +1,7 @@
 /* check.h - a model looked over as a whole before it is trusted.
  *
  *     fl_findings f = {0};
- *     if (fl_model_check(&f, NULL, "model.gguf", NULL, &err) != FL_OK) ...  // interrupted, no memory
+ *     if (fl_model_check(&f, NULL, "model.gguf", NULL, &err) != FL_OK) ...  // stopped, no memory
  *     for (int i = 0; i < f.n; i++) puts(f.finding[i].text);
  *     if (f.n_wrong) ...                                              // do not use it
  *     fl_findings_clear(&f);
@@ -36,8 +36,8 @@ typedef struct {
 void fl_findings_clear(fl_findings *f);
 void fl_findings_add(fl_findings *f, bool wrong, const char *fmt, ...) FL_PRINTF(3, 4);
 
-/* `path` is what fl_model_load takes; findings are added. The model, as it is stored, is handed over
- * in *m where that is asked for (m may be NULL), NULL if it does not load. Reads everything once;
+/* `path` is what fl_model_load takes; findings are added. The model, as it is stored, is handed
+ * over in *m where that is asked for (m may be NULL), NULL if it does not load. Reads everything once;
  * looks at fl_interrupted. */
 FL_MUST_USE fl_status fl_model_check(fl_findings *f, fl_model **m, const char *path,
                                      fl_progress *progress, fl_err *err);

@@ -118,8 +118,8 @@ typedef struct {
 FL_MUST_USE fl_status fl_model_load(fl_model **out, const char *path, const fl_model_opts *opts,
                                     fl_err *err);
 
-/* The tokenizer alone: of a folder, of a file that holds one, or inside a GGUF file, with weights or
- * without. */
+/* The tokenizer alone: of a folder, of a file that holds one, or inside a GGUF file, with weights
+ * or without. */
 FL_MUST_USE fl_status fl_model_tokenizer(struct fl_tokenizer **out, const char *path, fl_err *err);
 
 /* What fl_model_load would read: `path` itself, a folder or a GGUF file, or the latest checkpoint
@@ -144,8 +144,8 @@ FL_MUST_USE fl_status fl_model_save(const fl_model *m, const char *dir, fl_dtype
                                     fl_err *err);
 
 /* Write one GGUF file for llama.cpp: matrices in `dtype`, or each as it is, bit for bit, vectors in
- * f32, the tokenizer inside. What llama.cpp cannot compute the same way (a sliding window, soft caps) is an
- * error. */
+ * f32, the tokenizer inside. What llama.cpp cannot compute the same way (a sliding window, soft
+ * caps) is an error. */
 #define FL_DTYPE_KEPT FL_DTYPE_COUNT
 FL_MUST_USE fl_status fl_model_save_gguf(const fl_model *m, const char *path, const char *name,
                                          fl_dtype dtype, fl_err *err);
