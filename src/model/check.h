@@ -37,8 +37,8 @@ void fl_findings_clear(fl_findings *f);
 void fl_findings_add(fl_findings *f, bool wrong, const char *fmt, ...) FL_PRINTF(3, 4);
 
 /* `path` is what fl_model_load takes; findings are added. The model, as it is stored, is handed
- * over in *m where that is asked for (m may be NULL), NULL if it does not load. Reads everything once;
- * looks at fl_interrupted. */
+ * over in *m where that is asked for (m may be NULL), NULL if it does not load. Reads everything
+ * once; looks at fl_interrupted. */
 FL_MUST_USE fl_status fl_model_check(fl_findings *f, fl_model **m, const char *path,
                                      fl_progress *progress, fl_err *err);
 
