@@ -1,9 +1,9 @@
 /* check_load_gguf - a model through GGUF and back: the same facts, the same weights; weights used
  * as they are stored give what the same numbers give as f32; files that are no model are refused.
  *
- * Caught by it: Q and K left permuted, a part of a fused tensor taken from the wrong row, a fact
- * read under another name, tied heads missed, a block row cut at the wrong byte, formats that do not
- * stay what they are. */
+ * Caught by it: Q and K left permuted, rotated in the other order than they have or saved in it, a
+ * part of a fused tensor taken from the wrong row, a fact read under another name, tied heads missed,
+ * a block row cut at the wrong byte, formats that do not stay what they are. */
 #include <math.h>
 #include <string.h>
 
@@ -257,6 +257,12 @@ static void check_family(const char *name, const char *rope, fl_model *m) {
         check_facts(name, &m->config, &again->config, rope);
         check_weights(name, m, again);
         check_logits(name, m, again);
+    }
+    fl_model_free(again);
+    again = load(folder_file("m.gguf"), &as_stored);
+    if (again) {
+        check_logits(name, m, again);
+        check_folder(name, m, again);
     }
     fl_model_free(again);
     check_quantized(name, m, FL_Q8_0);

@@ -25,11 +25,12 @@ fl_val fli_rotated(const fli_builder *b, fl_val x, bool interleaved) {
     return fl_rope_scaled(b->g, x, b->f->position, b->inv_freq[kind], interleaved, scale);
 }
 
-/* (B, T, n_heads x D) -> (B, T, n_heads, D), normalised and rotated where the architecture does. */
+/* (B, T, n_heads x D) -> (B, T, n_heads, D), normalised and rotated where the architecture does.
+ * The order of D is the weights': q . k is the same in any. */
 static fl_val query_or_key(const fli_builder *b, fl_val x, fl_slot wide, fl_slot each,
                            int64_t n_heads) {
     x = fli_norm(b, x, wide);
-    return fli_rotated(b, fli_norm(b, heads(b, x, n_heads), each), false);
+    return fli_rotated(b, fli_norm(b, heads(b, x, n_heads), each), b->m->memory->pairs);
 }
 
 fl_val fli_cached(const fli_builder *b, fl_val *caches, fl_val x) {

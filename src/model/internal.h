@@ -24,6 +24,7 @@ struct fl_model_memory {
     fl_safetensors *mapped;  // weights used as they lie in the file; NULL: none
     fl_gguf_file *gguf;      // likewise
     fli_rope rope[FLI_ROPE_COUNT];
+    bool pairs;       // GGUF's order of rows where the architecture says gguf_permute
     int room_params;  // fl_model.param never moves
     int n_base;       // parameters of the architecture, in the order of fl_weight_next
     fl_param **slot;  // (1 + layers, FL_SLOT_COUNT); row 0 is outside the layers
@@ -41,11 +42,12 @@ typedef struct {
     fl_param *part[FLI_PARTS_MAX];
     int n_parts;
     bool transposed;
-    bool plus_one;          // the file has the values with 1 added
-    int64_t turn_rows;      // parts take turns of this many rows; 0: one below the other
-    int64_t stack;          // matrices, or vectors, of each part, one after the other; 0: it is one
-    int64_t permute_heads;  // 0: rows stay in place
-    bool one_expert;        // of part[0]: number `expert`
+    bool plus_one;      // the file has the values with 1 added
+    int64_t turn_rows;  // parts take turns of this many rows; 0: one below the other
+    int64_t stack;      // matrices, or vectors, of each part, one after the other; 0: it is one
+    int64_t head;     // rows that change places among themselves; 0: rows stay in place
+    bool pairs_here;  // those that rotate together are neighbours here, halves apart in the file
+    bool one_expert;  // of part[0]: number `expert`
     int64_t expert;
     fli_latent latent;
     const fl_config *config;  // where it is some
@@ -65,6 +67,9 @@ typedef enum { FLI_READ, FLI_WRITTEN } fli_way;
 FL_MUST_USE fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fli_way way,
                                       fl_dtype dtype, fl_err *err);
 void fli_stored_clear(fli_stored_list *l);
+
+/* A file for transformers or PEFT has the rows of this weight's heads in halves. */
+void fli_stored_halve(fli_stored *s, const fl_model *m, const fl_weight_row *row);
 
 /* Write tensor `w` of the parts of `s`; `s` must stay where it is while w is used. */
 void fli_stored_describe(fli_stored *s, fl_dtype dtype, fl_write_tensor *w);

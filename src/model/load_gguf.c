@@ -249,6 +249,12 @@ static bool has_experts(const fl_arch *a) {
     return false;
 }
 
+static bool has_pairs(const fl_arch *a) {
+    for (const fl_weight_row *row = a->weights; row->hf; row++)
+        if (row->gguf_permute) return true;
+    return false;
+}
+
 /* Several rows may have one name in GGUF: those with experts are for files with experts, and the
  * one that is called so comes first; and those that route by a sigmoid, for files that say so. */
 static const fl_arch *arch_of(const char *gguf_name, bool experts, bool sigmoid) {
@@ -545,6 +551,7 @@ static fl_status load_from(fl_model **out, const fl_gguf_file *f, const char *pa
     FL_TRY(read_config(&config, f, path, err));
     fl_status s = fli_model_shell(&m, &config, err);
     fl_config_clear(&config);
+    if (s == FL_OK) m->memory->pairs = opts->as_stored && has_pairs(m->config.arch);
     if (s == FL_OK) s = load_weights(m, f, opts, err);
     if (s == FL_OK && !opts->no_tokenizer) s = load_tokenizer(m, f, path, err);
     if (s != FL_OK) {

@@ -18,7 +18,7 @@
 
 typedef struct {
     fl_param *w, *a, *b;
-    int64_t turn_rows;  // of w in its file's tensor, as fli_stored has it; so of b in its own
+    const fl_weight_row *row;  // of w: rows of b change places as those of w do
 } adapted;
 
 typedef struct {
@@ -91,7 +91,7 @@ static fl_status add_all(lora *l, fl_model *m, uint64_t seed, fl_err *err) {
     fl_param *p = m->param;
     for (fl_weight_iter it = {0}; fl_weight_next(&m->config, &it); p++) {
         if (!is_target(l, p)) continue;
-        l->at[l->n].turn_rows = it.row->by_head ? m->config.head_dim : 0;
+        l->at[l->n].row = it.row;
         FL_TRY(add_factors(l, m, p, seed, err));
     }
     if (!l->n)
@@ -193,7 +193,7 @@ static void fold_row(const adapted *at, int64_t row, double scale, double *sum) 
 static fl_status lora_merge(void *state, fl_model *m, fl_err *err) {
     const lora *l = state;
     int64_t widest = 0;
-    if (m->memory->mapped)
+    if (m->memory->mapped || m->memory->gguf)
         return fl_fail(err, FL_ERR_UNSUPPORTED,
                        "weights mapped from a file cannot be changed: load them as f32");
     for (int i = 0; i < l->n; i++) {
@@ -213,7 +213,7 @@ static fl_status lora_merge(void *state, fl_model *m, fl_err *err) {
 /* ---- the PEFT folder ---- */
 
 /* The tensors of the file: per module A, then B of all its parts. */
-static int describe(const lora *l, fli_stored *out) {
+static int describe(const lora *l, const fl_model *m, fli_stored *out) {
     int n = 0;
     for (int i = 0; i < l->n; i++) {
         const adapted *at = &l->at[i];
@@ -222,7 +222,9 @@ static int describe(const lora *l, fli_stored *out) {
             continue;
         }
         out[n++] = (fli_stored){.part = {at->a}, .n_parts = 1};
-        out[n++] = (fli_stored){.part = {at->b}, .n_parts = 1, .turn_rows = at->turn_rows};
+        out[n] = (fli_stored){.part = {at->b}, .n_parts = 1};
+        out[n].turn_rows = at->row->by_head ? m->config.head_dim : 0;
+        fli_stored_halve(&out[n++], m, at->row);
     }
     for (int i = 0; i < n; i++) fli_file_name(out[i].name, out[i].part[0]->name);
     return n;
@@ -235,13 +237,14 @@ typedef struct {
     int n;
 } folder;
 
-static fl_status folder_open(folder *f, const lora *l, const char *dir, fl_err *err) {
+static fl_status folder_open(folder *f, const lora *l, const fl_model *m, const char *dir,
+                             fl_err *err) {
     *f = (folder){0};
     FL_TRY(fl_path_join(f->path, dir, FL_PEFT_WEIGHTS, err));
     f->item = fl_alloc(2 * (size_t)l->n * sizeof *f->item);
     f->w = fl_alloc(2 * (size_t)l->n * sizeof *f->w);
     if (!f->item || !f->w) return fl_fail(err, FL_ERR_NOMEM, "%s", f->path);
-    f->n = describe(l, f->item);
+    f->n = describe(l, m, f->item);
     for (int i = 0; i < f->n; i++) fli_stored_describe(&f->item[i], FL_F32, &f->w[i]);
     return FL_OK;
 }
@@ -262,7 +265,7 @@ static fl_status lora_save(void *state, const fl_model *m, const char *dir, fl_e
     const lora *l = state;
     folder f;
     FL_TRY(fl_dir_make(dir, err));
-    fl_status s = folder_open(&f, l, dir, err);
+    fl_status s = folder_open(&f, l, m, dir, err);
     if (s == FL_OK) s = fl_safetensors_save(f.path, f.w, f.n, err);
     folder_close(&f);
     return s == FL_OK ? fl_lora_config_save(&l->config, fan_in_fan_out(m), dir, err) : s;
@@ -300,8 +303,7 @@ static fl_status load_all(const folder *f, const fl_safetensors *file, fl_err *e
 static fl_status lora_load(void *state, fl_model *m, const char *dir, fl_err *err) {
     folder f;
     fl_safetensors *file = NULL;
-    (void)m;
-    fl_status s = folder_open(&f, state, dir, err);
+    fl_status s = folder_open(&f, state, m, dir, err);
     if (s == FL_OK) s = fl_safetensors_open(&file, f.path, err);
     if (s == FL_OK) s = load_all(&f, file, err);
     fl_safetensors_close(file);

@@ -109,7 +109,8 @@ typedef struct fl_model {
 
 typedef struct {
     fl_dtype dtype;  // wanted in memory: FL_F32 or FL_BF16; with `as_stored` unset and 0 = FL_F32
-    bool as_stored;  // keep (map) the file's own format, quantized ones included: inference
+    bool as_stored;  // keep (map) the file's own format, quantized ones included: inference. Rows
+                     // of a GGUF Llama's Q and K stay in its order too: rotated pairs as neighbours
     bool no_tokenizer;
 } fl_model_opts;
 

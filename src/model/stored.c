@@ -3,8 +3,8 @@
  * A file's tensor is one parameter, one expert of a parameter, or several one below the other
  * (GPT-2's c_attn holds q, k and v) or taking turns by the head (GPT-NeoX), as rows (out, in) or
  * transposed (in, out). In GGUF the rows of Llama's Q and K are permuted: there a rotated pair is
- * two neighbours (2i, 2i+1), here it is (i, i + D/2); and Gemma's gains have the 1 that is added to
- * them here. gpt-oss has one tensor for all experts of a layer: a stack, each of whose matrices is
+ * two neighbours (2i, 2i+1), in Hugging Face files it is (i, i + D/2), and here it is as rope is
+ * told (fl_model_memory.pairs); and Gemma's gains have the 1 that is added to them here. gpt-oss has one tensor for all experts of a layer: a stack, each of whose matrices is
  * such a tensor. One description serves reading and writing in both formats. */
 #include <stdio.h>
 #include <string.h>
@@ -57,13 +57,17 @@ static const fl_tensor *part_of(const fli_stored *s, int64_t *r) {
     return &s->part[i]->data;
 }
 
+/* Where the file's row r of a part is here. */
+static int64_t own_row(const fli_stored *s, int64_t r) {
+    if (!s->head) return r;
+    const int64_t at = r % s->head, near = s->pairs_here ? s->head / 2 : 2;
+    return r - at + at % near * (s->head / near) + at / near;
+}
+
 /* Element `col` of the description's row r, in the part that holds it. */
 static const void *element(const fli_stored *s, int64_t r, int64_t col, fl_dtype *dtype) {
     const fl_tensor *t = part_of(s, &r);
-    if (s->permute_heads) {
-        int64_t head = t->dim[0] / s->permute_heads, at = r % head;
-        r = r - at + at % 2 * (head / 2) + at / 2;
-    }
+    r = own_row(s, r);
     *dtype = t->dtype;
     return (const char *)t->data + fl_dtype_row_bytes(t->dtype, r * part_cols(s) + col);
 }
@@ -135,7 +139,7 @@ static fl_tensor whole(const fli_stored *s) {
 }
 
 static bool is_plain(const fli_stored *s) {
-    return s->n_parts == 1 && !s->transposed && !s->permute_heads && !s->plus_one;
+    return s->n_parts == 1 && !s->transposed && !s->head && !s->plus_one;
 }
 
 void fli_stored_describe(fli_stored *s, fl_dtype dtype, fl_write_tensor *w) {
@@ -215,6 +219,12 @@ static void add_experts(fli_stored_list *l, fl_param *p) {
     }
 }
 
+void fli_stored_halve(fli_stored *s, const fl_model *m, const fl_weight_row *row) {
+    if (!row->gguf_permute || !m->memory->pairs) return;
+    s->head = m->config.head_dim;
+    s->pairs_here = true;
+}
+
 fl_status fli_stored_hf(fli_stored_list *out, const fl_model *m, fl_dtype dtype, fl_err *err) {
     FL_TRY(list_new(out, m, err));
     fl_param *p = m->param;
@@ -231,6 +241,7 @@ fl_status fli_stored_hf(fli_stored_list *out, const fl_model *m, fl_dtype dtype,
         if (p->role == FL_ROLE_EXPERT || p->role == FL_ROLE_EXPERT_BIAS)
             s->stack = m->config.num_experts;
         if (it.row->slot == FL_SLOT_K_UP) s->latent = FLI_LATENT_JOINED;
+        fli_stored_halve(s, m, it.row);
         fli_file_name(s->name, p->name);
     }
     for (int i = 0; i < out->n; i++) fli_stored_describe(&out->item[i], dtype, &out->w[i]);
@@ -270,7 +281,7 @@ fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fli_way way, 
         fli_stored *s = add_part(out, p, strcmp(before, it.row->gguf) == 0);
         before = it.row->gguf;
         if (!s) continue;
-        if (it.row->gguf_permute) s->permute_heads = p->data.dim[0] / m->config.head_dim;
+        if (it.row->gguf_permute && !m->memory->pairs) s->head = m->config.head_dim;
         s->plus_one = it.row->gguf_plus_one;
         fli_name_weight(s->name, sizeof s->name, it.row->gguf, it.layer);
         out->w[out->n - 1].dtype = gguf_format(m, p, it.row, dtype);
@@ -290,7 +301,7 @@ fl_status fli_stored_gguf(fli_stored_list *out, const fl_model *m, fli_way way, 
 /* ---- reading ---- */
 
 bool fli_stored_mappable(const fli_stored *s, const fl_tensor *file) {
-    const bool in_place = !s->transposed && !s->permute_heads && !s->turn_rows && !s->one_expert &&
+    const bool in_place = !s->transposed && !s->head && !s->turn_rows && !s->one_expert &&
                           !s->stack;
     const size_t unit = fl_dtype_is_block(file->dtype) ? sizeof(uint16_t)
                                                        : fl_dtype_bytes(file->dtype);
@@ -346,10 +357,8 @@ static void load_permuted(const fli_stored *s, const fl_tensor *file) {
     const char *from = file->data;
     for (int i = 0; i < s->n_parts; i++) {
         const fl_tensor *t = &s->part[i]->data;
-        const int64_t head = t->dim[0] / s->permute_heads;
         for (int64_t r = 0; r < t->dim[0]; r++) {
-            const int64_t at = r % head, own = r - at + at % 2 * (head / 2) + at / 2;
-            char *to = (char *)t->data + (size_t)own * fl_dtype_row_bytes(t->dtype, cols);
+            char *to = (char *)t->data + (size_t)own_row(s, r) * fl_dtype_row_bytes(t->dtype, cols);
             fl_convert(to, t->dtype, from, file->dtype, cols);
             from += fl_dtype_row_bytes(file->dtype, cols);
         }
@@ -380,7 +389,7 @@ void fli_stored_load(const fli_stored *s, const fl_tensor *file) {
         return;
     }
     if (is_plain(s)) fl_convert(to.data, to.dtype, file->data, file->dtype, fl_tensor_count(&to));
-    else (s->transposed ? load_turned : s->permute_heads ? load_permuted : load_parts)(s, file);
+    else (s->transposed ? load_turned : s->head ? load_permuted : load_parts)(s, file);
     if (s->plus_one) take_off_one(s);
 }
 

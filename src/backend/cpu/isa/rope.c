@@ -36,13 +36,24 @@ static void rotate_halves(float *y, const float *x, const float *cosine, const f
     }
 }
 
-/* Pairs (2i, 2i + 1). */
+/* The table for neighbours: every number twice, sines with the sign they are added with. */
+static void spread(float *cosine, float *sine, int64_t half) {
+    for (int64_t i = half; i-- > 0;) {
+        const float c = cosine[i], s = sine[i];
+        cosine[2 * i] = cosine[2 * i + 1] = c;
+        sine[2 * i] = -s;
+        sine[2 * i + 1] = s;
+    }
+}
+
+#define PARTNER(h, j) ((j) ^ (h))
+
+/* Pairs (2i, 2i + 1), n numbers in all. */
 static void rotate_neighbours(float *y, const float *x, const float *cosine, const float *sine,
-                              int64_t half) {
-    for (int64_t i = 0; i < half; i++) {
-        float a = x[2 * i], b = x[2 * i + 1];
-        y[2 * i] = a * cosine[i] - b * sine[i];
-        y[2 * i + 1] = b * cosine[i] + a * sine[i];
+                              int64_t n) {
+    FL_EACH(i, n) {
+        const vf a = v_get(x, i, n), b = __builtin_shufflevector(a, a, V_ALL(PARTNER, 1));
+        v_put(y, i, n, v_fma(a, v_get(cosine, i, n), b * v_get(sine, i, n)));
     }
 }
 
@@ -60,18 +71,19 @@ static void rope_run(const fl_call *c, int64_t begin, int64_t end, void *scratch
     int64_t H = x->dim[2], D = x->dim[3], half = c->in[2].dim[0], tokens = x->dim[0] * x->dim[1];
     size_t rest = (size_t)(D - 2 * half) * sizeof(float);
     float scale = c->attr.scale != 0 ? c->attr.scale : 1, back = c->attr.inverse ? -scale : scale;
-    float *cosine = scratch, *sine = cosine + half, *room = sine + half;
+    float *cosine = scratch, *sine = cosine + 2 * half, *room = sine + 2 * half;
     for (int64_t t = begin * TOKENS; t < min_i64(end * TOKENS, tokens); t++) {
         rotations(cosine, sine, c->in[2].data, half, position[t]);
         for (int64_t i = 0; i < half; i++) {
             cosine[i] *= scale;
             sine[i] *= back;
         }
+        if (c->attr.interleaved) spread(cosine, sine, half);
         for (int64_t h = 0; h < H; h++) {
             int64_t at = (t * H + h) * D;
             const float *in = flow_in(x, at, D, room);
             float *out = flow_out(y, at, room + D);
-            if (c->attr.interleaved) rotate_neighbours(out, in, cosine, sine, half);
+            if (c->attr.interleaved) rotate_neighbours(out, in, cosine, sine, 2 * half);
             else rotate_halves(out, in, cosine, sine, half);
             if (rest && out != in) memcpy(out + 2 * half, in + 2 * half, rest);
             flow_done(y, at, D, out);
