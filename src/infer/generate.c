@@ -19,6 +19,7 @@ typedef struct {
     const float *logits;  // after the last token
     fli_speculation ahead;
     int64_t at;         // proposal that is up, of ahead.n
+    double step;        // seconds that reading them took
     const float *each;  // logits after the token before the proposals, and after each of them
 } run;
 
@@ -37,27 +38,39 @@ static bool speculates(const run *r) {
 /* Forget the proposals that were read and not taken. */
 static void proposals_drop(run *r) {
     int64_t read = r->ahead.n - r->at;
-    if (r->ahead.n) fli_speculation_learn(&r->ahead, r->at);
+    if (r->step > 0) fli_speculation_learn(&r->ahead, r->at, r->step);
     if (read > 0) fl_session_rewind(r->session, fl_session_length(r->session) - read);
     r->ahead.n = r->at = 0;
+    r->step = 0;
+}
+
+/* Tokens that may be proposed now: as many as may still be written after the next one. */
+static int64_t most_ahead(const run *r) {
+    const fl_session *s = r->session;
+    const int64_t room = fl_session_context(s) - fl_session_length(s) - 1;
+    const int64_t left = r->o->max_tokens - r->w.r.n_generated - 1;
+    return r->o->max_tokens && left < room ? left : room;
 }
 
 /* Read a token and, in the same step, what is proposed after it. */
 static fl_status token_read_ahead(run *r, int32_t id, fl_err *err) {
     fl_session *s = r->session;
-    int64_t n = fl_session_length(s), room = fl_session_context(s) - n - 1;
+    const int64_t n = fl_session_length(s);
     int32_t step[1 + FLI_MAX_PROPOSALS] = {id};
     int32_t *text = fl_alloc((size_t)(n + 1) * sizeof *text);
     if (!text) return fl_fail(err, FL_ERR_NOMEM, "%lld tokens", (long long)n + 1);
     memcpy(text, fl_session_tokens(s), (size_t)n * sizeof *text);
     text[n] = id;
-    fl_status st = fli_speculation_make(&r->ahead, text, n + 1, room, err);
+    fl_status st = fli_speculation_make(&r->ahead, text, n + 1, fl_sampler_draws(r->w.sampler),
+                                        most_ahead(r), err);
     fl_dealloc(text);
     if (st != FL_OK) return st;
     memcpy(step + 1, r->ahead.id, (size_t)r->ahead.n * sizeof *step);
     r->w.r.n_steps++;
     r->w.r.n_proposed += r->ahead.n;
+    const double start = fl_now();
     FL_TRY(fl_session_feed_each(s, step, 1 + r->ahead.n, &r->each, err));
+    r->step = fl_now() - start;
     r->logits = r->each;
     return FL_OK;
 }
@@ -108,12 +121,8 @@ int fl_generate_ends(const fl_model *m, const fl_generate_opts *o, int32_t *out)
 
 static fl_status tokens_make(run *r, fl_err *err) {
     while (!r->w.finished) {
-        const fli_speculation *p = &r->ahead;
-        const int64_t at = r->at;
-        const fli_proposal up = at < p->n ? (fli_proposal){p->id[at], p->q[at], p->n_q[at]}
-                                          : (fli_proposal){0};
         int32_t id = -1;
-        FL_TRY(fli_writing_next(&r->w, r->logits, at < p->n ? &up : NULL, &id, err));
+        FL_TRY(fli_writing_next(&r->w, r->logits, &id, err));
         if (!r->w.finished) FL_TRY(token_read(r, id, err));
     }
     return fli_writing_end(&r->w, err);
@@ -137,6 +146,7 @@ static fl_status prompt_read(run *r, const int32_t *id, int64_t n, fl_err *err) 
     fl_session_rewind(r->session, same);
     FL_TRY(fl_session_feed(r->session, id + same, n - same, err));
     r->logits = fl_session_logits(r->session);
+    if (speculates(r)) FL_TRY(fli_speculation_prompt(&r->ahead, id, n, err));
     return fli_writing_prompt(&r->w, id, n, err);
 }
 

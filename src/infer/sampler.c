@@ -89,7 +89,6 @@ fl_status fl_sampler_new(fl_sampler **out, int64_t vocab_size, const fl_sampler_
     fill_defaults(&s->opts);
     s->rng = (fl_rng){.seed = o->seed, .stream = fl_rng_stream("sample") + o->stream};
     s->xtc = (fl_rng){.seed = o->seed, .stream = fl_rng_stream("xtc") + o->stream};
-    s->judge = (fl_rng){.seed = o->seed, .stream = fl_rng_stream("judge") + o->stream};
     s->mu = 2 * s->opts.mirostat_tau;
     fl_status st = buffers_new(s, err);
     if (st == FL_OK) st = fli_chain_make(s, err);
@@ -111,7 +110,6 @@ void fl_sampler_free(fl_sampler *s) {
     fl_dealloc(s->scratch);
     fl_dealloc(s->history);
     fl_dealloc(s->bias);
-    fl_dealloc(s->draft);
     fli_dry_free(s->dry);
     fl_dealloc(s);
 }
@@ -327,58 +325,44 @@ static fl_status shape(fl_sampler *s, const float *logits, fl_err *err) {
     return FL_OK;
 }
 
-/* Candidate i it is. */
-static int32_t settle(fl_sampler *s, int64_t i) {
-    const fl_candidate *c = &s->scratch[i];
-    if (s->opts.mirostat) s->mu -= s->opts.mirostat_eta * (-log2(c->p) - s->opts.mirostat_tau);
-    return c->id;
+/* Of (0, 1], for one candidate of one draw: SplitMix64 (Steele et al. 2014). */
+static double uniform(uint64_t draw, int32_t id) {
+    uint64_t z = draw + ((uint64_t)id + 1) * 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return 1 - (double)((z ^ z >> 31) >> 11) * 0x1p-53;
+}
+
+/* The winner of the race; -ln(u) is 1 - u at least, so hardly any needs its logarithm. */
+static int64_t race(const fl_candidate *c, int64_t n, uint64_t draw) {
+    double first = INFINITY;
+    int64_t winner = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double u = uniform(draw, c[i].id);
+        if (1 - u >= first * c[i].p) continue;
+        const double time = -log(u) / c[i].p;
+        if (!(time < first)) continue;
+        first = time;
+        winner = i;
+    }
+    return winner;
 }
 
 fl_status fl_sampler_pick(fl_sampler *s, const float *logits, int32_t *id, fl_err *err) {
+    s->xtc.counter = s->rng.counter;
     FL_TRY(shape(s, logits, err));
-    const fl_candidate *c = s->scratch;
-    double u = fl_rng_double(&s->rng);
-    int64_t i = 0;
-    for (; i + 1 < s->c.n && u >= c[i].p; i++) u -= c[i].p;
-    *id = settle(s, i);
+    const fl_candidate *c = &s->scratch[race(s->scratch, s->c.n, fl_rng_u64(&s->rng))];
+    if (s->opts.mirostat) s->mu -= s->opts.mirostat_eta * (-log2(c->p) - s->opts.mirostat_tau);
+    *id = c->id;
     return FL_OK;
 }
 
-/* Draw where the model is likelier than the draft, by how much; `taken` if that is nowhere. */
-static int64_t draw_rest(fl_sampler *s, int64_t taken) {
-    double sum = 0;
-    for (int64_t i = 0; i < s->c.n; i++) {
-        sum += fmax(0, s->scratch[i].p - s->draft[s->scratch[i].id]);
-    }
-    double u = fl_rng_double(&s->rng) * sum;
-    for (int64_t i = 0; i < s->c.n; i++) {
-        double more = s->scratch[i].p - s->draft[s->scratch[i].id];
-        if (more <= 0) continue;
-        taken = i;
-        if (u < more) break;
-        u -= more;
-    }
-    return taken;
+uint64_t fl_sampler_draws(const fl_sampler *s) {
+    return s->rng.counter;
 }
 
-fl_status fl_sampler_judge(fl_sampler *s, const float *logits, int32_t proposed,
-                           const fl_candidate *q, int64_t n_q, int32_t *id, fl_err *err) {
-    if (n_q <= 1) return fl_sampler_pick(s, logits, id, err);
-    size_t bytes = (size_t)s->V * sizeof *s->draft;
-    if (!s->draft) {
-        s->draft = fl_alloc(bytes);
-        if (!s->draft) return fl_fail(err, FL_ERR_NOMEM, "a draft's probabilities");
-        memset(s->draft, 0, bytes);
-    }
-    FL_TRY(shape(s, logits, err));
-    int64_t i = 0;
-    while (i < s->c.n && s->scratch[i].id != proposed) i++;
-    double p = i < s->c.n ? s->scratch[i].p : 0;
-    for (int64_t k = 0; k < n_q; k++) s->draft[q[k].id] = q[k].p;
-    if (fl_rng_double(&s->judge) * s->draft[proposed] >= p) i = draw_rest(s, i < s->c.n ? i : 0);
-    for (int64_t k = 0; k < n_q; k++) s->draft[q[k].id] = 0;
-    *id = settle(s, i);
-    return FL_OK;
+void fl_sampler_seek(fl_sampler *s, uint64_t draw) {
+    s->rng.counter = draw;
 }
 
 const fl_candidate *fl_sampler_candidates(fl_sampler *s, int64_t *n) {

@@ -25,8 +25,11 @@
  * hold the surprise of the text at tau bits. Logit biases come before all of it. Temperature 0
  * keeps the likeliest candidate. Ties go to the smaller id.
  *
- * The draw is a function of (seed, stream, number of the draw), so the same seed gives the same
- * text. */
+ * The draw is a race: every candidate gets a time -ln(u) / p, with its own u of (seed, stream, number
+ * of the draw, id), and the first one is picked, which is the Gumbel-max trick. So the same seed
+ * gives the same text, and two samplers of one seed that look at like distributions nearly always
+ * pick the same token - at least (1 - d) / (1 + d) of the time where they are d apart in total
+ * variation (Daliri, Musco, Suresh 2024) - which is what a draft model proposes by. */
 #ifndef FL_INFER_SAMPLER_H
 #define FL_INFER_SAMPLER_H
 
@@ -89,14 +92,9 @@ void fl_sampler_restrict(fl_sampler *s, const uint64_t *allowed);
 /* The next token. Logits that are not numbers are an error. */
 FL_MUST_USE fl_status fl_sampler_pick(fl_sampler *s, const float *logits, int32_t *id, fl_err *err);
 
-/* The next token when a draft has proposed one, drawn from q (n_q candidates with p); n_q <= 1: it
- * had no choice. *id is distributed as by fl_sampler_pick, whatever q is, and is the proposal as
- * often as that allows (Leviathan et al. 2023); without a choice it is the very token that
- * fl_sampler_pick would give. */
-struct fl_candidate;
-FL_MUST_USE fl_status fl_sampler_judge(fl_sampler *s, const float *logits, int32_t proposed,
-                                       const struct fl_candidate *q, int64_t n_q, int32_t *id,
-                                       fl_err *err);
+/* Picks that were made, which is the number of the next draw; and another number for it. */
+uint64_t fl_sampler_draws(const fl_sampler *s);
+void fl_sampler_seek(fl_sampler *s, uint64_t draw);
 
 /* The candidates of the last pick, likeliest first, with the probabilities they were drawn by.
  * Valid until the next one. */

@@ -36,9 +36,7 @@ struct fl_sampler {
     int n_chain;
     fl_logit_bias *bias;
     const uint64_t *allowed;
-    fl_rng rng, xtc, judge;
-    double
-        *draft;  // probability of each id under a draft; 0 outside of fl_sampler_judge; V, or NULL
+    fl_rng rng, xtc;   // of one pick they have one number
     int32_t *history;  // every token accepted
     int64_t n_history, cap;
     uint32_t *times;  // each id stands in the last repeat_last_n of them, V

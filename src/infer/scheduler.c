@@ -214,7 +214,7 @@ static fl_status beginning_take(fl_scheduler *s, job *j, fl_err *err) {
 static void logits_use(fl_scheduler *s, job **slot, const float *logits) {
     fl_err why = {0};
     job *j = *slot;
-    const fl_status st = fli_writing_next(&j->w, logits, NULL, &j->pending, &why);
+    const fl_status st = fli_writing_next(&j->w, logits, &j->pending, &why);
     if (st != FL_OK || j->w.finished) job_end(s, slot, st, &why);
 }
 

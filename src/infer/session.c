@@ -77,6 +77,10 @@ size_t fl_session_cache_bytes(const fl_session *s) {
     return fl_group_cache_bytes(s->group);
 }
 
+void fl_session_settle(fl_session *s) {
+    fl_group_settle(s->group);
+}
+
 void fl_session_rewind(fl_session *s, int64_t n) {
     fl_sequence_rewind(s->text, n);
 }

@@ -59,6 +59,9 @@ int64_t fl_session_context(const fl_session *s);
 fl_model *fl_session_model(const fl_session *s);
 size_t fl_session_cache_bytes(const fl_session *s);
 
+/* fl_group_settle: make now the copies of weights that are else made before steps. */
+void fl_session_settle(fl_session *s);
+
 /* Forget all but the first n tokens. Nothing is computed. */
 void fl_session_rewind(fl_session *s, int64_t n);
 

@@ -7,7 +7,6 @@
 #include "base/progress.h"
 #include "model/arch.h"
 #include "token/tokenizer.h"
-#include "model/arch.h"
 
 void fli_writing_finish(fli_writing *w, fl_finish why) {
     w->finished = true;
@@ -72,12 +71,10 @@ static fl_status text_take(fli_writing *w, fl_generated *g, fl_err *err) {
 
 /* ---- tokens ---- */
 
-static fl_status token_pick(fli_writing *w, const float *logits, const fli_proposal *p,
-                            fl_generated *g, fl_err *err) {
+static fl_status token_pick(fli_writing *w, const float *logits, fl_generated *g, fl_err *err) {
     int64_t V = w->m->config.vocab_size;
     *g = (fl_generated){0};
-    if (p) FL_TRY(fl_sampler_judge(w->sampler, logits, p->id, p->q, p->n_q, &g->id, err));
-    else FL_TRY(fl_sampler_pick(w->sampler, logits, &g->id, err));
+    FL_TRY(fl_sampler_pick(w->sampler, logits, &g->id, err));
     FL_TRY(fl_sampler_accept(w->sampler, g->id, err));
     w->r.n_generated++;
     if (w->o->want_logprobs) g->logprob = fl_logprob(logits, V, g->id);
@@ -113,12 +110,11 @@ static fl_status grammar_restrict(fli_writing *w, fl_err *err) {
     return FL_OK;
 }
 
-fl_status fli_writing_next(fli_writing *w, const float *logits, const fli_proposal *proposal,
-                           int32_t *id, fl_err *err) {
+fl_status fli_writing_next(fli_writing *w, const float *logits, int32_t *id, fl_err *err) {
     fl_generated g;
     if (w->o->matcher) FL_TRY(grammar_restrict(w, err));
     if (w->finished) return FL_OK;
-    FL_TRY(token_pick(w, logits, proposal, &g, err));
+    FL_TRY(token_pick(w, logits, &g, err));
     *id = g.id;
     if (is_end(w, g.id)) {
         fli_writing_finish(w, FL_FINISH_EOS);

@@ -6,7 +6,7 @@
  *     fli_writing_prompt(&w, id, n, &err);
  *     while (!w.finished) {
  *         int32_t id;
- *         fli_writing_next(&w, logits, NULL, &id, &err);
+ *         fli_writing_next(&w, logits, &id, &err);
  *         if (!w.finished) ... read id: logits ...
  *     }
  *     fli_writing_end(&w, &err);                 // what was held back
@@ -39,16 +39,9 @@ void fli_writing_clear(fli_writing *w);
 /* What stands before the text. */
 FL_MUST_USE fl_status fli_writing_prompt(fli_writing *w, const int32_t *id, int64_t n, fl_err *err);
 
-/* A token that a draft proposes, and what it was drawn from (fl_sampler_judge). */
-typedef struct {
-    int32_t id;
-    const fl_candidate *q;
-    int64_t n_q;
-} fli_proposal;
-
-/* The next token; unless the text has ended with it, it is to be read. `proposal` may be NULL. */
-FL_MUST_USE fl_status fli_writing_next(fli_writing *w, const float *logits,
-                                       const fli_proposal *proposal, int32_t *id, fl_err *err);
+/* The next token; unless the text has ended with it, it is to be read. */
+FL_MUST_USE fl_status fli_writing_next(fli_writing *w, const float *logits, int32_t *id,
+                                       fl_err *err);
 
 /* A prompt of n tokens that does not fit is an error. */
 FL_MUST_USE fl_status fli_generate_check_prompt(int64_t n, int64_t context, fl_err *err);
