@@ -104,7 +104,7 @@ static int64_t row_tiles(const work *t) {
     return ceil_div(t->p.m, TILE_ROWS);
 }
 
-/* A task's share of y. */
+/* The share of y of a task, or of several in a row. */
 typedef struct {
     int64_t m0, m1, s0, s1;  // rows, strips
     fli_strip_product p;     // its w are these strips alone
@@ -114,45 +114,63 @@ static int64_t tile_tasks(const work *t, int64_t strips) {
     return (t->call->packed ? row_tiles(t) : 1) * ceil_div(strips_of(t), strips);
 }
 
-/* Tiles of packed strips run down the rows, which share them. */
-static tile tile_of(const work *t, int64_t i, int64_t strips, uint8_t *own) {
+/* `n` tasks from i on, more than one only where tasks_at_once allows. Tiles of packed strips run
+ * down the rows, which share them. */
+static tile tile_of(const work *t, int64_t i, int64_t n, int64_t strips, uint8_t *own) {
     const bool packed = t->call->packed;
     const int64_t down = packed ? row_tiles(t) : 1, m0 = i % down * TILE_ROWS,
                   s0 = i / down * strips;
     tile a = {.m0 = m0,
               .m1 = packed ? imin(m0 + TILE_ROWS, t->p.m) : t->p.m,
               .s0 = s0,
-              .s1 = imin(s0 + strips, strips_of(t)),
+              .s1 = imin(s0 + n * strips, strips_of(t)),
               .p = t->p};
     if (!packed) pack(t, own, a.s0, a.s1);
     a.p.w = packed ? t->p.w + (size_t)s0 * strip_bytes(t) : own;
     return a;
 }
 
-enum { LINEAR_LD = TILE_STRIPS * FLI_STRIP };  // of sums
+/* Columns of sums, of many rows and of few. */
+enum { LINEAR_LD = TILE_STRIPS * FLI_STRIP, FEW_LD = TILE_ROWS / FLI_STRIP_ROWS * LINEAR_LD };
+
+/* Tasks of few rows that follow one another are one walk over their strips, as far as there is room
+ * for sums: what is done once a task would keep memory waiting. */
+static int64_t tasks_at_once(const work *t, int64_t strips) {
+    const bool few = t->call->packed && t->p.m <= FLI_STRIP_ROWS;
+    return few ? FEW_LD / FLI_STRIP / strips : 1;
+}
 
 static void linear_rows(const work *t, const tile *a, int64_t m0, const float *bias, float *sums) {
     const int64_t m1 = imin(m0 + TILE_ROWS, a->m1), n0 = a->s0 * FLI_STRIP;
+    const int64_t ld = a->s1 - a->s0 > TILE_STRIPS ? FEW_LD : LINEAR_LD;
     const fl_tensor *y = &t->call->out[0];
-    fli_strips_multiply(&a->p, m0, m1, 0, a->s1 - a->s0, sums, LINEAR_LD);
+    fli_strips_multiply(&a->p, m0, m1, 0, a->s1 - a->s0, sums, ld);
     t->p.e->store(past(y->data, fl_dtype_row_bytes(y->dtype, m0 * t->p.n + n0)), y->dtype, t->p.n,
-                  sums, LINEAR_LD, m1 - m0, imin(a->s1 * FLI_STRIP, t->p.n) - n0, bias);
+                  sums, ld, m1 - m0, imin(a->s1 * FLI_STRIP, t->p.n) - n0, bias);
 }
 
-static void linear_tile(const work *t, int64_t i, float *sums) {
-    const tile a = tile_of(t, i, tile_strips(t), (uint8_t *)(sums + TILE_ROWS * LINEAR_LD));
-    const int64_t n0 = a.s0 * FLI_STRIP, cols = imin(a.s1 * FLI_STRIP, t->p.n) - n0;
+static void linear_tile(const work *t, const tile *a, float *sums) {
+    const int64_t n0 = a->s0 * FLI_STRIP, cols = imin(a->s1 * FLI_STRIP, t->p.n) - n0;
     const fl_tensor *b = &t->call->in[2];
     const bool has_bias = t->call->n_in > 2 && b->rank;
-    float bias[LINEAR_LD];
+    float bias[FEW_LD];
     if (has_bias)
         fl_convert(bias, FL_F32, past(b->data, fl_dtype_row_bytes(b->dtype, n0)), b->dtype, cols);
-    for (int64_t m0 = a.m0; m0 < a.m1; m0 += TILE_ROWS)
-        linear_rows(t, &a, m0, has_bias ? bias : NULL, sums);
+    for (int64_t m0 = a->m0; m0 < a->m1; m0 += TILE_ROWS)
+        linear_rows(t, a, m0, has_bias ? bias : NULL, sums);
+}
+
+static void linear_tiles(const work *t, int64_t begin, int64_t end, float *sums) {
+    const int64_t strips = tile_strips(t), at_once = tasks_at_once(t, strips);
+    for (int64_t i = begin; i < end; i += at_once) {
+        const tile a = tile_of(t, i, imin(at_once, end - i), strips,
+                               (uint8_t *)(sums + TILE_ROWS * LINEAR_LD));
+        linear_tile(t, &a, sums);
+    }
 }
 
 static void logits_tile(const work *t, int64_t i, float *z) {
-    const tile a = tile_of(t, i, CE_STRIPS, (uint8_t *)(z + TILE_ROWS * FLI_CE_TILE));
+    const tile a = tile_of(t, i, 1, CE_STRIPS, (uint8_t *)(z + TILE_ROWS * FLI_CE_TILE));
     for (int64_t m0 = a.m0; m0 < a.m1; m0 += TILE_ROWS) {
         const int64_t m1 = imin(m0 + TILE_ROWS, a.m1);
         fli_strips_multiply(&a.p, m0, m1, 0, a.s1 - a.s0, z, FLI_CE_TILE);
@@ -208,8 +226,8 @@ static void run(const fli_strip_engine *e, const fl_call *c, bool loss, int phas
     const work t = work_of(e, c, loss);
     if (phase == 0) prepare(&t, begin, end);
     if (phase == 2) losses(&t, begin, end);
-    for (int64_t i = begin; phase == 1 && i < end; i++)
-        (loss ? logits_tile : linear_tile)(&t, i, scratch);
+    if (phase == 1 && !loss) linear_tiles(&t, begin, end, scratch);
+    for (int64_t i = begin; phase == 1 && loss && i < end; i++) logits_tile(&t, i, scratch);
 }
 
 #define PHASE(name, row, loss, i)                                                              \
