@@ -167,18 +167,15 @@ static void run_tasks(void *ctx, int64_t begin, int64_t end, int worker) {
 }
 
 /* Tasks to take at a time: short jobs in one part for each worker, because a part that begins has
- * to wait for memory that nobody asked for, longer ones in more (0: as the pool sees fit), so that
- * workers end together. */
+ * to wait for memory that nobody asked for, longer ones as the pool sees fit, so that workers end
+ * together. */
 static int64_t grain_of(const fl_program *p, const job *j, int64_t n) {
-    static const double PART_SECONDS = 1e-4;
-    const int64_t workers = fl_pool_size(p->pool), most = 8 * workers;
+    static const double SHORT_SECONDS = 2e-4;
+    const int64_t workers = fl_pool_size(p->pool);
     double work = 0;
     if (j->step->kernel->uneven) return 1;
     for (int i = 0; i < j->n_steps; i++) work += j->step[i].work;
-    int64_t parts = work < PART_SECONDS * (double)most ? (int64_t)(work / PART_SECONDS) : most;
-    if (parts == most) return 0;
-    if (parts < workers) parts = workers;
-    return (n + parts - 1) / parts;
+    return work < SHORT_SECONDS ? (n + workers - 1) / workers : 0;
 }
 
 static void run_phases(fl_program *p, const fli_step *s, int n_steps) {

@@ -2,8 +2,12 @@
  *
  * A training step is thousands of short jobs, so handing one out must cost less than a microsecond
  * or two. The caller publishes a job and raises `generation`. A worker watches that counter,
- * spinning for some microseconds (the next job is usually that near) and then sleeping. Whoever is
- * awake takes ranges of tasks from `next`.
+ * spinning for some microseconds (the next job is usually that near) and then sleeping.
+ *
+ * Each worker has a share of the tasks and takes it from its beginning on, half of what is left at a
+ * time: it walks over memory from one end to the other, and seldom asks. Who has none left takes
+ * half of what another has not begun, from its end, so that all end together (Blumofe and
+ * Leiserson, "Scheduling multithreaded computations by work stealing", 1999).
  *
  * A worker joins a job by raising `active` and then looking at `open`; the caller ends one by
  * lowering `open` and then waiting for `active` to be zero. Both orders are sequentially
@@ -26,12 +30,12 @@
 #include "base/cpu.h"
 
 enum {
-    SPINS = 2000,           // pauses before sleeping: 20 to 80 microseconds
-    CHUNKS_PER_WORKER = 8,  // when the grain is ours to choose
+    SPINS = 2000,  // pauses before sleeping: 20 to 80 microseconds
     MAX_WORKERS = 1024,
 };
 
 typedef struct {
+    _Alignas(64) _Atomic uint64_t share;  // tasks not begun: the first, and the end 32 bits up
     fl_pool *pool;
     pthread_t thread;
     int index;
@@ -47,9 +51,8 @@ struct fl_pool {
     // The job. Written only while it is closed and nobody is active.
     fl_task task;
     void *ctx;
-    int64_t n_tasks, grain;
+    int64_t grain;
 
-    _Alignas(64) _Atomic int64_t next;
     _Alignas(64) atomic_uint generation;
     atomic_bool open, quit;
     _Alignas(64) atomic_int active;
@@ -72,20 +75,73 @@ static void pause_briefly(void) {
 #endif
 }
 
+/* ---- shares ---- */
+
+typedef struct {
+    int64_t begin, end;
+} range;
+
+static uint64_t packed(range r) {
+    return (uint64_t)r.end << 32 | (uint64_t)r.begin;
+}
+
+static range unpacked(uint64_t share) {
+    return (range){(int64_t)(share & UINT32_MAX), (int64_t)(share >> 32)};
+}
+
+/* Of what worker w has not begun: `grain` tasks from the beginning (0: half), or half from the end.
+ * Tasks are in one share at a time and never come back, so a share that looks the same is. */
+static bool take(worker *w, bool from_end, int64_t grain, range *out) {
+    uint64_t share = atomic_load_explicit(&w->share, memory_order_relaxed);
+    for (;;) {
+        const range r = unpacked(share);
+        const int64_t left = r.end - r.begin, half = (left + 1) / 2;
+        const int64_t n = from_end || !grain ? half : grain < left ? grain : left;
+        if (!left) return false;
+        range kept = {r.begin + n, r.end};
+        *out = (range){r.begin, r.begin + n};
+        if (from_end) {
+            kept = (range){r.begin, r.end - n};
+            *out = (range){r.end - n, r.end};
+        }
+        if (atomic_compare_exchange_weak_explicit(&w->share, &share, packed(kept),
+                                                  memory_order_relaxed, memory_order_relaxed))
+            return true;
+    }
+}
+
+static void deal(fl_pool *p, int64_t n) {
+    for (int i = 0; i < p->n; i++) {
+        const range r = {n * i / p->n, n * (i + 1) / p->n};
+        atomic_store_explicit(&p->workers[i].share, packed(r), memory_order_relaxed);
+    }
+}
+
+/* The next tasks of one's own share, which may have been another's. */
+static bool next_tasks(fl_pool *p, int index, range *out) {
+    worker *own = &p->workers[index];
+    if (take(own, false, p->grain, out)) return true;
+    for (int i = 1; i < p->n; i++) {
+        range r;
+        if (!take(&p->workers[(index + i) % p->n], true, 0, &r)) continue;
+        atomic_store_explicit(&own->share, packed(r), memory_order_relaxed);
+        if (take(own, false, p->grain, out)) return true;
+    }
+    return false;
+}
+
 static void work(fl_pool *p, int index) {
     const fl_pool *outer_pool = own_pool;
     int outer_index = own_index;
+    range r;
     own_pool = p;
     own_index = index;
-    for (;;) {
-        int64_t begin = atomic_fetch_add_explicit(&p->next, p->grain, memory_order_relaxed);
-        if (begin >= p->n_tasks) break;
-        int64_t left = p->n_tasks - begin;
-        p->task(p->ctx, begin, begin + (left < p->grain ? left : p->grain), index);
-    }
+    while (next_tasks(p, index, &r)) p->task(p->ctx, r.begin, r.end, index);
     own_pool = outer_pool;
     own_index = outer_index;
 }
+
+/* ---- jobs ---- */
 
 /* Return once `generation` differs from `seen`. */
 static unsigned await_job(fl_pool *p, unsigned seen) {
@@ -140,22 +196,18 @@ static void await_idle(fl_pool *p) {
 }
 
 void fl_pool_run(fl_pool *p, int64_t n, int64_t grain, fl_task task, void *ctx) {
-    FL_ASSERT(n >= 0 && grain >= 0);
+    FL_ASSERT(n >= 0 && n <= UINT32_MAX && grain >= 0);
     if (n == 0) return;
     if (own_pool == p) {  // from inside one of our own tasks: the others are busy with its siblings
         task(ctx, 0, n, own_index);
         return;
     }
-    if (grain == 0) grain = n / ((int64_t)p->n * CHUNKS_PER_WORKER);
-    if (grain == 0) grain = 1;
-
     pthread_mutex_lock(&p->turn);
     p->task = task;
     p->ctx = ctx;
-    p->n_tasks = n;
     p->grain = grain;
-    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
-    bool shared = p->n > 1 && n > grain;
+    deal(p, n);
+    const bool shared = p->n > 1 && n > 1;
     if (shared) {
         atomic_store(&p->open, true);
         announce(p);

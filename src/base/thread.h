@@ -1,7 +1,8 @@
 /* thread.h - one pool of threads for the process.
  *
- * Work is a number of tasks; workers take ranges of them in turn. The caller is worker 0, so a pool
- * of one starts no thread. Tasks must not depend on which worker runs them or in what order. */
+ * Work is a number of tasks, fewer than 2^32; workers take ranges of them. The caller is worker 0,
+ * so a pool of one starts no thread. Tasks must not depend on which worker runs them or in what
+ * order. */
 #ifndef FL_BASE_THREAD_H
 #define FL_BASE_THREAD_H
 
@@ -23,7 +24,8 @@ FL_MUST_USE fl_status fl_pool_new(fl_pool **out, int n, fl_err *err);
 void fl_pool_free(fl_pool *p);  // NULL is allowed
 int fl_pool_size(const fl_pool *p);
 
-/* Run tasks [0, n), at most `grain` at a time (0: chosen), and return when all are done. */
+/* Run tasks [0, n), at most `grain` at a time (0: half of what a worker has left), and return when
+ * all are done. */
 void fl_pool_run(fl_pool *p, int64_t n, int64_t grain, fl_task task, void *ctx);
 
 /* The pool of the process, made at first use. fl_pool_set_default_size before that sizes it. */
