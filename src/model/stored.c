@@ -258,17 +258,20 @@ static fl_dtype gguf_format(const fl_model *m, const fl_param *p, const fl_weigh
     return fl_tensor_cols(&p->data) % fl_dtype_block(wanted) ? FL_F16 : wanted;
 }
 
-/* KV_UP, just added, in two. */
-static void split_latent(fli_stored_list *l, const fl_model *m, int layer, fl_dtype dtype) {
+/* KV_UP, just added, in two. Keys are turned, so their blocks cannot be kept: f16 holds what they
+ * are. */
+static void split_latent(fli_stored_list *l, const fl_model *m, int layer, fl_dtype wanted) {
     fli_stored *keys = &l->item[l->n - 1], *values = &l->item[l->n++];
+    const fl_dtype dtype = l->w[l->n - 2].dtype;
+    const bool anew = wanted == FL_DTYPE_KEPT && fl_dtype_is_block(dtype);
     keys->config = &m->config;
     keys->latent = FLI_LATENT_KEYS;
     *values = *keys;
     values->latent = FLI_LATENT_VALUES;
     fli_name_weight(keys->name, sizeof keys->name, "blk.%d.attn_k_b.weight", layer);
     fli_name_weight(values->name, sizeof values->name, "blk.%d.attn_v_b.weight", layer);
-    l->w[l->n - 1].dtype = l->w[l->n - 2].dtype;
-    if (m->config.qk_nope_head_dim % fl_dtype_block(dtype)) l->w[l->n - 2].dtype = FL_F16;
+    l->w[l->n - 1].dtype = dtype;
+    if (anew || m->config.qk_nope_head_dim % fl_dtype_block(dtype)) l->w[l->n - 2].dtype = FL_F16;
 }
 
 /* GGUF has (out, in) throughout. */

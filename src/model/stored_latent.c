@@ -47,12 +47,28 @@ static void key_row(const fl_write_tensor *w, int64_t r, float *out) {
     for (int64_t i = 0; i < nope; i++) out[i] = number_at(t, first + i, r % Z);
 }
 
+/* Row r of GGUF's values is this one of the whole. */
+static int64_t value_at(const fl_write_tensor *w, int64_t r) {
+    const fli_stored *s = w->source;
+    const int64_t W = w->dim[1], each = s->part[0]->data.dim[0] / w->dim[0];
+    return r / W * each + each - W + r % W;
+}
+
 static void value_row(const fl_write_tensor *w, int64_t r, float *out) {
     const fli_stored *s = w->source;
-    const int64_t W = w->dim[1];
+    whole_row(&s->part[0]->data, value_at(w, r), out);
+}
+
+/* fl_write_tensor.stored: blocks stay what they are. */
+static fl_status move_values(const fl_write_tensor *w, int64_t r, int64_t n, void *out,
+                             fl_err *err) {
+    (void)err;
+    const fli_stored *s = w->source;
     const fl_tensor *t = &s->part[0]->data;
-    const int64_t each = t->dim[0] / w->dim[0];
-    whole_row(t, r / W * each + each - W + r % W, out);
+    const size_t bytes = fl_dtype_row_bytes(t->dtype, fl_tensor_cols(t));
+    for (int64_t i = 0; i < n; i++)
+        memcpy((char *)out + (size_t)i * bytes, fl_tensor_row(t, value_at(w, r + i)), bytes);
+    return FL_OK;
 }
 
 void fli_latent_describe(const fli_stored *s, fl_write_tensor *w) {
@@ -71,5 +87,7 @@ void fli_latent_describe(const fli_stored *s, fl_write_tensor *w) {
                            keys ? s->config->qk_nope_head_dim : t->dim[1]};
     w->rank = 3;
     memcpy(w->dim, dim, sizeof dim);
-    w->row = keys ? key_row : value_row;
+    if (keys) w->row = key_row;
+    else if (w->dtype == t->dtype) w->stored = move_values;
+    else w->row = value_row;
 }

@@ -4,6 +4,7 @@
  *     fledge_peer FILE tokens TEXT          the text's tokens, int32
  *     fledge_peer FILE logits ID..          a row of float32 for each token
  *     fledge_peer FILE greedy N ID..        N tokens that follow, int32
+ *     fledge_peer FILE last N ID..          float32 after the last, N read as a prompt, the others one by one
  *
  * All binary, on standard output. COMPUTE=f32 in the environment computes in f32; else as `fledge generate` does. */
 #include <stdio.h>
@@ -51,12 +52,18 @@ static void greedy(fl_session *s, int64_t vocab, const int32_t *id, int64_t n, i
     }
 }
 
+static void last(fl_session *s, int64_t vocab, const int32_t *id, int64_t n, int64_t prompt) {
+    must(fl_session_feed(s, id, prompt, &err));
+    for (int64_t i = prompt; i < n; i++) must(fl_session_decode(s, id[i], &err));
+    fwrite(fl_session_logits(s), sizeof(float), (size_t)vocab, stdout);
+}
+
 int main(int argc, char **argv) {
     if (argc < 4) {
-        fprintf(stderr, "usage: FILE tokens TEXT | FILE logits ID.. | FILE greedy N ID..\n");
+        fprintf(stderr, "usage: FILE tokens TEXT | FILE logits ID.. | FILE greedy|last N ID..\n");
         return EXIT_FAILURE;
     }
-    const bool is_greedy = strcmp(argv[2], "greedy") == 0;
+    const bool is_greedy = strcmp(argv[2], "greedy") == 0, is_last = strcmp(argv[2], "last") == 0;
     const char *compute = getenv("COMPUTE");
     const fl_session_opts o = {
         .context = CONTEXT,
@@ -71,9 +78,10 @@ int main(int argc, char **argv) {
         fl_model_free(m);
         return EXIT_SUCCESS;
     }
-    for (int i = is_greedy ? 4 : 3; i < argc && n < CONTEXT; i++) id[n++] = atoi(argv[i]);
+    for (int i = is_greedy || is_last ? 4 : 3; i < argc && n < CONTEXT; i++) id[n++] = atoi(argv[i]);
     must(fl_session_new(&s, m, &o, &err));
     if (is_greedy) greedy(s, m->config.vocab_size, id, n, atoi(argv[3]));
+    else if (is_last) last(s, m->config.vocab_size, id, n, atoi(argv[3]));
     else logits(s, m->config.vocab_size, id, n);
     fl_session_free(s);
     fl_model_free(m);

@@ -1,8 +1,9 @@
-/* llama_peer - llama.cpp asked about a GGUF file, for tests/peers/model_export.py:
+/* llama_peer - llama.cpp asked about a GGUF file, for tests/peers/model_export.py and same_text.py:
  *
  *     llama_peer FILE tokens TEXT          the text's tokens, int32
  *     llama_peer FILE logits ID..          a row of float32 for each token
  *     llama_peer FILE greedy N ID..        N tokens that follow, int32
+ *     llama_peer FILE last N ID..          float32 after the last, N read as a prompt, the others one by one
  *
  * All binary, on standard output. */
 #include <stdio.h>
@@ -70,8 +71,14 @@ static void greedy(struct llama_context *c, int vocab, char **ids, int n, int mo
     }
 }
 
+static void last(struct llama_context *c, int vocab, char **ids, int n, int prompt) {
+    feed(c, ids, prompt, 0);
+    for (int at = prompt; at < n; at++) feed(c, ids + at, 1, at);
+    fwrite(llama_get_logits_ith(c, -1), sizeof(float), (size_t)vocab, stdout);
+}
+
 int main(int argc, char **argv) {
-    if (argc < 4) die("usage: FILE tokens TEXT | FILE logits ID.. | FILE greedy N ID..");
+    if (argc < 4) die("usage: FILE tokens TEXT | FILE logits ID.. | FILE greedy|last N ID..");
     llama_log_set(errors_only, NULL);
     llama_backend_init();
     struct llama_model *m = llama_model_load_from_file(argv[1], llama_model_default_params());
@@ -85,6 +92,10 @@ int main(int argc, char **argv) {
     struct llama_context *c = open_context(m);
     if (strcmp(argv[2], "greedy") == 0) {
         greedy(c, vocab, argv + 4, argc - 4, atoi(argv[3]));
+        return 0;
+    }
+    if (strcmp(argv[2], "last") == 0) {
+        last(c, vocab, argv + 4, argc - 4, atoi(argv[3]));
         return 0;
     }
     feed(c, argv + 3, argc - 3, 0);
