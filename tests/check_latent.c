@@ -1,7 +1,6 @@
 /* check_latent - files of latent attention (DeepSeek): GGUF files from before May 2025, whose
- * up-projection is whole and whose keys name a head's lengths, are the models they were; and what is
- * kept as it is on the way into a new file.
- */
+ * up-projection is whole and whose keys name a head's lengths, are the models they were; and what
+ * is kept as it is on the way into a new file. */
 #include <string.h>
 
 #include "folder.h"

@@ -4,7 +4,8 @@
  *     fledge_peer FILE tokens TEXT          the text's tokens, int32
  *     fledge_peer FILE logits ID..          a row of float32 for each token
  *     fledge_peer FILE greedy N ID..        N tokens that follow, int32
- *     fledge_peer FILE last N ID..          float32 after the last, N read as a prompt, the others one by one
+ *     fledge_peer FILE last N ID..          a row of float32 after the last: N are read as a prompt, the
+ *                                           others one by one
  *
  * All binary, on standard output. COMPUTE=f32 in the environment computes in f32; else as `fledge generate` does. */
 #include <stdio.h>
@@ -78,7 +79,8 @@ int main(int argc, char **argv) {
         fl_model_free(m);
         return EXIT_SUCCESS;
     }
-    for (int i = is_greedy || is_last ? 4 : 3; i < argc && n < CONTEXT; i++) id[n++] = atoi(argv[i]);
+    for (int i = is_greedy || is_last ? 4 : 3; i < argc && n < CONTEXT; i++)
+        id[n++] = atoi(argv[i]);
     must(fl_session_new(&s, m, &o, &err));
     if (is_greedy) greedy(s, m->config.vocab_size, id, n, atoi(argv[3]));
     else if (is_last) last(s, m->config.vocab_size, id, n, atoi(argv[3]));

@@ -3,7 +3,8 @@
  *     llama_peer FILE tokens TEXT          the text's tokens, int32
  *     llama_peer FILE logits ID..          a row of float32 for each token
  *     llama_peer FILE greedy N ID..        N tokens that follow, int32
- *     llama_peer FILE last N ID..          float32 after the last, N read as a prompt, the others one by one
+ *     llama_peer FILE last N ID..          a row of float32 after the last: N are read as a prompt, the
+ *                                          others one by one
  *
  * All binary, on standard output. */
 #include <stdio.h>
