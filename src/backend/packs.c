@@ -2,7 +2,7 @@
  *
  * A copy is found by the memory of the weight and the name of the layout. `epoch` counts changes; a
  * copy is stale when it was made in an earlier one, and whoever runs next makes it again: before it
- * runs, or where the kernel can do without (pack_later), bit by bit before later runs. A model is
+ * runs, or where the kernel can do without (pack_later), one by one before later runs. A model is
  * then ready as soon as its file is, and the memory of the copies, which costs more time than their
  * bytes, comes while it works.
  *
@@ -23,7 +23,7 @@ struct fli_pack {
     void *data;  // in `owner`; NULL: not begun
     fl_buffer *owner;
     uint64_t epoch;  // it was made in; 0: never
-    int64_t n_done;  // tasks of making it again
+    int64_t n_done;  // tasks of making it
 };
 
 struct fl_packs {
@@ -57,7 +57,6 @@ void fl_packs_free(fl_packs *p) {
 void fl_packs_changed(fl_packs *p) {
     p->epoch++;
     p->version++;
-    for (fli_pack *e = p->first; e; e = e->next) e->n_done = 0;
 }
 
 void fl_packs_lock(fl_packs *p) {
@@ -135,14 +134,20 @@ static int64_t n_tasks(const fli_pack *e) {
     return e->kernel->pack_tasks ? e->kernel->pack_tasks(&e->call) : 1;
 }
 
-/* Up to `most` tasks more. */
-static void advance(fl_packs *packs, fli_pack *e, int64_t most, fl_pool *pool) {
-    const int64_t left = n_tasks(e) - e->n_done, n = most < left ? most : left;
+/* What is copied of a file goes as the copy grows, for a large one would else be in memory twice. A
+ * run between two parts would bring it in again: what is begun is finished. */
+static void make(fl_packs *packs, fli_pack *e, fl_pool *pool) {
+    enum { AT_ONCE = 4 << 20 };  // bytes
     const fl_tensor *w = &e->call.in[1];
-    fl_pool_run(pool, n, 0, pack_tasks, e);
-    e->n_done += n;
-    if (n < left) return;
-    if (fl_tensor_contiguous(w)) fl_map_forget(w->data, fl_tensor_bytes(w));  // the copy is read
+    const int64_t all = n_tasks(e), some = all / (int64_t)(e->n_bytes / AT_ONCE + 1) + 1;
+    for (e->n_done = 0; e->n_done < all;) {
+        const int64_t n = some < all - e->n_done ? some : all - e->n_done;
+        fl_pool_run(pool, n, 0, pack_tasks, e);
+        e->n_done += n;
+        const double share = (double)e->n_done / (double)all;
+        if (fl_tensor_contiguous(w))
+            fl_map_forget(w->data, (size_t)(share * (double)fl_tensor_bytes(w)));
+    }
     if (packs->lock) fl_memory_lock(e->data, e->n_bytes);
     e->epoch = packs->epoch;
     packs->version++;
@@ -151,21 +156,18 @@ static void advance(fl_packs *packs, fli_pack *e, int64_t most, fl_pool *pool) {
 const void *fli_pack_ready(fli_pack *e, fl_packs *packs, fl_pool *pool) {
     if (!is_ready(packs, e)) {
         if (e->kernel->pack_later) return NULL;
-        advance(packs, e, INT64_MAX, pool);
+        make(packs, e, pool);
     }
     return e->data;
 }
 
 void fl_packs_work(fl_packs *packs, fl_pool *pool, double seconds) {
-    enum { AT_ONCE = 4 << 20 };  // bytes between two looks at the clock
     const double end = fl_now() + seconds;
     for (fli_pack *e = packs->first; e; e = e->next) {
-        const int64_t some = n_tasks(e) / (int64_t)(e->n_bytes / AT_ONCE + 1) + 1;
-        while (e->kernel->pack_later && !is_ready(packs, e)) {
-            if (fl_now() >= end) return;
-            if (!e->data && take_memory(packs, e, NULL) != FL_OK) break;
-            advance(packs, e, some, pool);
-        }
+        if (!e->kernel->pack_later || is_ready(packs, e)) continue;
+        if (fl_now() >= end) return;
+        if (!e->data && take_memory(packs, e, NULL) != FL_OK) continue;
+        make(packs, e, pool);
     }
 }
 

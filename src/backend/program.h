@@ -26,8 +26,8 @@ void fl_packs_changed(fl_packs *p);  // weights were written: pack again before 
 void fl_packs_lock(fl_packs *p);     // keep copies made from now on in memory (fl_memory_lock)
 size_t fl_packs_bytes(const fl_packs *p);
 
-/* Make copies that programs do without at first, for about as long as is said; INFINITY makes all
- * of them. Every run begins with half the time that the one before it took. */
+/* Make copies that programs do without at first: none is begun after that many seconds, INFINITY
+ * makes all. Every run begins with half the time that the one before it took. */
 void fl_packs_work(fl_packs *p, fl_pool *pool, double seconds);
 
 typedef struct {
