@@ -240,6 +240,7 @@ static fl_status open_chat(app_chat *c, fl_err *err) {
     if (s == FL_OK && file) s = fl_file_read(file, TEXT_MAX, &template, NULL, err);
     if (s == FL_OK) s = app_set_values(a, "set", variables, err);
     fl_chat_opts o = {.template_name = app_str(a, "template"),
+                      .parse_special = app_bool(a, "parse-special"),
                       .template_text = template,
                       .variables = variables,
                       .system = system,

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
+#include "infer/untrusted.h"
 #include "token/template.h"
 #include "token/tokenizer.h"
 
@@ -17,6 +18,7 @@ struct fl_chat {
     fl_session *session;
     fl_template *template;
     json_t *messages, *variables;
+    fli_untrusted untrusted;
     const char *stop;  // of a named template
     int32_t end;       // the token after an assistant's message; -1: none but the model's own
     fl_chat_opts opts;
@@ -119,6 +121,17 @@ static fl_status render(const fl_chat *c, const json_t *messages, bool answer, f
     return s == FL_OK ? s : fl_context(err, s, "the chat template");
 }
 
+/* The text, and the places in it where a message has a special token that is none. */
+static fl_status render_untrusted(const fl_chat *c, const json_t *messages, fl_rendered *out,
+                                  fli_bars *bars, fl_err *err) {
+    if (c->opts.parse_special) return render(c, messages, true, out, err);
+    json_t *marked = fli_untrusted_mark(&c->untrusted, messages);
+    if (!marked) return fl_fail(err, FL_ERR_NOMEM, "the messages");
+    fl_status s = render(c, marked, true, out, err);
+    json_decref(marked);
+    return s == FL_OK ? fli_untrusted_take(&out->text, bars, err) : s;
+}
+
 fl_status fl_chat_prompt(const fl_chat *c, fl_text *out, fl_err *err) {
     fl_rendered r = {0};
     fl_status s = render(c, c->messages, true, &r, err);
@@ -142,9 +155,13 @@ static void prompt_clear(prompt *p) {
 static fl_status encode(const fl_chat *c, const json_t *messages, prompt *p, fl_err *err) {
     const fl_tokenizer *t = fl_session_model(c->session)->tokenizer;
     const fl_text *text = &p->text.text;
+    fli_bars bars = {0};
     p->ids.n = 0;
-    FL_TRY(render(c, messages, true, &p->text, err));
-    FL_TRY(fl_encode(t, fl_text_str(text), text->n, &(fl_encode_opts){0}, &p->ids, err));
+    FL_TRY(render_untrusted(c, messages, &p->text, &bars, err));
+    const fl_encode_opts how = {.bar = bars.at, .n_bars = bars.n};
+    fl_status s = fl_encode(t, fl_text_str(text), text->n, &how, &p->ids, err);
+    fl_dealloc(bars.at);
+    if (s != FL_OK) return s;
     return p->ids.n ? FL_OK : fl_fail(err, FL_ERR_FORMAT, "the chat template makes no prompt");
 }
 
@@ -306,6 +323,7 @@ static fl_status chat_init(fl_chat *c, const fl_chat_opts *o, fl_err *err) {
     if (o->variables) json_object_update(c->variables, (json_t *)(uintptr_t)o->variables);
     FL_TRY(parse_template(c, o, err));
     c->end = find_end(c);
+    FL_TRY(fli_untrusted_init(&c->untrusted, t, err));
     return o->system ? fl_chat_set_system(c, o->system, err) : FL_OK;
 }
 
@@ -321,6 +339,7 @@ fl_status fl_chat_new(fl_chat **out, fl_session *s, const fl_chat_opts *o, fl_er
 
 void fl_chat_free(fl_chat *c) {
     if (!c) return;
+    fli_untrusted_clear(&c->untrusted);
     fl_template_free(c->template);
     json_decref(c->messages);
     json_decref(c->variables);

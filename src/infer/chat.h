@@ -33,6 +33,7 @@ typedef struct {
     const char *template_text;  // Jinja; NULL: the model's own
     const json_t *variables;    // of the template besides the special tokens; NULL: none
     const char *system;         // what the model is told first; NULL: nothing
+    bool parse_special;         // special tokens in messages are control, not text (untrusted.h)
     bool shift;                 // too long: leave out the oldest turns, instead of failing
     void (*show_prompt)(void *ctx, const char *text, size_t n);  // before it is read; may be NULL
     void *ctx;

@@ -300,6 +300,7 @@ typedef struct {
     size_t n;
     bool first;  // it begins the whole text
     bool plain;
+    const size_t *bar, *bar_end;  // places ahead, from s, that no added token reaches across
 } passage;
 
 static fl_status encode_between(fl_encoder *e, bool normalized, passage p, fl_ids *out,
@@ -349,6 +350,12 @@ static bool widen(const fli_added *a, const uint8_t *s, size_t from, size_t *beg
     return true;
 }
 
+/* Whether a bar is inside of [begin, end); those before it are done with. */
+static bool is_barred(passage *p, size_t begin, size_t end) {
+    while (p->bar < p->bar_end && *p->bar <= begin) p->bar++;
+    return p->bar < p->bar_end && *p->bar < end;
+}
+
 /* Cut out the added tokens that are looked for before (or after) normalisation. */
 static fl_status encode_between(fl_encoder *e, bool normalized, passage p, fl_ids *out,
                                 fl_err *err) {
@@ -358,20 +365,26 @@ static fl_status encode_between(fl_encoder *e, bool normalized, passage p, fl_id
     for (size_t i = ignored ? p.n : fli_trie_next(trie, p.s, 0, p.n); i < p.n;
          i = fli_trie_next(trie, p.s, i + len, p.n)) {
         int32_t found = fli_trie_match(trie, p.s, i, p.n, &len);
-        if (found < 0) {
+        if (found < 0 || is_barred(&p, i, i + len)) {
             len = 1;
             continue;
         }
         const fli_added *a = e->t->added + found;
         size_t begin = i, end = i + len;
         if (!widen(a, p.s, from, &begin, &end, p.n)) continue;
-        passage before = {p.s + from, begin - from, p.first && from == 0, p.plain};
+        passage before = {.s = p.s + from,
+                          .n = begin - from,
+                          .first = p.first && from == 0,
+                          .plain = p.plain};
         FL_TRY(encode_stretch(e, normalized, before, out, err));
         FL_TRY(push(out, &a->id, 1, err));
         len = end - i;
         from = end;
     }
-    passage rest = {p.s + from, p.n - from, p.first && from == 0, p.plain};
+    passage rest = {.s = p.s + from,
+                    .n = p.n - from,
+                    .first = p.first && from == 0,
+                    .plain = p.plain};
     return encode_stretch(e, normalized, rest, out, err);
 }
 
@@ -383,7 +396,8 @@ fl_status fl_encoder_encode(fl_encoder *e, const char *text, size_t n, const fl_
     size_t before = out->n;
     fl_status st = FL_OK;
     if (o->add_special) st = push(out, t->before, (size_t)t->n_before, err);
-    passage all = {(const uint8_t *)text, n, true, o->plain};
+    passage all =
+        {(const uint8_t *)text, n, true, o->plain, o->bar, o->n_bars ? o->bar + o->n_bars : o->bar};
     if (st == FL_OK) st = encode_between(e, false, all, out, err);
     if (st == FL_OK && o->add_special) st = push(out, t->after, (size_t)t->n_after, err);
     if (st != FL_OK) out->n = before;

@@ -82,8 +82,10 @@ bool fl_tokenizer_adds_eos(const fl_tokenizer *t);
 const char *fl_tokenizer_chat_template(const fl_tokenizer *t);  // NULL: none
 
 typedef struct {
-    bool add_special;  // bos / template around the text, as tokenizer.json says
-    bool plain;        // special tokens in the text are ordinary text (untrusted input)
+    bool add_special;   // bos / template around the text, as tokenizer.json says
+    bool plain;         // special tokens in the text are ordinary text (untrusted input)
+    const size_t *bar;  // ascending places in the text; no special token is read across one
+    size_t n_bars;
 } fl_encode_opts;
 
 FL_MUST_USE fl_status fl_encoder_new(fl_encoder **out, const fl_tokenizer *t, fl_err *err);
