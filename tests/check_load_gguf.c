@@ -3,7 +3,8 @@
  *
  * Caught by it: Q and K left permuted, rotated in the other order than they have or saved in it, a
  * part of a fused tensor taken from the wrong row, a fact read under another name, tied heads missed,
- * a block row cut at the wrong byte, formats that do not stay what they are. */
+ * a block row cut at the wrong byte, formats that do not stay what they are, a file_type that does
+ * not say so. */
 #include <math.h>
 #include <string.h>
 
@@ -127,6 +128,30 @@ static void check_quantized(const char *name, const fl_model *m, fl_dtype dtype)
 
 /* ---- as it is ---- */
 
+/* general.file_type is llama.cpp's number of the format of most matrices. */
+static void check_file_type(const fl_model *m, fl_dtype dtype, int64_t want) {
+    fl_gguf_file *f = NULL;
+    fl_err err = {0};
+    int64_t type = -1;
+    CHECKF(fl_gguf_open(&f, save(m, "type.gguf", dtype), &err) == FL_OK, "%s", err.msg);
+    CHECK(f && fl_gguf_get_int(f, "general.file_type", &type, &err) == FL_OK);
+    CHECKF(type == want, "file_type %d, expected %d", (int)type, (int)want);
+    fl_gguf_close(f);
+}
+
+static void check_file_types(const fl_model *m, int64_t kept) {
+    check_file_type(m, FL_F32, 0);
+    check_file_type(m, FL_F16, 1);
+    check_file_type(m, FL_BF16, 32);
+    check_file_type(m, FL_DTYPE_KEPT, kept);
+}
+
+static void check_folder_types(void) {
+    fl_model *m = load(FL_TEST_DATA "/golden/llama", &as_stored);
+    if (m) check_file_types(m, 32);
+    fl_model_free(m);
+}
+
 /* Through memory and out again, in several block formats at once: the same tensors, byte for byte,
  * Q and K too, which are permuted on the way. */
 static void check_kept(void) {
@@ -152,10 +177,7 @@ static void check_kept(void) {
                        !memcmp(x->t.data, y->t.data, fl_tensor_bytes(&x->t)),
                    "%s", x->name);
         }
-        int64_t type = -1, type_again = -2;
-        CHECK(fl_gguf_get_int(a, "general.file_type", &type, &err) == FL_OK);
-        CHECK(fl_gguf_get_int(b, "general.file_type", &type_again, &err) == FL_OK);
-        CHECKF(type == type_again, "%d, %d", (int)type, (int)type_again);
+        check_file_types(m, fl_mix_file_type(o.mix));
     }
     fl_gguf_close(a);
     fl_gguf_close(b);
@@ -332,6 +354,7 @@ static void check_refusals(void) {
 int main(void) {
     folder_make();
     check_kept();
+    check_folder_types();
     check_families();
     check_refusals();
     folder_remove();

@@ -3,10 +3,10 @@
  * between one thread and three, packed ahead or not, a batch and each row of it alone, and one
  * instruction set and another. An expert's product has the bytes of linear with its weight.
  *
- * Tried and caught: a slab that starts at zero again, the last row of a panel dropped. Meant to be
- * caught, not tried yet: a plane shifted by a bit, a table's zero left out, scale and minimum of
- * another group, the last unit read as a whole one, columns past the end written, the sum of x taken
- * of the wrong half, a sum that depends on the number of rows. */
+ * Tried and caught: a slab that starts at zero again, the last row of a panel dropped, a plane
+ * shifted by a bit, a table's zero left out, scale or minimum of another group, the last unit's head
+ * read as a whole one's, columns past the end written, the sum of x taken of the wrong half, a sum
+ * that depends on the number of rows. */
 #include <math.h>
 #include <string.h>
 

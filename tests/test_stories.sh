@@ -2,9 +2,9 @@
 # test_stories - a real model writes what the program it comes from writes: Karpathy's stories260K, greedy. From nothing,
 # 200 tokens, the text that llama2.c's test_all.py expects, on each backend of this machine, in f32 and in bf16; after
 # prompts, what llama2.c's run.c writes. tests/peers/stories.py made the model's file from the published one.
-# Caught by it (each tried): Q and K taken as halves; a space kept at the beginning of a
-# text or an answer, or dropped after a prompt; windows of a
-# text that do not begin as llama.cpp's.
+# Caught by it (each tried): Q and K taken as halves; a space kept at the beginning of a text or an answer, or dropped after
+# a prompt; windows of a text that do not begin as llama.cpp's, are counted without the token that begins it, or are scored
+# from another token on.
 # Usage: test_stories.sh FLEDGE SOURCES
 fledge=$1 model=$2/tests/data/stories260K.gguf checks=0 failed=0
 . "$(dirname "$0")/expect.sh"
@@ -45,6 +45,9 @@ writes "an answer" chat "The dog was sad." --template vicuna --max-tokens 8
 # Windows that begin with a token of their own: llama-perplexity -c 64 prints 1.8920 and 1.9665 for two of them.
 expect 0 '"perplexity": 1.89197' eval perplexity "$model" "$work/text" --window 64 --halves --chunks 1 --compute f32 --json
 expect 0 '"perplexity": 1.96647' eval perplexity "$model" "$work/text" --window 64 --halves --chunks 2 --compute f32 --json
+# Of a text of 63 tokens there is one window: the token that begins it counts.
+head -c 177 "$work/text" >"$work/short"
+expect 0 "tokens scored  31," eval perplexity "$model" "$work/short" --window 64 --halves
 
 echo "$checks checks, $failed failed"
 [ $failed -eq 0 ]
