@@ -220,6 +220,49 @@ static void check_joined(void) {
     fl_pool_free(three);
 }
 
+/* y (n, 1) of products of x with blocks, in one program, or the product `only` alone in one. */
+static void multiply_blocks(fl_tensor x, const fl_tensor *w, int n, int only, float *y) {
+    fl_program *p = NULL;
+    fl_err err;
+    fl_val out[4];
+    fl_graph *g = fl_graph_new();
+    const fl_val in = fl_extern(g, "x", x, false);
+    for (int i = 0; i < n; i++) {
+        if (only >= 0 && i != only) continue;
+        out[i] = fl_linear(g, in, fl_extern(g, "w", w[i], false), FL_NONE, FL_F32);
+        fl_graph_output(g, out[i]);
+    }
+    CHECK(fl_program_new(&p, g, NULL, &err) == FL_OK && fl_program_run(p, false, &err) == FL_OK);
+    CHECK(only >= 0 || count_in_print(p, " joined") == n - 1);
+    for (int i = 0; i < n; i++) {
+        if (only >= 0 && i != only) continue;
+        const fl_tensor t = fl_program_tensor(p, out[i]);
+        memcpy(y + i * fl_tensor_count(&t), t.data, fl_tensor_bytes(&t));
+    }
+    fl_program_free(p);
+    fl_graph_free(g);
+}
+
+/* Joined products share what they make of x where their formats want the same of it, and nowhere
+ * else: each has the bytes it has alone. */
+static void check_joined_blocks(void) {
+    enum { K = 256, N = 48, W = 4 };
+    static const fl_dtype format[W] = {FL_Q8_0, FL_Q4_K, FL_Q8_0, FL_Q6_K};
+    static uint8_t bytes[W][N * K * 2];
+    static float real[N * K], input[K], together[W][N], alone[W][N];
+    fl_tensor w[W];
+    for (int i = 0; i < K; i++) input[i] = (float)(i * 37 % 101 - 50) / 50;
+    for (int i = 0; i < W; i++) {
+        for (int k = 0; k < N * K; k++) real[k] = (float)(k * (i + 3) % 113 - 40) / 70;
+        fl_quantize_quick(bytes[i], format[i], real, N * K);
+        w[i] = fl_tensor_of(bytes[i], format[i], 2, (int64_t[]){N, K});
+    }
+    const fl_tensor x = fl_tensor_of(input, FL_F32, 2, (int64_t[]){1, K});
+    multiply_blocks(x, w, W, -1, together[0]);
+    for (int i = 0; i < W; i++) multiply_blocks(x, w, W, i, alone[0]);
+    CHECK(memcmp(together, alone, sizeof alone) == 0);
+}
+
 /* nll comes from the gradient node unless the weights of the loss depend on it. */
 static void check_fusion(void) {
     trainer t;
@@ -476,6 +519,7 @@ int main(void) {
     check_accumulation();
     check_fusion();
     check_joined();
+    check_joined_blocks();
     check_packs();
     check_packs_later();
     check_validation();

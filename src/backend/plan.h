@@ -42,9 +42,10 @@ typedef struct {
     fli_pack *pack;                                         // call.packed, when it is ready
     fl_status (*values)(const fl_call *call, fl_err *err);  // of the operation's row, or NULL
     int64_t tasks[FL_MAX_PHASES];
-    double work;   // seconds it would take one core, by its cost: for deciding how to hand it out
-    bool inline_;  // too little work to wake the pool for
-    int job;       // steps from this one on that run as one; 0: it runs with one before it
+    double work;    // seconds it would take one core, by its cost: for deciding how to hand it out
+    bool inline_;   // too little work to wake the pool for
+    int job;        // steps from this one on that run as one; 0: it runs with one before it
+    bool prepared;  // one before it in the job does phase 0 for it, in a workspace of both
     fl_cost cost;
     double seconds;  // of all profiled runs
     int64_t n_calls;

@@ -43,6 +43,7 @@ static fl_status make_plan_within(fl_program *p, size_t limit, fl_err *err) {
 static void count_tasks(fli_step *s) {
     for (int f = 0; f < FL_MAX_PHASES && s->kernel && s->kernel->phase[f].run; f++)
         s->tasks[f] = s->kernel->phase[f].tasks ? s->kernel->phase[f].tasks(&s->call) : 1;
+    if (s->prepared) s->tasks[0] = 0;
 }
 
 static void set_data(fl_program *p) {

@@ -309,7 +309,8 @@ static void run(const fl_call *c, int64_t begin, int64_t end, void *scratch) {
 static const fl_kernel linear = {.phase = {{copy_tasks, copy}, {tasks, run}},
                                  .supports = fli_halves_take,
                                  .scratch = scratch_bytes,
-                                 .workspace = workspace};
+                                 .workspace = workspace,
+                                 .prepares_x = true};
 
 static bool available(void) {
     return fl_backend_avx512.available();

@@ -276,6 +276,7 @@ static void run(const fli_strip_engine *e, const fl_call *c, bool loss, int phas
     PHASE(loss, row, true, 2)                                                                     \
     static const fl_kernel linear_##row = {.phase = {STEP(linear, row, 0), STEP(linear, row, 1)}, \
                                            .supports = linear_supports,                           \
+                                           .prepares_x = true,                                    \
                                            FIELDS(linear, row)};                                  \
     static const fl_kernel loss_##row = {.phase = {STEP(loss, row, 0), STEP(loss, row, 1),        \
                                                    STEP(loss, row, 2)},                           \
