@@ -75,6 +75,18 @@ static work work_of(const fli_strip_engine *e, const fl_call *c, bool loss) {
     return t;
 }
 
+static bool is_few(const work *t) {
+    return t->call->packed && t->p.m <= FLI_STRIP_ROWS;
+}
+
+/* Where a walk over few rows begins nobody has asked memory for anything, and the processor needs
+ * some lines to see one: the first ones are asked for at once. */
+static void ask_for(const work *t, int64_t strip) {
+    enum { BYTES = 8 << 10 };
+    const uint8_t *w = t->p.w + (size_t)strip * strip_bytes(t);
+    for (int i = 0; i < BYTES && is_few(t); i += FLI_LINE) __builtin_prefetch(w + i, 0, 2);
+}
+
 /* ---- phase 0: panels of x ---- */
 
 static void prepare(const work *t, int64_t begin, int64_t end) {
@@ -136,8 +148,7 @@ enum { LINEAR_LD = TILE_STRIPS * FLI_STRIP, FEW_LD = TILE_ROWS / FLI_STRIP_ROWS 
 /* Tasks of few rows that follow one another are one walk over their strips, as far as there is room
  * for sums: what is done once a task would keep memory waiting. */
 static int64_t tasks_at_once(const work *t, int64_t strips) {
-    const bool few = t->call->packed && t->p.m <= FLI_STRIP_ROWS;
-    return few ? FEW_LD / FLI_STRIP / strips : 1;
+    return is_few(t) ? FEW_LD / FLI_STRIP / strips : 1;
 }
 
 static void linear_rows(const work *t, const tile *a, int64_t m0, const float *bias, float *sums) {
@@ -162,6 +173,7 @@ static void linear_tile(const work *t, const tile *a, float *sums) {
 
 static void linear_tiles(const work *t, int64_t begin, int64_t end, float *sums) {
     const int64_t strips = tile_strips(t), at_once = tasks_at_once(t, strips);
+    ask_for(t, begin * strips);
     for (int64_t i = begin; i < end; i += at_once) {
         const tile a = tile_of(t, i, imin(at_once, end - i), strips,
                                (uint8_t *)(sums + TILE_ROWS * LINEAR_LD));
