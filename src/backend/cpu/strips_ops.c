@@ -83,8 +83,11 @@ static bool is_few(const work *t) {
  * some lines to see one: the first ones are asked for at once. */
 static void ask_for(const work *t, int64_t strip) {
     enum { BYTES = 8 << 10 };
-    const uint8_t *w = t->p.w + (size_t)strip * strip_bytes(t);
-    for (int i = 0; i < BYTES && is_few(t); i += FLI_LINE) __builtin_prefetch(w + i, 0, 2);
+    if (!is_few(t)) return;
+    const int64_t bytes = (int64_t)strip_bytes(t);
+    const uint8_t *w = t->p.w + strip * bytes;
+    for (int64_t i = 0; i < imin(BYTES, (strips_of(t) - strip) * bytes); i += FLI_LINE)
+        __builtin_prefetch(w + i, 0, 2);
 }
 
 /* ---- phase 0: panels of x ---- */
