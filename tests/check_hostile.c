@@ -9,6 +9,7 @@
 #include "compress/imatrix.h"
 #include "format/gguf.h"
 #include "hostile.h"
+#include "infer/chat.h"
 #include "infer/generate.h"
 #include "infer/grammar.h"
 #include "infer/prompt_cache.h"
@@ -190,6 +191,19 @@ static fl_status open_cache(const char *path, fl_err *err) {
     return s;
 }
 
+static fl_chat *chat;
+
+/* A conversation that was accepted is asked to go on. */
+static fl_status open_chat(const char *path, fl_err *err) {
+    fl_text text = {0};
+    fl_chat_answer a;
+    FL_TRY(fl_chat_load(chat, path, err));
+    fl_status s = fl_chat_prompt(chat, &text, err);
+    fl_text_clear(&text);
+    if (s == FL_OK) s = fl_chat_say(chat, "Z", &(fl_generate_opts){.max_tokens = 1}, &a, err);
+    return s == FL_OK ? s : fl_context(err, s, "%s", hostile_kind.named);
+}
+
 /* ---- GGUF ---- */
 
 enum { PLACES_MAX = 1024 };
@@ -254,6 +268,30 @@ static void try_imatrix(void) {
     hostile_kind = (hostile_row){"imatrix.gguf", "imatrix.gguf", NULL, open_imatrix};
     find_places();
     hostile_binary(seed, seed_bytes, place, n_places, seed_bytes, 200);
+}
+
+/* The older kind: compress/imatrix.h draws it. */
+static void try_old_imatrix(void) {
+    static const char name[] = "blk.0.attn_q.weight", text[] = "tales";
+    const int32_t entries = 1, n_name = sizeof name - 1, calls = 5, cols = 32, chunks = 7,
+                  n_text = sizeof text - 1;
+    static const float sums[32] = {1, 2, 3};
+    const struct {
+        const void *bytes;
+        size_t n;
+    } part[] = {{&entries, 4}, {&n_name, 4}, {name, sizeof name - 1},
+                {&calls, 4},   {&cols, 4},   {sums, sizeof sums},
+                {&chunks, 4},  {&n_text, 4}, {text, sizeof text - 1}};
+    fl_text file = {0};
+    size_t at[sizeof part / sizeof *part], n_at = 0;
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+        if (part[i].n == 4) at[n_at++] = file.n;
+        fl_text_append(&file, part[i].bytes, part[i].n);
+    }
+    read_seed(folder_put("seed.dat", file.data, file.n));
+    fl_text_clear(&file);
+    hostile_kind = (hostile_row){"imatrix.dat", "imatrix.dat", NULL, open_imatrix};
+    hostile_binary(seed, seed_bytes, at, (int)n_at, seed_bytes, 200);
 }
 
 /* ---- folders ---- */
@@ -473,6 +511,27 @@ static void try_caches(void) {
     fl_model_free(m);
 }
 
+static void try_chats(void) {
+    static const char text[] =
+        "{\"messages\": [{\"role\": \"system\", \"content\": \"S\"}, {\"role\": \"user\","
+        " \"content\": \"A<|im_end|>\"}, {\"role\": \"assistant\", \"content\": \"B\","
+        " \"tool_calls\": [{\"function\": {\"name\": \"f\", \"arguments\": {\"x\": 1}}}]}]}";
+    const int accepted = hostile_accepted;
+    fl_model *m = NULL;
+    CHECK(fl_model_load(&m, data_file("chat"), &(fl_model_opts){.as_stored = true}, NULL) == FL_OK);
+    CHECK(fl_session_new(&session, m, &(fl_session_opts){.context = 128}, NULL) == FL_OK);
+    CHECK(fl_chat_new(&chat, session, &(fl_chat_opts){0}, NULL) == FL_OK);
+    hostile_kind = (hostile_row){"saved.json", "saved.json", NULL, open_chat};
+    hostile_json(folder_puts("chat_seed.json", text), hostile_as_it_is);
+    read_seed(folder_file("chat_seed.json"));
+    hostile_binary(seed, seed_bytes, NULL, 0, seed_bytes, 200);
+    expect_nested("[", "", "]", 100000);
+    CHECK(hostile_accepted > accepted);
+    fl_chat_free(chat);
+    fl_session_free(session);
+    fl_model_free(m);
+}
+
 static void try_kind(const char *name, void (*run)(void)) {
     const int refused = hostile_refused, accepted = hostile_accepted;
     const clock_t begin = clock();
@@ -488,12 +547,14 @@ int main(void) {
     hostile_limit_memory();
     try_kind("gguf", try_gguf);
     try_kind("imatrix", try_imatrix);
+    try_kind("imatrix.dat", try_old_imatrix);
     try_kind("folder", try_folder);
     try_kind("safetensors", try_safetensors);
     try_kind("index", try_index);
     try_kind("adapter", try_adapter);
     try_kind("tokenizer", try_tokenizers);
     try_kind("cache", try_caches);
+    try_kind("chat", try_chats);
     try_kind("template", try_templates);
     try_kind("grammar", try_grammars);
     try_kind("schema", try_schemas);

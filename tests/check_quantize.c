@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/progress.h"
 #include "base/rng.h"
 #include "check.h"
 #include "compress/observe.h"
@@ -200,6 +201,16 @@ static void check_refusals(const char *source) {
     o.n_choices = 1;
     refuse(source, out, &o, "attn_gate");
     refuse(folder_file("absent.gguf"), out, &o, "absent");
+}
+
+/* Ctrl-C ends the work, and leaves nothing. */
+static void check_interrupted(const char *source) {
+    const fl_quantize_opts o = {.mix = fl_mix_find("Q4_K_M")};
+    const char *path = folder_file("interrupted.gguf");
+    fl_interrupt();
+    refuse(source, path, &o, "interrupted");
+    fl_interrupt_reset();
+    CHECK(!fl_path_exists(path));
 }
 
 static void check_nan(void) {
@@ -434,6 +445,7 @@ int main(void) {
     fl_imatrix *im = make_imatrix();
     check_made(source, im);
     check_refusals(source);
+    check_interrupted(source);
     check_nan();
     check_full_disk(source);
     check_round_trip(im);

@@ -34,6 +34,22 @@ expect 1 "nowhere: there is no such file or folder" generate nowhere hello
 expect 2 "--top-p 1.4: expected a number, 0 to 1" generate nowhere hello --top-p 1.4
 expect 2 "a text and --prompt-file: which of them?" generate nowhere hello --prompt-file text
 expect 1 "nowhere: there is no such file or folder" eval perplexity nowhere text
+expect 2 "MODEL is empty" generate "" hello
+
+# What is wrong is said before the work, and nothing is overwritten or left behind.
+model=$(dirname "$0")/data/stories260K.gguf
+cp "$model" "$work/m.gguf" && cp "$model" "$work/blob" && : >"$work/empty.txt"
+expect 2 'sampler "top_x": want some of' generate "$model" hello --samplers "top_k;top_x"
+expect 2 "logit bias of token 999; the vocabulary has 0 to 511" generate "$model" hello --logit-bias 999+1
+expect 2 "m.gguf is the model itself" quantize "$work/m.gguf" --to Q8_0 --out "$work/m.gguf"
+expect 2 "m.gguf is the model itself" convert "$work/m.gguf" --out "$work/m.gguf"
+expect 1 "missing.txt: cannot open" quantize "$model" --to Q8_0 --out "$work/q.gguf" --text "$work/missing.txt"
+expect 2 "empty.txt: there is no text in it" quantize "$model" --to Q8_0 --out "$work/q.gguf" --text "$work/empty.txt"
+expect 1 "empty.txt: neither GGUF nor an importance matrix" quantize "$model" --to Q8_0 --out "$work/q.gguf" --imatrix "$work/empty.txt"
+expect 1 "not the name of a tokenizer; read are a GGUF file" tokenizer inspect "$work/empty.txt"
+expect 0 "sound" inspect "$work/blob" --check
+checks=$((checks + 1))
+if [ -e "$work/q.gguf" ] || ! cmp -s "$model" "$work/m.gguf"; then failed=$((failed + 1)); echo "FAIL refused, and written all the same"; fi
 
 # Each shell that is here reads its script; each script knows the flags.
 for shell in bash zsh fish; do

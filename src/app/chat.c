@@ -235,6 +235,8 @@ static fl_status open_chat(app_chat *c, fl_err *err) {
     const app_args *a = c->args;
     const char *file = app_str(a, "template-file");
     char *system = NULL, *template = NULL;
+    if (file && app_str(a, "template"))
+        return fl_fail(err, FL_ERR_ARG, "--template and --template-file: which of them?");
     json_t *variables = json_object();
     fl_status s = read_system(a, &system, err);
     if (s == FL_OK && file) s = fl_file_read(file, TEXT_MAX, &template, NULL, err);

@@ -173,7 +173,8 @@ const app_command cmd_generate = {
     .args = "MODEL [PROMPT]",
     .summary = "let a model continue a text",
     .details =
-        "MODEL is a run folder or a model folder. PROMPT - reads standard input (its last newline "
+        "MODEL is a run folder, a model folder, a GGUF file or the name of a pulled model. PROMPT "
+        "- reads standard input (its last newline "
         "is dropped, as that of --prompt-file is); without a prompt the model begins a text of its "
         "own. "
         "The same seed writes the same text.\n"

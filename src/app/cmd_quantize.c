@@ -81,17 +81,24 @@ static fl_status score(fl_session *s, const fl_text *text, double *out, fl_err *
     return st;
 }
 
-static fl_status perplexity_of(const app_args *a, const char *model, double *out, fl_err *err) {
-    fl_text text = {0};
+static fl_status perplexity_of(const app_args *a, const char *model, const fl_text *text,
+                               double *out, fl_err *err) {
     fl_model *m = NULL;
     fl_session *s = NULL;
-    fl_status st = app_read_text(a, app_n_args(a), "text", &text, err);
-    if (st == FL_OK) st = app_session_open(a, model, &m, &s, err);
-    if (st == FL_OK) st = score(s, &text, out, err);
+    if (!text->n) return FL_OK;
+    fl_status st = app_session_open(a, model, &m, &s, err);
+    if (st == FL_OK) st = score(s, text, out, err);
     fl_session_free(s);
     fl_model_free(m);
-    fl_text_clear(&text);
     return st;
+}
+
+/* What is wrong with it is said before the long work. */
+static fl_status read_text(const app_args *a, fl_text *out, fl_err *err) {
+    const char *file = app_str(a, "text");
+    if (!file) return FL_OK;
+    FL_TRY(app_read_text(a, app_n_args(a), "text", out, err));
+    return out->n ? FL_OK : fl_fail(err, FL_ERR_ARG, "%s: there is no text in it", file);
 }
 
 /* ---- the answer ---- */
@@ -125,7 +132,7 @@ static fl_status print_report(const app_args *a, const fl_quantize_report *r, co
     print_formats(r);
     if (r->n_fitted)
         printf(
-            "  %d tensors have rows that are no whole blocks of their format: they got another\n",
+            "  rows that are no whole blocks of their format, which is another then: %d tensors\n",
             r->n_fitted);
     if (ppl[0] > 0) printf("perplexity %.4f, was %.4f\n", ppl[1], ppl[0]);
     return FL_OK;
@@ -136,14 +143,16 @@ static fl_status run(const app_args *a, fl_err *err) {
     request q = {0};
     fl_quantize_report r = {0};
     double ppl[2] = {0};
+    fl_text text = {0};
     if (!out) return fl_fail(err, FL_ERR_ARG, "where to? give --out FILE.gguf");
+    FL_TRY(app_not_itself(model, out, err));
     fl_status s = read_request(a, &q, err);
+    if (s == FL_OK) s = read_text(a, &text, err);
+    if (s == FL_OK) s = perplexity_of(a, model, &text, &ppl[0], err);
     if (s == FL_OK) s = fl_quantize_model(model, out, &q.o, &r, err);
-    if (s == FL_OK && app_str(a, "text")) {
-        s = perplexity_of(a, model, &ppl[0], err);
-        if (s == FL_OK) s = perplexity_of(a, out, &ppl[1], err);
-    }
+    if (s == FL_OK) s = perplexity_of(a, out, &text, &ppl[1], err);
     fl_imatrix_free(q.imatrix);
+    fl_text_clear(&text);
     return s == FL_OK ? print_report(a, &r, ppl, err) : s;
 }
 

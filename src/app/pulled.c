@@ -7,6 +7,7 @@
 
 fl_status app_model_path(char out[FL_PATH_MAX], const char *model, fl_err *err) {
     fl_hub_model found;
+    if (!*model) return fl_fail(err, FL_ERR_ARG, "MODEL is empty");
     if (fl_path_exists(model) || !fl_hub_is_name(model))
         return fl_path_join(out, "", model, err);  // what it lacks is said by whoever opens it
     if (fl_hub_find(&found, model, &(fl_hub_opts){0}, err) == FL_OK) {

@@ -57,6 +57,14 @@ static int64_t looking_back(int64_t flag) {
     return flag == 0 ? -1 : flag < 0 ? 0 : flag;
 }
 
+/* What no sampler can be made of is said now, not after the prompt was printed and read. */
+static fl_status check(const fl_sampler_opts *o, const fl_tokenizer *t, fl_err *err) {
+    fl_sampler *s;
+    FL_TRY(fl_sampler_new(&s, fl_tokenizer_size(t), o, err));
+    fl_sampler_free(s);
+    return FL_OK;
+}
+
 fl_status app_sampler_read(app_sampler *s, const app_args *a, const fl_tokenizer *t, fl_err *err) {
     *s = (app_sampler){.opts = {.seed = (uint64_t)app_int(a, "seed"),
                                 .samplers = app_str(a, "samplers"),
@@ -72,6 +80,7 @@ fl_status app_sampler_read(app_sampler *s, const app_args *a, const fl_tokenizer
     s->opts.dry_last_n = looking_back(s->opts.dry_last_n);
     breakers_read(s, a);
     fl_status st = bias_read(s, a, err);
+    if (st == FL_OK && t) st = check(&s->opts, t, err);
     if (st != FL_OK) app_sampler_clear(s);
     return st;
 }

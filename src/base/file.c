@@ -66,6 +66,12 @@ bool fl_path_has_suffix(const char *path, const char *suffix) {
     return n >= k && memcmp(path + n - k, suffix, k) == 0;
 }
 
+bool fl_path_same(const char *a, const char *b) {
+    struct stat of_a, of_b;
+    return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
+           of_a.st_ino == of_b.st_ino;
+}
+
 /* The folder that holds `path`. */
 static fl_status path_parent(char out[FL_PATH_MAX], const char *path, fl_err *err) {
     size_t n = (size_t)(fl_path_base(path) - path);

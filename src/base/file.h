@@ -26,6 +26,7 @@ FL_MUST_USE fl_status fl_path_join(char out[FL_PATH_MAX], const char *dir, const
                                    fl_err *err);
 const char *fl_path_base(const char *path);  // after the last '/'
 bool fl_path_has_suffix(const char *path, const char *suffix);
+bool fl_path_same(const char *a, const char *b);  // both are there, and are one file or folder
 
 /* The whole file, NUL-terminated, owned by the caller (fl_dealloc). Fails above `max_bytes`. */
 FL_MUST_USE fl_status fl_file_read(const char *path, size_t max_bytes, char **out, size_t *n,

@@ -211,7 +211,9 @@ static fl_status read_old_entry(fl_imatrix *im, cursor *c, fl_err *err) {
     const float calls = (float)take_int(c);
     const int32_t cols = take_int(c);
     const void *sum = cols > 0 ? take(c, (size_t)cols * sizeof(float)) : NULL;
-    if (!name || !sum) return fl_fail(err, FL_ERR_FORMAT, "entry %d is cut or damaged", im->n + 1);
+    if (!name || !sum)
+        return fl_fail(err, FL_ERR_FORMAT,
+                       "entry %d is cut or damaged, if this is an importance matrix", im->n + 1);
     snprintf(tensor, sizeof tensor, "%.*s", (int)n, (const char *)name);
     return fl_imatrix_put(im, tensor, 1, cols, sum, &calls, err);
 }

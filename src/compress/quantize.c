@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/progress.h"
 #include "base/thread.h"
 #include "format/gguf.h"
 #include "model/model.h"
@@ -81,7 +82,7 @@ static fl_status check_source(const fl_stored_tensor *t, fl_dtype to, const fl_q
     if (t->t.dtype == to || !fl_dtype_is_block(t->t.dtype) || o->again) return FL_OK;
     return fl_fail(err, FL_ERR_ARG,
                    "tensor %s is %s already: quantizing twice adds up the errors; begin from f16, "
-                   "bf16 or f32, or ask for it",
+                   "bf16 or f32, or ask for it with --again",
                    t->name, fl_dtype_name(t->t.dtype));
 }
 
@@ -142,6 +143,7 @@ static fl_status make_batch(const fl_write_tensor *w, int64_t row, int64_t n, vo
         k = n - at < ROWS ? n - at : ROWS;
         j->first = row + at;
         j->out = (char *)out + (size_t)at * fl_dtype_row_bytes(j->to, cols);
+        if (fl_interrupted()) return fl_fail(err, FL_ERR_IO, "interrupted");
         fl_pool_run(fl_pool_default(), k, 1, make_rows, j);
         for (int64_t i = 0; i < k; i++) {
             if (isnan(s->off[i]))
@@ -277,7 +279,7 @@ static fl_status write_whole(const char *model, const char *path, fl_err *err) {
 fl_status fl_quantize_model(const char *model, const char *to, const fl_quantize_opts *o,
                             fl_quantize_report *report, fl_err *err) {
     char whole[FL_PATH_MAX];
-    if (fl_path_has_suffix(model, ".gguf")) return fl_quantize_gguf(model, to, o, report, err);
+    if (fl_gguf_is(model)) return fl_quantize_gguf(model, to, o, report, err);
     if (snprintf(whole, sizeof whole, "%s.whole", to) >= (int)sizeof whole)
         return fl_fail(err, FL_ERR_ARG, "%s: the path is too long", to);
     fl_status s = write_whole(model, whole, err);

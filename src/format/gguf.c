@@ -69,7 +69,7 @@ static fl_status take(cursor *c, void *out, size_t n) {
 static fl_status take_string(cursor *c, fl_gguf_string *out) {
     uint64_t n = 0;
     FL_TRY(take(c, &n, sizeof n));
-    if (n > left(c)) return fail(c, "a string is longer than the file");
+    if (n > left(c)) return fail(c, "a string is longer than the file; truncated?");
     *out = (fl_gguf_string){(const char *)c->at, (size_t)n};
     c->at += n;
     return FL_OK;
@@ -102,7 +102,8 @@ static fl_status keep_text(cursor *c, fl_gguf_string *s) {
 }
 
 static fl_status take_strings(cursor *c, fl_gguf_key *k) {
-    if (k->n > left(c) / sizeof(uint64_t)) return fail(c, "an array is longer than the file");
+    if (k->n > left(c) / sizeof(uint64_t))
+        return fail(c, "an array is longer than the file; truncated?");
     fl_gguf_string *s = FL_NEW(&c->f->arena, fl_gguf_string, (size_t)k->n + 1);
     if (!s) return no_memory(c->file, c->err);
     for (uint64_t i = 0; i < k->n; i++) FL_TRY(take_string(c, &s[i]));
@@ -112,7 +113,7 @@ static fl_status take_strings(cursor *c, fl_gguf_key *k) {
 
 static fl_status take_plain(cursor *c, const fl_gguf_key *k) {
     const size_t bytes = fl_gguf_type_bytes(k->type);
-    if (k->n > left(c) / bytes) return fail(c, "a value is longer than the file");
+    if (k->n > left(c) / bytes) return fail(c, "a value is longer than the file; truncated?");
     if (k->type == FL_GGUF_BOOL)
         for (uint64_t i = 0; i < k->n; i++)
             if (c->at[i] > 1) return fail(c, "a boolean is neither 0 nor 1");
@@ -426,6 +427,15 @@ static fl_status open_files(fl_gguf_file **out, const char *path, size_t base, i
     }
     *out = f;
     return FL_OK;
+}
+
+bool fl_gguf_is(const char *path) {
+    char magic[4] = "";
+    if (fl_path_has_suffix(path, ".gguf")) return true;
+    FILE *f = fopen(path, "rb");
+    const bool is = f && fread(magic, 1, 4, f) == 4 && memcmp(magic, "GGUF", 4) == 0;
+    if (f) fclose(f);
+    return is;
 }
 
 fl_status fl_gguf_open(fl_gguf_file **out, const char *path, fl_err *err) {

@@ -53,6 +53,9 @@ typedef enum {
 
 /* ---- reading ---- */
 
+/* By its name, or by its first bytes whatever its name: caches call files by their checksums. */
+bool fl_gguf_is(const char *path);
+
 typedef struct {
     const char *bytes;  // in an array without a zero byte after them
     size_t n;

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/progress.h"
 #include "base/text.h"
 
 enum { VERSION = 3, ALIGNMENT = 32, NAME_MAX_BYTES = 63 };
@@ -177,8 +178,9 @@ fl_status fl_gguf_save(fl_gguf *g, const char *path, const fl_write_tensor *tens
         fwrite(head.data, 1, head.n, fl_outfile_stream(file));
         pad(head.n, fl_outfile_stream(file));
     }
-    for (int i = 0; s == FL_OK && i < n; i++) {
-        s = fl_write_tensor_data(&tensors[i], fl_outfile_stream(file), err);
+    for (int i = 0; s == FL_OK && i < n && !ferror(fl_outfile_stream(file)); i++) {
+        if (fl_interrupted()) s = fl_fail(err, FL_ERR_IO, "interrupted");
+        else s = fl_write_tensor_data(&tensors[i], fl_outfile_stream(file), err);
         pad(data_bytes(&tensors[i]), fl_outfile_stream(file));
     }
     fl_text_clear(&head);

@@ -179,7 +179,7 @@ static fl_status find_arch(const fl_arch **out, const json_t *v, const char *whe
     const char *name;
     FL_TRY(fl_json_str(v, "model_type", &name, where, err));
     if ((*out = fl_arch_find(name))) return FL_OK;
-    char known[128] = "";
+    char known[300] = "";
     for (int i = 0; fl_archs[i]; i++) {
         strncat(known, i ? ", " : "", sizeof known - strlen(known) - 1);
         strncat(known, fl_archs[i]->name, sizeof known - strlen(known) - 1);

@@ -29,10 +29,10 @@ fl_status fl_model_folder(char out[FL_PATH_MAX], const char *path, fl_err *err) 
     bool found;
     if (!fl_path_exists(path))
         return fl_fail(err, FL_ERR_IO, "%s: there is no such file or folder", path);
-    if (!fl_path_is_dir(path) && !fl_path_has_suffix(path, ".gguf"))
+    if (!fl_path_is_dir(path) && !fl_gguf_is(path))
         return fl_fail(err, FL_ERR_UNSUPPORTED,
-                       "%s: expected a folder with config.json and model.safetensors, or a file "
-                       "NAME.gguf",
+                       "%s: expected a folder with config.json and model.safetensors, or a GGUF "
+                       "file",
                        path);
     found = !fl_path_is_dir(path);
     if (!found) FL_TRY(has_config(path, &found, err));

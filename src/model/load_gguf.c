@@ -534,7 +534,7 @@ static fl_status load_tokenizer(fl_model *m, const fl_gguf_file *f, const char *
 
 fl_status fl_model_tokenizer(fl_tokenizer **out, const char *path, fl_err *err) {
     fl_gguf_file *f;
-    if (!fl_path_has_suffix(path, ".gguf")) return fl_tokenizer_load(out, path, err);
+    if (!fl_gguf_is(path)) return fl_tokenizer_load(out, path, err);
     FL_TRY(fl_gguf_open(&f, path, err));
     fl_status s = read_tokenizer(out, f, err);
     if (s == FL_OK && !*out) s = fl_fail(err, FL_ERR_FORMAT, "no tokenizer inside");

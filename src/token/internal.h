@@ -200,6 +200,8 @@ FL_MUST_USE fl_status fli_read_gpt2(fl_tokenizer **out, const char *vocab, const
                                     fl_err *err);
 FL_MUST_USE fl_status fli_read_tiktoken(fl_tokenizer **out, const char *path, const char *pattern,
                                         fl_err *err);
+FL_MUST_USE fl_status fli_read_tekken(fl_tokenizer **out, const char *path, const char *config,
+                                      fl_err *err);
 FL_MUST_USE fl_status fli_read_spm(fl_tokenizer **out, const char *path, const char *config,
                                    fl_err *err);
 /* The same from memory. */

@@ -414,6 +414,7 @@ static const struct {
 } folder_forms[] = {
     {"tokenizer.json", "tokenizer_config.json", fli_read_hf},
     {"tokenizer.model", "tokenizer_config.json", fli_read_spm},
+    {"tekken.json", "tokenizer_config.json", fli_read_tekken},
     {"vocab.json", "merges.txt", fli_read_gpt2},
     {"encoder.json", "vocab.bpe", fli_read_gpt2},
 };
@@ -427,7 +428,8 @@ static fl_status load_folder(fl_tokenizer **out, const char *dir, fl_err *err) {
         if (fl_path_exists(first)) return folder_forms[i].read(out, first, second, err);
     }
     return fl_fail(err, FL_ERR_IO,
-                   "%s: no tokenizer.json, no tokenizer.model, and no vocab.json with merges.txt",
+                   "%s: no tokenizer.json, tokenizer.model, tekken.json, and no vocab.json with "
+                   "merges.txt",
                    dir);
 }
 
@@ -445,6 +447,13 @@ static fl_status load_file(fl_tokenizer **out, const char *path, fl_err *err) {
     if (fl_path_has_suffix(path, ".tiktoken")) return fli_read_tiktoken(out, path, NULL, err);
     FL_TRY(fl_path_join(second, n ? dir : ".", "tokenizer_config.json", err));
     if (fl_path_has_suffix(path, ".model")) return fli_read_spm(out, path, second, err);
+    if (!fl_path_has_suffix(path, ".json"))
+        return fl_fail(err, FL_ERR_UNSUPPORTED,
+                       "%s: not the name of a tokenizer; read are a GGUF file, tokenizer.json, "
+                       "tokenizer.model, tekken.json, vocab.json with merges.txt, and .tiktoken",
+                       path);
+    if (strncmp(fl_path_base(path), "tekken", 6) == 0)
+        return fli_read_tekken(out, path, second, err);
     return fli_read_hf(out, path, second, err);
 }
 

@@ -35,8 +35,8 @@ typedef struct {
 void fl_ids_clear(fl_ids *ids);
 FL_MUST_USE fl_status fl_ids_add(fl_ids *ids, int32_t id, fl_err *err);
 
-/* A folder with tokenizer.json (or tokenizer.model, or vocab.json + merges.txt), or one of:
- * tokenizer.json, a SentencePiece .model, a .tiktoken file. */
+/* A folder with tokenizer.json (or tokenizer.model, tekken.json, or vocab.json + merges.txt), or
+ * one of these files; any .json, SentencePiece .model or .tiktoken file. */
 FL_MUST_USE fl_status fl_tokenizer_load(fl_tokenizer **out, const char *path, fl_err *err);
 /* Writes tokenizer.json and tokenizer_config.json, which transformers opens. */
 FL_MUST_USE fl_status fl_tokenizer_save(const fl_tokenizer *t, const char *dir, fl_err *err);
