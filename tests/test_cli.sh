@@ -42,7 +42,6 @@ cp "$model" "$work/m.gguf" && cp "$model" "$work/blob" && : >"$work/empty.txt"
 expect 2 'sampler "top_x": want some of' generate "$model" hello --samplers "top_k;top_x"
 expect 2 "logit bias of token 999; the vocabulary has 0 to 511" generate "$model" hello --logit-bias 999+1
 expect 2 "m.gguf is the model itself" quantize "$work/m.gguf" --to Q8_0 --out "$work/m.gguf"
-expect 2 "m.gguf is the model itself" convert "$work/m.gguf" --out "$work/m.gguf"
 expect 1 "missing.txt: cannot open" quantize "$model" --to Q8_0 --out "$work/q.gguf" --text "$work/missing.txt"
 expect 2 "empty.txt: there is no text in it" quantize "$model" --to Q8_0 --out "$work/q.gguf" --text "$work/empty.txt"
 expect 1 "empty.txt: neither GGUF nor an importance matrix" quantize "$model" --to Q8_0 --out "$work/q.gguf" --imatrix "$work/empty.txt"

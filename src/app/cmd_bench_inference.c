@@ -280,8 +280,9 @@ static const app_flag flags[] = {
     {"rounds", 0, FLAG_INT, "N", "3", "measurements of each, of which the median counts",
      .least = 1, .most = MAX_ROUNDS},
     {"peer", 0, FLAG_STR, "FILE", .help = "llama-bench, to be measured in turn"},
-    APP_COMPUTE_FLAG,
-    APP_LOCK_FLAG,
+    {"compute", 0, FLAG_CHOICE, "auto|f32|bf16", "auto",
+     .help = "number format; auto is bf16 where it is fast"},
+    {"mlock", 0, FLAG_BOOL, .help = "keep weights in memory, never swapped or dropped"},
     {0},
 };
 

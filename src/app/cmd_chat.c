@@ -10,8 +10,8 @@ static fl_status run(const app_args *a, fl_err *err) {
 static const app_flag flags[] = {
 #include "app/chat_flags.def"
 #include "app/grammar_flags.def"
+#include "app/model_flags.def"
 #include "app/sampler_flags.def"
-    APP_MODEL_FLAGS,
     {0},
 };
 

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "app/command.h"
-#include "app/io.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -53,7 +52,6 @@ static fl_status run(const app_args *a, fl_err *err) {
     if (!out) return fl_fail(err, FL_ERR_ARG, "where to? give --out PATH");
     fl_model *m;
     const bool gguf = wants_gguf(a, out);
-    FL_TRY(app_not_itself(path, out, err));
     FL_TRY(load(&m, path, gguf, err));
     fl_dtype dtype = fl_model_format(m);
     if (wanted && !fl_dtype_from_name(&dtype, wanted)) dtype = FL_F32;

@@ -125,7 +125,7 @@ static const app_flag flags[] = {
     {"bos", 0, FLAG_BOOL,
      .help = "put the token that begins texts first, so that the first one counts"},
     {"field", 0, FLAG_STR, "NAME", "text", .help = "field of JSONL files that holds the text"},
-    APP_MODEL_FLAGS,
+#include "app/model_flags.def"
     {0},
 };
 

@@ -163,8 +163,8 @@ static const app_flag flags[] = {
      .help = "propose what followed the same N tokens, or fewer, before; with no model", .least = 1,
      .most = 1000},
     {"draft-max", 0, FLAG_INT, "N", "7", "tokens proposed a step", .least = 1, .most = 63},
+#include "app/model_flags.def"
 #include "app/sampler_flags.def"
-    APP_MODEL_FLAGS,
     {0},
 };
 

@@ -8,6 +8,7 @@
 #include "app/model_flags.h"
 #include "app/terminal.h"
 #include "base/alloc.h"
+#include "base/file.h"
 #include "compress/quantize.h"
 #include "infer/perplexity.h"
 #include "token/tokenizer.h"
@@ -145,7 +146,8 @@ static fl_status run(const app_args *a, fl_err *err) {
     double ppl[2] = {0};
     fl_text text = {0};
     if (!out) return fl_fail(err, FL_ERR_ARG, "where to? give --out FILE.gguf");
-    FL_TRY(app_not_itself(model, out, err));
+    if (fl_path_same(model, out))  // nothing would be left to begin from again
+        return fl_fail(err, FL_ERR_ARG, "--out %s is the model itself: give it another name", out);
     fl_status s = read_request(a, &q, err);
     if (s == FL_OK) s = read_text(a, &text, err);
     if (s == FL_OK) s = perplexity_of(a, model, &text, &ppl[0], err);
@@ -164,7 +166,7 @@ static const app_flag flags[] = {
      .help = "format of the tensors with PART in their name; may be repeated"},
     {"again", 0, FLAG_BOOL, .help = "quantize even what is quantized already"},
     {"text", 0, FLAG_STR, "FILE", .help = "print the perplexity of this text before and after"},
-    APP_MODEL_FLAGS,
+#include "app/model_flags.def"
     {0},
 };
 

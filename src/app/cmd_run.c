@@ -25,8 +25,8 @@ static const app_flag flags[] = {
      .help = "address of the hub [HF_ENDPOINT, else https://huggingface.co]"},
 #include "app/chat_flags.def"
 #include "app/grammar_flags.def"
+#include "app/model_flags.def"
 #include "app/sampler_flags.def"
-    APP_MODEL_FLAGS,
     {0},
 };
 

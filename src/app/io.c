@@ -36,11 +36,6 @@ fl_status app_read_text(const app_args *a, int i, const char *flag, fl_text *out
     return fl_text_ok(out, err);
 }
 
-fl_status app_not_itself(const char *model, const char *out, fl_err *err) {
-    if (!fl_path_same(model, out)) return FL_OK;
-    return fl_fail(err, FL_ERR_ARG, "--out %s is the model itself: give it another name", out);
-}
-
 fl_status app_paths(const app_args *a, int first, const char ***paths, int *n, fl_err *err) {
     int count = app_n_args(a) - first;
     const char **list = fl_alloc((size_t)(count + 1) * sizeof *list);

@@ -10,9 +10,6 @@
 FL_MUST_USE fl_status app_read_text(const app_args *a, int i, const char *flag, fl_text *out,
                                     fl_err *err);
 
-/* Writing a model over itself would leave nothing to begin from again. */
-FL_MUST_USE fl_status app_not_itself(const char *model, const char *out, fl_err *err);
-
 /* The positionals from `first` on; one allocation, freed by fl_dealloc. */
 FL_MUST_USE fl_status app_paths(const app_args *a, int first, const char ***paths, int *n,
                                 fl_err *err);

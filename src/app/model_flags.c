@@ -23,13 +23,22 @@ static fl_group_opts options(const app_args *a) {
                            .lock = app_bool(a, "mlock")};
 }
 
+static fl_status stretch(const app_args *a, fl_model *m, fl_err *err) {
+    const double factor = app_real(a, "rope-scale");
+    if (app_given(a, "rope-scaling") && !app_given(a, "rope-scale"))
+        return fl_fail(err, FL_ERR_ARG, "--rope-scaling: by how much? give --rope-scale X");
+    return factor == 1 ? FL_OK : fl_model_stretch(m, app_str(a, "rope-scaling"), factor, err);
+}
+
 fl_status app_group_open(const app_args *a, fl_model *m, fl_group **g, fl_err *err) {
     const fl_group_opts o = options(a);
+    FL_TRY(stretch(a, m, err));
     return fl_group_new(g, m, &o, err);
 }
 
 fl_status app_session_new(const app_args *a, fl_model *m, fl_session **s, fl_err *err) {
     const fl_group_opts o = options(a);
+    FL_TRY(stretch(a, m, err));
     return fl_session_new(s, m, &o, err);
 }
 

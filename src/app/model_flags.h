@@ -1,31 +1,14 @@
-/* model_flags.h - the flags of commands that run a model, and the session they ask for. */
+/* model_flags.h - the flags of commands that run a model, and the session they ask for.
+ *
+ *     static const app_flag flags[] = {
+ *     #include "app/model_flags.def"
+ *         {0}};
+ *     app_session_open(a, path, &model, &session, &err); */
 #ifndef FL_APP_MODEL_FLAGS_H
 #define FL_APP_MODEL_FLAGS_H
 
 #include "app/command.h"
 #include "infer/session.h"
-
-#define APP_COMPUTE_FLAG                                           \
-    {                                                              \
-        "compute", 0, FLAG_CHOICE, "auto|f32|bf16", "auto",        \
-            .help = "number format; auto is bf16 where it is fast" \
-    }
-
-#define APP_LOCK_FLAG \
-    { "mlock", 0, FLAG_BOOL, .help = "keep weights in memory, never swapped or dropped" }
-
-#define APP_MODEL_FLAGS                                                                \
-    {"context",                                                                        \
-     0,                                                                                \
-     FLAG_INT,                                                                         \
-     "N",                                                                              \
-     .help = "tokens the model may look back [what it was made for]",                  \
-     .least = 1,                                                                       \
-     .most = 1e9},                                                                     \
-        {"cache-type", 0,                                                              \
-         FLAG_CHOICE,  "auto|f32|bf16|f16|q8_0|q4_0",                                  \
-         "auto",       .help = "format of kept keys and values; auto is --compute's"}, \
-        APP_COMPUTE_FLAG, APP_LOCK_FLAG
 
 fl_compute app_compute(const app_args *a);  // what --compute says
 

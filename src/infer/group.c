@@ -17,7 +17,8 @@ enum { CHUNK = 512 };
 static fl_status resolve(fl_group_opts *o, const fl_config *c, fl_err *err) {
     if (o->context < 0 || o->context > c->max_position_embeddings) {
         return fl_fail(err, FL_ERR_ARG,
-                       "a context of %lld tokens; the model was made for 1 to %lld",
+                       "a context of %lld tokens; the model was made for 1 to %lld, and more "
+                       "only if its rotary positions are scaled",
                        (long long)o->context, (long long)c->max_position_embeddings);
     }
     if (!o->context) o->context = c->max_position_embeddings;

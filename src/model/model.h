@@ -65,8 +65,8 @@ typedef struct {
     int32_t bos_token_id, eos_token_id;  // -1: none
     int32_t more_ends[FL_MORE_ENDS];     // further tokens that end a text, as Llama 3's <|eot_id|>
     int n_more_ends;
-    json_t *rope_scaling;                // as in config.json, or NULL; owned by the model
-    double initializer_range;            // 0: 0.02
+    json_t *rope_scaling;      // as in config.json, or NULL; owned by the model
+    double initializer_range;  // 0: 0.02
 } fl_config;
 
 /* What a weight is for: decides initialisation, weight decay, and which optimizer takes it. */
@@ -118,6 +118,13 @@ typedef struct {
  * (of a split model, any of its parts). */
 FL_MUST_USE fl_status fl_model_load(fl_model **out, const char *path, const fl_model_opts *opts,
                                     fl_err *err);
+
+/* Make room for texts `factor` times as long as the model was made for, by scaling its rotary
+ * positions: "linear" (Chen et al. 2023), "ntk" (theta times factor^(R / (R - 2)), which leaves the
+ * fastest of R / 2 frequencies alone) or "yarn" (Peng et al. 2023). The model's context grows with
+ * it. Before any session. FL_ERR_UNSUPPORTED: there are no rotary positions, or they are scaled
+ * already. */
+FL_MUST_USE fl_status fl_model_stretch(fl_model *m, const char *how, double factor, fl_err *err);
 
 /* The tokenizer alone: of a folder, of a file that holds one, or inside a GGUF file, with weights
  * or without. */

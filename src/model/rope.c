@@ -217,3 +217,58 @@ fl_status fli_rope_new(fli_rope out[FLI_ROPE_COUNT], const fl_config *c, fl_err 
 void fli_rope_clear(fli_rope rope[FLI_ROPE_COUNT]) {
     for (int i = 0; i < FLI_ROPE_COUNT; i++) fl_dealloc(rope[i].inv_freq);
 }
+
+/* ---- longer than it was made for ---- */
+
+enum { STRETCH_MOST = 1024 };
+
+static fl_status can_stretch(const fl_config *c, const char *how, double factor, fl_err *err) {
+    const json_t *type = json_object_get(c->rope_scaling, "rope_type");
+    if (c->arch->position != FL_POSITION_ROPE)
+        return fl_fail(err, FL_ERR_UNSUPPORTED, "a %s has no rotary positions to scale",
+                       c->arch->name);
+    if (c->rope_scaling)
+        return fl_fail(err, FL_ERR_UNSUPPORTED,
+                       "the model's rotary positions are scaled already (%.40s)",
+                       json_string_value(type));
+    if (!(factor >= 1) || factor > STRETCH_MOST || c->rotary_dim <= 2)
+        return fl_fail(err, FL_ERR_ARG,
+                       "rotary positions scaled by %g; want 1 to %d, and more than one frequency",
+                       factor, STRETCH_MOST);
+    if (strcmp(how, "linear") == 0 || strcmp(how, "ntk") == 0 || strcmp(how, "yarn") == 0)
+        return FL_OK;
+    return fl_fail(err, FL_ERR_ARG,
+                   "rotary positions scaled by \"%.40s\"; known are linear, ntk, "
+                   "yarn",
+                   how);
+}
+
+/* The settings that config.json would have. */
+static fl_status stretched(fl_config *c, const char *how, double factor, fl_err *err) {
+    const double R = (double)c->rotary_dim, original = (double)c->max_position_embeddings;
+    c->max_position_embeddings = (int64_t)(original * factor);
+    if (strcmp(how, "ntk") == 0) {
+        c->rope_theta *= pow(factor, R / (R - 2));
+        return FL_OK;
+    }
+    c->rope_scaling = json_pack("{s:s, s:f, s:f}", "rope_type", how, "factor", factor,
+                                "original_max_position_embeddings", original);
+    return c->rope_scaling ? FL_OK : fl_fail(err, FL_ERR_NOMEM, "rope_scaling");
+}
+
+fl_status fl_model_stretch(fl_model *m, const char *how, double factor, fl_err *err) {
+    fli_rope fresh[FLI_ROPE_COUNT] = {{0}};
+    fl_config c = m->config;
+    FL_TRY(can_stretch(&c, how, factor, err));
+    fl_status s = stretched(&c, how, factor, err);
+    if (s == FL_OK) s = fli_rope_new(fresh, &c, err);
+    if (s != FL_OK) {
+        fli_rope_clear(fresh);
+        json_decref(c.rope_scaling);
+        return s;
+    }
+    fli_rope_clear(m->memory->rope);
+    memcpy(m->memory->rope, fresh, sizeof fresh);
+    m->config = c;
+    return FL_OK;
+}
