@@ -2,15 +2,17 @@
  * the way in (tests/peers/quant_goldens.py made the goldens).
  *
  * Caught by it: nibbles swapped, a high bit taken from the neighbour, a scale of another group, a
- * codebook entry changed, signs of odd parity, a search that stops early, weights not looked at. */
+ * codebook entry changed, signs of odd parity, a search that stops early, weights not looked at, an
+ * instruction set that finds other blocks. */
 #include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/cpu.h"
 #include "base/rng.h"
 #include "check.h"
 #include "format/safetensors.h"
-#include "tensor/quant.h"
+#include "tensor/quant/search.h"
 
 static fl_safetensors *golden;
 
@@ -102,6 +104,43 @@ static void check_corners(fl_dtype t) {
     }
 }
 
+/* Every instruction set finds the same block. */
+static void check_same(const fli_layout *f, fli_search_fn *search, const char *name) {
+    enum { BLOCKS = 40 };
+    float x[FL_BLOCK_MAX], w[FL_BLOCK_MAX];
+    const int n = f->groups * f->group;
+    fl_rng rng = {.seed = 3};
+    int bad = 0;
+    for (int b = 0; b < BLOCKS; b++) {
+        const double size = pow(10, b % 9 - 6);
+        for (int i = 0; i < n; i++) {
+            x[i] = (float)(size * (fl_rng_normal(&rng) + b % 3));
+            w[i] = (float)fabs(fl_rng_normal(&rng));
+        }
+        fli_found want = {0}, got = {0};
+        fli_search_portable(&want, f, x, b % 2 ? w : NULL);
+        search(&got, f, x, b % 2 ? w : NULL);
+        bad += memcmp(&want, &got, sizeof got) != 0;
+    }
+    CHECKF(bad == 0, "%s, %d..%d: %d blocks differ", name, f->lo, f->hi, bad);
+}
+
+static void check_instruction_sets(void) {
+    static const int8_t table[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                     1,    13,   25,  38,  53,  69,  89,  113};
+    static const fli_layout layouts[] = {{1, 32, -8, 7, NULL, 1, 1, 0},
+                                         {1, 32, 0, 15, NULL, 1, 1, 1},
+                                         {16, 16, 0, 3, NULL, 0, 15, 15},
+                                         {16, 16, -32, 31, NULL, -128, 127, 0},
+                                         {8, 32, -127, 113, table, -32, 31, 0}};
+    for (int i = 0; i < 5; i++) {
+#if defined(__x86_64__)
+        if (fl_cpu_get()->avx2) check_same(&layouts[i], fli_search_avx2, "AVX2");
+        if (fl_cpu_get()->avx512) check_same(&layouts[i], fli_search_avx512, "AVX-512");
+#endif
+    }
+}
+
 /* The integer product is the product of the values with a's. */
 static void check_dot(fl_dtype t) {
     const fl_tensor *blocks = find(t, "blocks"), *values = find(t, "values");
@@ -163,6 +202,7 @@ int main(void) {
         check_corners(t);
         check_dot(t);
     }
+    check_instruction_sets();
     check_sizes();
     check_convert();
     fl_safetensors_close(golden);

@@ -4,8 +4,9 @@
  * (GPT-2's c_attn holds q, k and v) or taking turns by the head (GPT-NeoX), as rows (out, in) or
  * transposed (in, out). In GGUF the rows of Llama's Q and K are permuted: there a rotated pair is
  * two neighbours (2i, 2i+1), in Hugging Face files it is (i, i + D/2), and here it is as rope is
- * told (fl_model_memory.pairs); and Gemma's gains have the 1 that is added to them here. gpt-oss has one tensor for all experts of a layer: a stack, each of whose matrices is
- * such a tensor. One description serves reading and writing in both formats. */
+ * told (fl_model_memory.pairs); and Gemma's gains have the 1 that is added to them here. gpt-oss has
+ * one tensor for all experts of a layer: a stack, each of whose matrices is such a tensor. One
+ * description serves reading and writing in both formats. */
 #include <stdio.h>
 #include <string.h>
 

@@ -93,16 +93,31 @@ static void quantize_iq4_xs(void *block, const float *x, const float *weight) {
     memcpy(block, &b, sizeof b);
 }
 
+/* Of sixteen ascending numbers. */
+static int nearest(const int8_t *values, float v) {
+    int a = 0, b = 15;  // values[a] <= v <= values[b], or at the end
+    if (!(v > (float)values[a])) return values[a];
+    if (v >= (float)values[b]) return values[b];
+    while (b - a > 1) {
+        const int m = (a + b) / 2;
+        if (v < (float)values[m]) {
+            b = m;
+        } else {
+            a = m;
+        }
+    }
+    return v - (float)values[a] < (float)values[b] - v ? values[a] : values[b];
+}
+
 /* The exponent is tried at the one that makes the largest element 4 to 8 and its neighbours. */
 static double try_mxfp4(fl_block_mxfp4 *b, int e, const float *x, const float *weight) {
     static const int8_t ascending[] = {-12, -8, -6, -4, -3, -2, -1, 0, 0, 1, 2, 3, 4, 6, 8, 12};
-    static const fli_layout layout = {.values = ascending};
     static const uint8_t size[13] = {0, 1, 2, 3, 4, 4, 5, 5, 6, 6, 6, 6, 7};  // of 12: 7, of 8: 6
     const float d = ldexpf(1, e - 128);
     double error = 0;
     *b = (fl_block_mxfp4){.e = (uint8_t)e};
     for (int i = 0; i < 32; i++) {
-        const int q = fli_nearest(&layout, x[i] / d);
+        const int q = nearest(ascending, x[i] / d);
         const double off = (double)(d * (float)q - x[i]);
         error += (weight ? (double)weight[i] : 1) * off * off;
         const int index = size[q < 0 ? -q : q] | (q < 0 ? 8 : 0);

@@ -30,8 +30,13 @@ typedef struct {
 /* Least sum of weight (x - value)^2 that the search comes across; weight NULL is 1 for all. */
 void fli_search(fli_found *out, const fli_layout *f, const float *x, const float *weight);
 
-/* The nearest of what q can be. */
-int fli_nearest(const fli_layout *f, float v);
+/* The same with one instruction set; all give the same bytes. */
+typedef void fli_search_fn(fli_found *out, const fli_layout *f, const float *x,
+                           const float *weight);
+fli_search_fn fli_search_portable, fli_search_avx2, fli_search_avx512;
+
+/* The integer next to v, to even, of lo..hi. */
+int fli_clamp_round(float v, int lo, int hi);
 
 /* The bits of v as f16, the largest finite one where it is too large. */
 fl_half fli_half_of(float v);

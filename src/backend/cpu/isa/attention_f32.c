@@ -1,6 +1,6 @@
 /* attention_f32 - the f32 engine of attention: small products by vector multiply-add. */
 #include "backend/cpu/isa/attention.h"
-#include "backend/cpu/simd.h"
+#include "base/simd.h"
 
 enum { ROWS = FL_LANES == 16 ? 8 : 4, COLS = 2 * FL_LANES };  // of C held in registers
 

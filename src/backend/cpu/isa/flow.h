@@ -8,7 +8,7 @@
 #define FL_BACKEND_CPU_ISA_FLOW_H
 
 #include "backend/cpu/isa/isa.h"
-#include "backend/cpu/simd.h"
+#include "base/simd.h"
 
 enum {
     FL_CHUNK = 1024,         // elements of a piece: five of them stay in L1

@@ -4,8 +4,8 @@
  * holds, for each k, the nr values of its columns; A is read along its rows and broadcast. */
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/isa/isa.h"
-#include "backend/cpu/simd.h"
 #include "backend/cpu/whole.h"
+#include "base/simd.h"
 
 #define TEXT2(x)    #x
 #define TEXT(x)     TEXT2(x)

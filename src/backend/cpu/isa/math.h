@@ -4,7 +4,7 @@
 #ifndef FL_BACKEND_CPU_ISA_MATH_H
 #define FL_BACKEND_CPU_ISA_MATH_H
 
-#include "backend/cpu/simd.h"
+#include "base/simd.h"
 
 /* x = n ln 2 + r, |r| <= ln 2 / 2; e^x = 2^n e^r. ln 2 in two parts so that r is exact. */
 FL_INLINE vf v_exp(vf x) {

@@ -1,7 +1,7 @@
 /* roof - multiply-adds as fast as one core can, at one instruction set (backend/roof.h). */
 #include "backend/cpu/isa/isa.h"
 #include "backend/cpu/roof_loops.h"
-#include "backend/cpu/simd.h"
+#include "base/simd.h"
 
 double FL_ISA_NAME(fli_roof_f32)(int64_t n) {
     enum { CHAINS = 12 };  // latency 4 at two a cycle needs 8

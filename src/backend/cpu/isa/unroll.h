@@ -2,7 +2,7 @@
 #ifndef FL_BACKEND_CPU_ISA_UNROLL_H
 #define FL_BACKEND_CPU_ISA_UNROLL_H
 
-#include "backend/cpu/simd.h"
+#include "base/simd.h"
 
 #ifdef FL_SANITIZED  // its checks, written out for every format and row, take minutes to compile
 #define UNROLL

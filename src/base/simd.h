@@ -7,8 +7,8 @@
  *
  * bf16 is rounded to nearest even. AVX-512's instruction flushes denormals to zero; the others keep
  * them. */
-#ifndef FL_BACKEND_CPU_SIMD_H
-#define FL_BACKEND_CPU_SIMD_H
+#ifndef FL_BASE_SIMD_H
+#define FL_BASE_SIMD_H
 
 #include <math.h>
 #include <stdbool.h>
@@ -257,6 +257,21 @@ FL_INLINE double v_sum_double(vd a) {
     double s = 0;
     for (int i = 0; i < FL_LANES / 2; i++) s += a[i];
     return s;
+}
+
+/* Element at[i] of sixteen, 0 <= at < 16. */
+FL_INLINE vf v_pick16(const float table[16], vi at) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_permutexvar_ps((__m512i)at, (__m512)v_load(table));
+#elif defined(__AVX2__)
+    const __m256 low = _mm256_permutevar8x32_ps((__m256)v_load(table), (__m256i)at);
+    const __m256 high = _mm256_permutevar8x32_ps((__m256)v_load(table + 8), (__m256i)at);
+    return v_select(at > 7, (vf)high, (vf)low);
+#else
+    vf picked;
+    for (int i = 0; i < FL_LANES; i++) picked[i] = table[at[i]];
+    return picked;
+#endif
 }
 
 /* Transpose squares: swap the off-diagonal halves of ever larger ones. */

@@ -1,0 +1,6 @@
+/* search_avx512 - the search with AVX-512. */
+#include "tensor/quant/search_lanes.h"
+
+void fli_search_avx512(fli_found *out, const fli_layout *f, const float *x, const float *weight) {
+    search(out, f, x, weight);
+}
