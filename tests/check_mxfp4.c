@@ -46,7 +46,12 @@ static void check_numbers(const fl_model *m, const fl_safetensors *golden, const
         fl_tensor got = fl_tensor_of(NULL, FL_F32, w->rank, w->dim);
         float *rows = fl_alloc(fl_tensor_bytes(&got));
         got.data = rows;
-        for (int64_t r = 0; r < fl_tensor_rows(&got); r++) w->row(w, r, rows + r * w->dim[2]);
+        const int64_t all = fl_tensor_rows(&got);
+        for (int64_t r = 0, some; r < all; r += some) {
+            some = w->row ? 1 : r + 7 < all ? 7 : all - r;
+            if (w->row) w->row(w, r, rows + r * w->dim[2]);
+            else CHECK(w->stored(w, r, some, rows + r * w->dim[2], &err) == FL_OK);
+        }
         CHECKF(golden_error(&got, &want->t) == 0, "%s, %s", w->name, how);
         fl_dealloc(rows);
         n++;

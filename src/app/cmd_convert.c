@@ -72,7 +72,8 @@ const app_command cmd_convert = {
         "hold "
         "the tokenizer too\n"
         "and open in llama.cpp; folders open in transformers. Quantized weights become f32 in a "
-        "folder.\n\n"
+        "folder, or --dtype;\n"
+        "experts that a folder has in MXFP4 stay MXFP4 in a GGUF file, whatever --dtype says.\n\n"
         "    fledge convert runs/tales --out tales.gguf --dtype f16\n"
         "    fledge convert runs/tales --to hf --dtype bf16 --out tales-bf16",
     .flags = flags,

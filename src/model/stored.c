@@ -4,8 +4,8 @@
  * (GPT-2's c_attn holds q, k and v) or taking turns by the head (GPT-NeoX), as rows (out, in) or
  * transposed (in, out). In GGUF the rows of Llama's Q and K are permuted: there a rotated pair is
  * two neighbours (2i, 2i+1), in Hugging Face files it is (i, i + D/2), and here it is as rope is
- * told (fl_model_memory.pairs); and Gemma's gains have the 1 that is added to them here. gpt-oss has
- * one tensor for all experts of a layer: a stack, each of whose matrices is such a tensor. One
+ * told (fl_model_memory.pairs); and Gemma's gains have the 1 that is added to them here. gpt-oss
+ * has one tensor for all experts of a layer: a stack, each of whose matrices is such a tensor. One
  * description serves reading and writing in both formats. */
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +14,13 @@
 #include "base/assert.h"
 #include "model/internal.h"
 #include "tensor/blocks.h"
+#include "tensor/quant.h"
+
+enum { TILE = 64 };
+
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
 
 /* ---- writing ---- */
 
@@ -81,20 +88,11 @@ static void gather_row(const fl_write_tensor *w, int64_t row, float *out) {
     fl_convert(out, FL_F32, from, dtype, part_cols(s));
 }
 
-static float in_block(const fli_stored *s, int64_t r, int64_t col) {
-    const fl_tensor *t = part_of(s, &r);
-    return (float)fl_tensor_get(t, r * part_cols(s) + col);
-}
-
 /* For a transposed matrix, and for a vector in parts, whose only row is all of it. */
 static void gather_column(const fl_write_tensor *w, int64_t row, float *out) {
     const fli_stored *s = w->source;
     for (int64_t j = 0; j < all_rows(s); j++) {
         fl_dtype dtype;
-        if (fl_dtype_is_block(s->part[0]->data.dtype)) {
-            out[j] = in_block(s, j, row);
-            continue;
-        }
         const void *from = element(s, j, row, &dtype);
         fl_convert(&out[j], FL_F32, from, dtype, 1);
         if (s->plus_one) out[j] += 1;
@@ -108,6 +106,43 @@ static void gather_stack(const fl_write_tensor *w, int64_t row, float *out) {
     const fli_stored one = matrix_of(w->source, row / rows, own);
     fl_write_tensor inner = {.source = &one};
     (one.transposed || w->rank == 2 ? gather_column : gather_row)(&inner, row % rows, out);
+}
+
+/* Rows [first, first + n) of a transposed matrix in blocks: numbers of the same block of each
+ * column, which is taken apart once for all of them. */
+static void turn_block(const fli_stored *s, int64_t first, int64_t n, fl_dtype to, char *out) {
+    const int64_t block = fl_dtype_block(s->part[0]->data.dtype), at = first % block;
+    const int64_t cols = all_rows(s);
+    for (int64_t j0 = 0; j0 < cols; j0 += TILE) {
+        const int64_t k = least(TILE, cols - j0);
+        float tile[TILE][FL_BLOCK_MAX], row[TILE];
+        for (int64_t j = 0; j < k; j++) {
+            fl_dtype dtype;
+            const void *from = element(s, j0 + j, first - at, &dtype);
+            fl_convert(tile[j], FL_F32, from, dtype, block);
+        }
+        for (int64_t i = 0; i < n; i++) {
+            for (int64_t j = 0; j < k; j++) row[j] = tile[j][at + i];
+            fl_convert(out + fl_dtype_row_bytes(to, i * cols + j0), to, row, FL_F32, k);
+        }
+    }
+}
+
+/* fl_write_tensor.stored, for such matrices and stacks of them, in a format without blocks. */
+static fl_status turn_blocks(const fl_write_tensor *w, int64_t row, int64_t n, void *out,
+                             fl_err *err) {
+    (void)err;
+    const fli_stored *s = w->source;
+    const int64_t rows = w->dim[w->rank - 2], cols = w->dim[w->rank - 1];
+    const int64_t block = fl_dtype_block(s->part[0]->data.dtype);
+    for (int64_t done = 0, k; done < n; done += k) {
+        fl_param own[FLI_PARTS_MAX];
+        const int64_t at = (row + done) % rows;
+        const fli_stored one = s->stack ? matrix_of(s, (row + done) / rows, own) : *s;
+        k = least(block - at % block, n - done);
+        turn_block(&one, at, k, w->dtype, (char *)out + fl_dtype_row_bytes(w->dtype, done * cols));
+    }
+    return FL_OK;
 }
 
 /* fl_write_tensor.stored, for rows that only change places. */
@@ -160,6 +195,7 @@ void fli_stored_describe(fli_stored *s, fl_dtype dtype, fl_write_tensor *w) {
     dim[1] = s->transposed ? rows : part_cols(&one);
     w->source = s;
     if (rows_move(s, dtype)) w->stored = move_rows;
+    else if (s->transposed && fl_dtype_is_block(t->dtype)) w->stored = turn_blocks;
     else
         w->row = s->stack                        ? gather_stack
                  : s->transposed || t->rank == 1 ? gather_column
@@ -310,12 +346,6 @@ bool fli_stored_mappable(const fli_stored *s, const fl_tensor *file) {
     const size_t unit = fl_dtype_is_block(file->dtype) ? sizeof(uint16_t)
                                                        : fl_dtype_bytes(file->dtype);
     return in_place && file->rank >= 2 && (uintptr_t)file->data % unit == 0;
-}
-
-enum { TILE = 64 };
-
-static int64_t least(int64_t a, int64_t b) {
-    return a < b ? a : b;
 }
 
 /* Rows [i0, i0 + n) of columns [j0, j0 + k), turned: column j is row j of the parts. */

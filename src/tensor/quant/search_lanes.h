@@ -1,7 +1,7 @@
 /* search_lanes.h - the search of search.h, compiled once for each instruction set.
  *
- * A pass tries sixteen scales (and minima) of a group at once, one in each lane: x is rounded by all
- * of them, which gives their errors and, for each, the scale and the minimum that are best for
+ * A pass tries sixteen scales (and minima) of a group at once, one in each lane: x is rounded by
+ * all of them, which gives their errors and, for each, the scale and the minimum that are best for
  * these q's: a least squares problem of a few sums. The next pass tries those.
  *
  * First every group for itself: a row of candidates for the step between two q's around the one
