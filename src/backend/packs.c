@@ -6,7 +6,8 @@
  * then ready as soon as its file is, and the memory of the copies, which costs more time than their
  * bytes, comes while it works.
  *
- * Small copies lie side by side in slabs, because only large memory comes in huge pages. */
+ * Small copies lie side by side in slabs, because only large memory comes in huge pages, and in the
+ * order of the steps that asked for them, so that who reads one runs into the next. */
 #include <string.h>
 
 #include "backend/plan.h"
@@ -101,21 +102,22 @@ static fl_status take_memory(fl_packs *p, fli_pack *e, fl_err *err) {
 fl_status fli_packs_get(fli_pack **out, fl_packs *packs, const fl_kernel *k, const fl_call *c,
                         fl_err *err) {
     const char *id = k->pack_id(c);
-    for (fli_pack *e = packs->first; e; e = e->next) {
-        if (!is_for(e, id, &c->in[1])) continue;
-        *out = e;
+    fli_pack **end = &packs->first;
+    for (; *end; end = &(*end)->next) {
+        if (!is_for(*end, id, &c->in[1])) continue;
+        *out = *end;
         return FL_OK;
     }
     fli_pack *e = fl_alloc(sizeof *e);
     if (!e) return fl_fail(err, FL_ERR_NOMEM, "packing weights");
-    *e = (fli_pack){.next = packs->first, .id = id, .kernel = k, .call = *c};
+    *e = (fli_pack){.id = id, .kernel = k, .call = *c};
     e->n_bytes = k->pack_bytes(c);
     const fl_status s = k->pack_later ? FL_OK : take_memory(packs, e, err);
     if (s != FL_OK) {
         fl_dealloc(e);
         return fl_context(err, s, "packing weights");
     }
-    packs->first = e;
+    *end = e;
     *out = e;
     return FL_OK;
 }
