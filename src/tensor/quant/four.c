@@ -93,39 +93,27 @@ static void quantize_iq4_xs(void *block, const float *x, const float *weight) {
     memcpy(block, &b, sizeof b);
 }
 
-/* Of sixteen ascending numbers. */
-static int nearest(const int8_t *values, float v) {
-    int a = 0, b = 15;  // values[a] <= v <= values[b], or at the end
-    if (!(v > (float)values[a])) return values[a];
-    if (v >= (float)values[b]) return values[b];
-    while (b - a > 1) {
-        const int m = (a + b) / 2;
-        if (v < (float)values[m]) {
-            b = m;
-        } else {
-            a = m;
-        }
-    }
-    return v - (float)values[a] < (float)values[b] - v ? values[a] : values[b];
+/* The number of E2M1 that |v| is nearest to. */
+static uint8_t nearest_e2m1(float v) {
+    static const float ends[7] = {0.5f, 1.5f, 2.5f, 3.5f, 5, 7, 10};
+    const float size = fabsf(v);
+    int index = 0;
+    for (int k = 0; k < 7; k++) index += size >= ends[k];
+    return (uint8_t)(index | (v < 0 && index ? 8 : 0));
 }
 
-/* The exponent is tried at the one that makes the largest element 4 to 8 and its neighbours. */
-static double try_mxfp4(fl_block_mxfp4 *b, int e, const float *x, const float *weight) {
-    static const int8_t ascending[] = {-12, -8, -6, -4, -3, -2, -1, 0, 0, 1, 2, 3, 4, 6, 8, 12};
-    static const uint8_t size[13] = {0, 1, 2, 3, 4, 4, 5, 5, 6, 6, 6, 6, 7};  // of 12: 7, of 8: 6
+static double try_mxfp4(uint8_t index[32], int e, const float *x, const float *weight) {
     const float d = ldexpf(1, e - 128);
     double error = 0;
-    *b = (fl_block_mxfp4){.e = (uint8_t)e};
     for (int i = 0; i < 32; i++) {
-        const int q = nearest(ascending, x[i] / d);
-        const double off = (double)(d * (float)q - x[i]);
+        index[i] = nearest_e2m1(x[i] / d);
+        const double off = (double)(d * (float)fli_e2m1_values[index[i]] - x[i]);
         error += (weight ? (double)weight[i] : 1) * off * off;
-        const int index = size[q < 0 ? -q : q] | (q < 0 ? 8 : 0);
-        b->qs[i % 16] = (uint8_t)(b->qs[i % 16] | index << 4 * (i / 16));
     }
     return error;
 }
 
+/* The exponent is tried at the one that makes the largest element 4 to 8 and its neighbours. */
 static void quantize_mxfp4(void *block, const float *x, const float *weight) {
     float most = 0;
     for (int i = 0; i < 32; i++)
@@ -134,11 +122,13 @@ static void quantize_mxfp4(void *block, const float *x, const float *weight) {
     (void)frexpf(most, &exponent);  // most is in [2^(exponent - 1), 2^exponent)
     double best = INFINITY;
     for (int e = exponent + 123; e <= exponent + 125; e++) {
-        fl_block_mxfp4 b;
+        uint8_t index[32];
         if (e < 0 || e > 254) continue;
-        const double error = try_mxfp4(&b, e, x, weight);
+        const double error = try_mxfp4(index, e, x, weight);
         if (error >= best) continue;
         best = error;
+        fl_block_mxfp4 b = {.e = (uint8_t)e};
+        for (int i = 0; i < 16; i++) b.qs[i] = (uint8_t)(index[i] | index[i + 16] << 4);
         memcpy(block, &b, sizeof b);
     }
 }
