@@ -126,7 +126,9 @@ static int least_of(const tries *t) {
 /* Each lane keeps the best that it comes across. */
 static void settle(const group *g, tries *t, tries *best) {
     tries next[2];
-    const int passes = g->f->min_hi ? 3 : 2;  // two numbers take longer to agree
+    /* Two numbers take longer to agree. Looking up in a table takes long, and what the block does
+     * afterwards is enough for it. */
+    const int passes = g->f->min_hi ? 3 : g->f->values ? 1 : 2;
     for (int n = 0; n < passes; n++) {
         tries *to = &next[n % 2];
         pass(g, t, n + 1 < passes ? to : NULL);
