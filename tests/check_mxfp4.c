@@ -3,7 +3,7 @@
  * as stored; logits; the same through GGUF, where the blocks stay what they are, and through a dense
  * folder. Spoiled folders are refused.
  *
- * Tried and caught: numbers of a block in the file's order, gate and up one below the
+ * Tried and caught: numbers of a block in the file's order, gate and up exchanged, or one below the
  * other, a scale one row off, experts left (in, out), blocks expanded on their way to GGUF. */
 #include <string.h>
 

@@ -2,7 +2,10 @@
  * memory; and made again, all of them, when weights have changed.
  *
  * More small copies than a slab holds, large ones between them, each filled from end to end with a
- * number of its own. */
+ * number of its own.
+ *
+ * Tried and caught: a copy that begins where the last one did, or in its last line; a slab whose
+ * room is not looked at, that a new one does not begin, that is given back with copies in it. */
 #include <stdint.h>
 #include <string.h>
 

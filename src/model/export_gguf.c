@@ -122,12 +122,11 @@ static void put_more_ends(fl_gguf *g, const fl_config *c) {
 /* A model out of a GGUF file may say more of itself than is read here: who made it, of what, how it
  * likes to be sampled. That goes on, but what says how tensors were made if they are made anew. */
 static void carry(fl_gguf *g, const fl_gguf_file *from, bool kept) {
-    static const char *const dropped[] = {"general.file_type", "general.quantization_version",
-                                          "quantize."};
+    static const char *const dropped[] = {"general.quantization_version", "quantize."};
     for (int i = 0; from && i < fl_gguf_n_keys(from); i++) {
         const fl_gguf_key *k = fl_gguf_key_at(from, i);
         bool keep = !fl_gguf_has(g, k->name);
-        for (int d = 0; d < 3 && !kept; d++)
+        for (int d = 0; d < 2 && !kept; d++)
             keep = keep && strncmp(k->name, dropped[d], strlen(dropped[d])) != 0;
         if (keep) fl_gguf_copy(g, k);
     }
