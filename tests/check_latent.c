@@ -16,14 +16,14 @@ static const fl_model_opts as_f32 = {.dtype = FL_F32, .no_tokenizer = true},
                            as_stored = {.as_stored = true, .no_tokenizer = true};
 
 /* Of a size that has blocks: rows of kv_b are Z long, k_b's a head's part without positions. */
-enum { HEADS = 4, Z = 64, NOPE = 32, VALUE = 32 };
+enum { HEADS = 4, Z = 256, NOPE = 32, VALUE = 32 };
 static const char config_text[] =
     "{\"model_type\":\"deepseek_v3\",\"vocab_size\":96,\"hidden_size\":64,\"intermediate_size\":64,"
     "\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":4,"
     "\"max_position_embeddings\":64,\"first_k_dense_replace\":1,\"n_routed_experts\":8,"
     "\"num_experts_per_tok\":3,\"n_shared_experts\":1,\"moe_intermediate_size\":32,\"n_group\":4,"
     "\"topk_group\":2,\"routed_scaling_factor\":1.5,\"norm_topk_prob\":true,\"q_lora_rank\":32,"
-    "\"kv_lora_rank\":64,\"qk_nope_head_dim\":32,\"qk_rope_head_dim\":4,\"v_head_dim\":32,"
+    "\"kv_lora_rank\":256,\"qk_nope_head_dim\":32,\"qk_rope_head_dim\":4,\"v_head_dim\":32,"
     "\"rope_theta\":10000.0,\"initializer_range\":0.2}";
 
 static fl_model *make(void) {
@@ -188,7 +188,7 @@ int main(void) {
     if (m) {
         check_old(m);
         check_kept(m, FL_Q8_0);
-        check_kept(m, FL_IQ4_NL);
+        check_kept(m, FL_Q3_K);
         check_folder(m);
         check_again(m);
     }
