@@ -42,6 +42,9 @@ cp "$model" "$work/m.gguf" && cp "$model" "$work/blob" && : >"$work/empty.txt"
 expect 2 'sampler "top_x": want some of' generate "$model" hello --samplers "top_k;top_x"
 expect 2 "logit bias of token 999; the vocabulary has 0 to 511" generate "$model" hello --logit-bias 999+1
 expect 2 "m.gguf is the model itself" quantize "$work/m.gguf" --to Q8_0 --out "$work/m.gguf"
+expect 2 "fledge: the prompt has" generate "$model" "a prompt that is too long" --context 2
+checks=$((checks + 1))
+head -1 "$work/said" | grep -q "^fledge: the prompt has" || { failed=$((failed + 1)); echo "FAIL a prompt that is refused is printed: $(cat "$work/said")"; }
 expect 1 "missing.txt: cannot open" quantize "$model" --to Q8_0 --out "$work/q.gguf" --text "$work/missing.txt"
 expect 2 "empty.txt: there is no text in it" quantize "$model" --to Q8_0 --out "$work/q.gguf" --text "$work/empty.txt"
 expect 1 "empty.txt: neither GGUF nor an importance matrix" quantize "$model" --to Q8_0 --out "$work/q.gguf" --imatrix "$work/empty.txt"

@@ -51,4 +51,4 @@ apt() {
 echo "setup: installing$packages"
 apt update || stop "apt-get update failed: is there a network?"
 # shellcheck disable=SC2086 # a list
-apt install -y --no-install-recommends $packages || stop "apt-get install failed, see above"
+apt install -y --no-install-recommends $packages || stop "apt-get install failed, see above: is there a network?"

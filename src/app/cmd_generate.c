@@ -46,7 +46,7 @@ static fl_status write_texts(const app_args *a, fl_session *s, const fl_text *pr
         fl_generate_result r;
         app_writer_init(&w, a, fl_session_model(s)->tokenizer, prompt);
         w.index = i;
-        app_writer_turn(&w);
+        w.live = true;  // the prompt is printed with the first token: nothing is wrong with it then
         o.ctx = &w;
         o.sampler.stream = (uint64_t)i;
         st = fl_generate(s, fl_text_str(prompt), prompt->n, &o, &r, err);

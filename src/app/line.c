@@ -19,6 +19,7 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#include "app/terminal.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/progress.h"
@@ -181,8 +182,7 @@ static bool open_pipe(void) {
 }
 
 static bool is_terminal(void) {
-    const char *kind = getenv("TERM");
-    return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && kind && strcmp(kind, "dumb") != 0;
+    return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && app_terminal_commands();
 }
 
 /* Characters are UTF-8 even where the locale says nothing. */

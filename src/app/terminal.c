@@ -67,10 +67,15 @@ static void show_message(void *ctx, fl_log_level level, const char *msg) {
     if (term.talk >= rows[level].least) print_marked(rows[level].colour, rows[level].mark, msg);
 }
 
+bool app_terminal_commands(void) {
+    const char *kind = getenv("TERM");
+    return kind && *kind && strcmp(kind, "dumb") != 0;
+}
+
 void app_terminal_open(app_talk talk) {
-    const char *kind = getenv("TERM"), *no_colour = getenv("NO_COLOR");
+    const char *no_colour = getenv("NO_COLOR");
     term.talk = talk;
-    term.is_terminal = isatty(STDERR_FILENO) && kind && strcmp(kind, "dumb") != 0;
+    term.is_terminal = isatty(STDERR_FILENO) && app_terminal_commands();
     term.colour = term.is_terminal && !(no_colour && *no_colour);
     fl_log_to(show_message, NULL);
 }

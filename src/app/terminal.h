@@ -2,6 +2,7 @@
 #ifndef FL_APP_TERMINAL_H
 #define FL_APP_TERMINAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/progress.h"
@@ -11,6 +12,9 @@ typedef enum { TALK_QUIET, TALK_NORMAL, TALK_VERBOSE } app_talk;
 /* Take the library's messages from here on. Warnings are always shown, notes unless quiet, the rest
  * if verbose. */
 void app_terminal_open(app_talk talk);
+
+/* What TERM says: a terminal, if there is one, does what escape sequences tell it to. */
+bool app_terminal_commands(void);
 
 /* A progress bar on a terminal; a line every few seconds elsewhere; nothing when quiet. */
 fl_progress app_progress(void);

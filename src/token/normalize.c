@@ -210,19 +210,18 @@ void fli_step_replace(const fli_step *step, fl_text *out, const uint8_t *s, size
     replace(out, s, n, step->from, step->n_from, step->to, step->n_to);
 }
 
-static const char escaped_space[] = "\xE2\x96\x81";
-enum { ESCAPED = sizeof escaped_space - 1 };
+enum { ESCAPED = sizeof FLI_ESCAPED_SPACE - 1 };
 
 void fli_unescape_spaces(fl_text *out, const uint8_t *s, size_t n) {
-    replace(out, s, n, escaped_space, ESCAPED, " ", 1);
+    replace(out, s, n, FLI_ESCAPED_SPACE, ESCAPED, " ", 1);
 }
 
 bool fli_begins_escaped(const uint8_t *s, size_t n) {
-    return n >= ESCAPED && memcmp(s, escaped_space, ESCAPED) == 0;
+    return n >= ESCAPED && memcmp(s, FLI_ESCAPED_SPACE, ESCAPED) == 0;
 }
 
 bool fli_no_escaped_space(const uint8_t *s, size_t n) {
-    return find(s, 0, n, escaped_space, ESCAPED) == n;
+    return find(s, 0, n, FLI_ESCAPED_SPACE, ESCAPED) == n;
 }
 
 void fli_step_replace_regex(const fli_step *step, fl_text *out, const uint8_t *s, size_t n) {

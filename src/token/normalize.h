@@ -14,6 +14,8 @@
 
 enum { FLI_STEPS = 16 };
 
+#define FLI_ESCAPED_SPACE "\xE2\x96\x81"  // U+2581, as which SentencePiece writes a space
+
 typedef struct fli_step fli_step;
 struct fli_step {
     /* The text s[0..n), rewritten, appended to `out`. */

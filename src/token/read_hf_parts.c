@@ -1,5 +1,5 @@
-/* read_hf_parts.c - the pipeline of tokenizer.json: normalizer, pre-tokenizer, decoder and
- * post-processor.
+/* read_hf_parts.c - the pipeline of tokenizer.json: pre-tokenizer, decoder and post-processor; the
+ * normalizers are in read_hf_normalizers.c.
  *
  * Each part is an object with a "type", or a Sequence of them: a table per part maps the type to
  * what to do. A part that would change the ids and that we do not know is an error that names it.
@@ -14,17 +14,9 @@
 #include "token/read_vocab.h"
 #include "token/unicode.h"
 
-static const char escaped_space[] = "\xE2\x96\x81";
-
-/* One type of one part. NULL accept: known, and changes nothing. */
-typedef struct {
-    const char *type;
-    fl_status (*accept)(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err);
-} part_type;
-
 /* The part `o` (null, one, or a Sequence whose members are under `members`) by the rows of
  * `types`. */
-static fl_status read_part(fl_tokenizer *t, const json_t *o, const part_type *types,
+static fl_status read_part(fl_tokenizer *t, const json_t *o, const fli_hf_part *types,
                            const char *members, const char *where, fl_err *err) {
     if (!o || json_is_null(o)) return FL_OK;
     const char *type;
@@ -42,12 +34,11 @@ static fl_status read_part(fl_tokenizer *t, const json_t *o, const part_type *ty
         }
         return FL_OK;
     }
-    for (const part_type *k = types; k->type; k++)
+    for (const fli_hf_part *k = types; k->type; k++)
         if (strcmp(type, k->type) == 0) return k->accept ? k->accept(t, o, where, err) : FL_OK;
     return fl_fail(err, FL_ERR_UNSUPPORTED, "%s.type: \"%s\" is not supported", where, type);
 }
 
-/* The field must be absent, null or `want`. */
 fl_status fli_want_bool(const json_t *o, const char *key, bool absent, bool want, const char *where,
                         fl_err *err) {
     bool v;
@@ -64,9 +55,8 @@ fl_status fli_want_empty(const json_t *o, const char *key, const char *where, fl
     return fl_fail(err, FL_ERR_UNSUPPORTED, "%s.%s: \"%s\" is not supported", where, key, v);
 }
 
-/* A pattern: {"String": ..} or {"Regex": ..}. */
-static fl_status read_pattern(const json_t *o, bool *is_regex, const char **text, const char *where,
-                              fl_err *err) {
+fl_status fli_hf_pattern(const json_t *o, bool *is_regex, const char **text, const char *where,
+                         fl_err *err) {
     const json_t *pattern = json_object_get(o, "pattern");
     *is_regex = json_object_get(pattern, "Regex") != NULL;
     *text = json_string_value(json_object_get(pattern, *is_regex ? "Regex" : "String"));
@@ -74,119 +64,6 @@ static fl_status read_pattern(const json_t *o, bool *is_regex, const char **text
     return fl_fail(err, FL_ERR_FORMAT, "%s.pattern: expected {\"Regex\": ..} or {\"String\": ..}",
                    where);
 }
-
-/* ---- normalizer ---- */
-
-static fl_status accept_nfc(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err) {
-    (void)o, (void)where;
-    return fli_add_step(t, fli_nfc_step, err);
-}
-
-static fl_status accept_nfd(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err) {
-    (void)o, (void)where;
-    return fli_add_step(t, (fli_step){.apply = fli_step_form}, err);
-}
-
-static fl_status accept_nfkc(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err) {
-    (void)o, (void)where;
-    fli_step step = {.apply = fli_step_form, .flags = FLI_COMPOSE | FLI_COMPAT};
-    return fli_add_step(t, step, err);
-}
-
-static fl_status accept_nfkd(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err) {
-    (void)o, (void)where;
-    return fli_add_step(t, (fli_step){.apply = fli_step_form, .flags = FLI_COMPAT}, err);
-}
-
-static fl_status accept_lower(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err) {
-    (void)o, (void)where;
-    return fli_add_step(t, (fli_step){.apply = fli_step_lower}, err);
-}
-
-static fl_status accept_accents(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err) {
-    (void)o, (void)where;
-    return fli_add_step(t, (fli_step){.apply = fli_step_accents}, err);
-}
-
-static fl_status accept_nmt(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err) {
-    (void)o, (void)where;
-    return fli_add_step(t, (fli_step){.apply = fli_step_nmt}, err);
-}
-
-static fl_status accept_strip(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err) {
-    bool left, right;
-    FL_TRY(fl_json_bool_or(o, "strip_left", true, &left, where, err));
-    FL_TRY(fl_json_bool_or(o, "strip_right", true, &right, where, err));
-    unsigned flags = (left ? FLI_LEFT : 0u) | (right ? FLI_RIGHT : 0u);
-    return fli_add_step(t, (fli_step){.apply = fli_step_strip, .flags = flags}, err);
-}
-
-static fl_status accept_prepend(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err) {
-    const char *text;
-    FL_TRY(fl_json_str(o, "prepend", &text, where, err));
-    fli_step step = {.apply = fli_step_prepend, .to = text, .n_to = strlen(text)};
-    return fli_add_step(t, step, err);
-}
-
-static fl_status accept_replace(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err) {
-    bool is_regex;
-    const char *from, *to;
-    FL_TRY(read_pattern(o, &is_regex, &from, where, err));
-    FL_TRY(fl_json_str(o, "content", &to, where, err));
-    if (!is_regex && strcmp(from, " ") == 0 && strcmp(to, escaped_space) == 0)
-        return fli_escape_spaces(t, err);
-    fli_step step = {.apply = is_regex ? fli_step_replace_regex : fli_step_replace,
-                     .from = from,
-                     .n_from = strlen(from),
-                     .to = to,
-                     .n_to = strlen(to)};
-    if (is_regex) FL_TRY(fli_regex_compile(&step.regex, from, err));
-    fl_status st = fli_add_step(t, step, err);
-    if (st != FL_OK) fli_regex_free(step.regex);
-    return st;
-}
-
-static fl_status accept_bert(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err) {
-    bool clean, chinese, accents, lower;
-    FL_TRY(fl_json_bool_or(o, "clean_text", true, &clean, where, err));
-    FL_TRY(fl_json_bool_or(o, "handle_chinese_chars", true, &chinese, where, err));
-    FL_TRY(fl_json_bool_or(o, "lowercase", true, &lower, where, err));
-    FL_TRY(fl_json_bool_or(o, "strip_accents", lower, &accents, where, err));
-    fli_bert_unicode_init();
-    unsigned flags = (clean ? FLI_BERT_CLEAN : 0u) | (chinese ? FLI_BERT_CHINESE : 0u) |
-                     (accents ? FLI_BERT_ACCENTS : 0u) | (lower ? FLI_BERT_LOWER : 0u);
-    return fli_add_step(t, (fli_step){.apply = fli_step_bert, .flags = flags}, err);
-}
-
-static fl_status accept_precompiled(fl_tokenizer *t, const json_t *o, const char *where,
-                                    fl_err *err) {
-    const json_t *v = json_object_get(o, "precompiled_charsmap");
-    if (!v || json_is_null(v)) return FL_OK;
-    if (!json_is_string(v))
-        return fl_fail(err, FL_ERR_FORMAT, "%s.precompiled_charsmap: expected base64", where);
-    size_t n_text = json_string_length(v), n = 0;
-    uint8_t *map = (uint8_t *)fli_keep(t, json_string_value(v), n_text);
-    if (!map) return fl_fail(err, FL_ERR_NOMEM, "%s.precompiled_charsmap", where);
-    if (n_text && !(n = fli_base64_decode(json_string_value(v), n_text, map)))
-        return fl_fail(err, FL_ERR_FORMAT, "%s.precompiled_charsmap: expected base64", where);
-    fli_step step = {.apply = fli_step_precompiled};
-    FL_TRY(fli_charsmap_open(&step.map, map, n, err));
-    return fli_add_step(t, step, err);
-}
-
-static const part_type normalizers[] = {{"NFC", accept_nfc},
-                                        {"NFD", accept_nfd},
-                                        {"NFKC", accept_nfkc},
-                                        {"NFKD", accept_nfkd},
-                                        {"Lowercase", accept_lower},
-                                        {"Strip", accept_strip},
-                                        {"StripAccents", accept_accents},
-                                        {"Replace", accept_replace},
-                                        {"Prepend", accept_prepend},
-                                        {"BertNormalizer", accept_bert},
-                                        {"Precompiled", accept_precompiled},
-                                        {"Nmt", accept_nmt},
-                                        {NULL, NULL}};
 
 /* ---- pre-tokenizer ---- */
 
@@ -238,7 +115,7 @@ static void quote_regex(fl_text *out, const char *text) {
 }
 
 static bool mentions_space(const char *pattern) {
-    static const char *const signs[] = {" ", "\\s", "\\S", "\\W", "[^", ".", escaped_space};
+    static const char *const signs[] = {" ", "\\s", "\\S", "\\W", "[^", ".", FLI_ESCAPED_SPACE};
     for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
         if (strstr(pattern, signs[i])) return true;
     return false;
@@ -250,7 +127,7 @@ static fl_status accept_split(fl_tokenizer *t, const json_t *o, const char *wher
     const char *pattern;
     FL_TRY(read_behavior(o, "", &behavior, where, err));
     FL_TRY(fl_json_bool_or(o, "invert", false, &invert, where, err));
-    FL_TRY(read_pattern(o, &is_regex, &pattern, where, err));
+    FL_TRY(fli_hf_pattern(o, &is_regex, &pattern, where, err));
     bool at_space = !is_regex && strcmp(pattern, " ") == 0;
     if (t->escape && at_space && behavior != FLI_REMOVED && !invert)
         return FL_OK;  // there is none any more
@@ -311,10 +188,10 @@ static fl_status read_metaspace(const json_t *o, fli_prefix *prefix, const char 
     const char *replacement, *scheme;
     bool old;
     int i = FLI_PREFIX_NEVER;
-    FL_TRY(fl_json_str_or(o, "replacement", escaped_space, &replacement, where, err));
+    FL_TRY(fl_json_str_or(o, "replacement", FLI_ESCAPED_SPACE, &replacement, where, err));
     FL_TRY(fl_json_bool_or(o, "add_prefix_space", true, &old, where, err));
     FL_TRY(fl_json_str_or(o, "prepend_scheme", old ? "always" : "never", &scheme, where, err));
-    if (strcmp(replacement, escaped_space) != 0)
+    if (strcmp(replacement, FLI_ESCAPED_SPACE) != 0)
         return fl_fail(err, FL_ERR_UNSUPPORTED, "%s.replacement: \"%s\" is not supported", where,
                        replacement);
     while (i <= FLI_PREFIX_ALWAYS && strcmp(names[i], scheme) != 0) i++;
@@ -338,15 +215,15 @@ static fl_status accept_metaspace(fl_tokenizer *t, const json_t *o, const char *
     return split ? fli_splitter_add_known(&t->split, &fli_at_spaces, err) : FL_OK;
 }
 
-static const part_type pre_tokenizers[] = {{"ByteLevel", accept_byte_level},
-                                           {"Split", accept_split},
-                                           {"Digits", accept_digits},
-                                           {"Punctuation", accept_punctuation},
-                                           {"Whitespace", accept_whitespace},
-                                           {"WhitespaceSplit", accept_words},
-                                           {"BertPreTokenizer", accept_bert_words},
-                                           {"Metaspace", accept_metaspace},
-                                           {NULL, NULL}};
+static const fli_hf_part pre_tokenizers[] = {{"ByteLevel", accept_byte_level},
+                                             {"Split", accept_split},
+                                             {"Digits", accept_digits},
+                                             {"Punctuation", accept_punctuation},
+                                             {"Whitespace", accept_whitespace},
+                                             {"WhitespaceSplit", accept_words},
+                                             {"BertPreTokenizer", accept_bert_words},
+                                             {"Metaspace", accept_metaspace},
+                                             {NULL, NULL}};
 
 /* ---- decoder ---- */
 
@@ -371,9 +248,9 @@ static fl_status join_wordpiece(fl_tokenizer *t, const json_t *o, const char *wh
 static fl_status join_replace(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err) {
     bool is_regex;
     const char *from, *to;
-    FL_TRY(read_pattern(o, &is_regex, &from, where, err));
+    FL_TRY(fli_hf_pattern(o, &is_regex, &from, where, err));
     FL_TRY(fl_json_str(o, "content", &to, where, err));
-    if (t->escape && !is_regex && strcmp(from, escaped_space) == 0 && strcmp(to, " ") == 0)
+    if (t->escape && !is_regex && strcmp(from, FLI_ESCAPED_SPACE) == 0 && strcmp(to, " ") == 0)
         return FL_OK;
     return fl_fail(err, FL_ERR_UNSUPPORTED, "%s: Replace of \"%.20s\" is not supported", where,
                    from);
@@ -392,14 +269,14 @@ static fl_status join_strip(fl_tokenizer *t, const json_t *o, const char *where,
     return FL_OK;
 }
 
-static const part_type decoders[] = {{"ByteLevel", accept_alphabet},
-                                     {"Metaspace", join_metaspace},
-                                     {"WordPiece", join_wordpiece},
-                                     {"Replace", join_replace},
-                                     {"Strip", join_strip},
-                                     {"ByteFallback", NULL},
-                                     {"Fuse", NULL},
-                                     {NULL, NULL}};
+static const fli_hf_part decoders[] = {{"ByteLevel", accept_alphabet},
+                                       {"Metaspace", join_metaspace},
+                                       {"WordPiece", join_wordpiece},
+                                       {"Replace", join_replace},
+                                       {"Strip", join_strip},
+                                       {"ByteFallback", NULL},
+                                       {"Fuse", NULL},
+                                       {NULL, NULL}};
 
 /* ---- post-processor ---- */
 
@@ -453,11 +330,11 @@ static fl_status accept_cls_sep(fl_tokenizer *t, const json_t *o, const char *wh
     return FL_OK;
 }
 
-static const part_type post_processors[] = {{"ByteLevel", NULL},
-                                            {"TemplateProcessing", accept_template},
-                                            {"BertProcessing", accept_cls_sep},
-                                            {"RobertaProcessing", accept_cls_sep},
-                                            {NULL, NULL}};
+static const fli_hf_part post_processors[] = {{"ByteLevel", NULL},
+                                              {"TemplateProcessing", accept_template},
+                                              {"BertProcessing", accept_cls_sep},
+                                              {"RobertaProcessing", accept_cls_sep},
+                                              {NULL, NULL}};
 
 /* ---- all of them ---- */
 
@@ -473,9 +350,9 @@ static fl_status keep_part(fl_tokenizer *t, fli_part part, const json_t *o, fl_e
 fl_status fli_read_pipeline(fl_tokenizer *t, const json_t *root, fl_err *err) {
     static const struct {
         const char *key, *members;
-        const part_type *types;
+        const fli_hf_part *types;
     } parts[FLI_N_PARTS] = {
-        [FLI_NORMALIZER] = {"normalizer", "normalizers", normalizers},
+        [FLI_NORMALIZER] = {"normalizer", "normalizers", fli_hf_normalizers},
         [FLI_PRE_TOKENIZER] = {"pre_tokenizer", "pretokenizers", pre_tokenizers},
         [FLI_DECODER] = {"decoder", "decoders", decoders},
     };

@@ -123,7 +123,7 @@ static fl_status build_gpt2(fl_tokenizer *t, const fl_vocab *v, fl_err *err) {
 /* ---- SentencePiece's BPE ---- */
 
 static fl_status build_llama(fl_tokenizer *t, const fl_vocab *v, fl_err *err) {
-    static const char space[] = "\xE2\x96\x81";
+    static const char space[] = FLI_ESCAPED_SPACE;
     bool prefix = said(v->add_space_prefix, true);
     t->kind = &fli_char_bpe;
     t->byte_fallback = true;

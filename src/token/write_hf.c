@@ -147,7 +147,7 @@ static void spm_parts(writer *w, json_t *list, const fli_step *step) {
         append(w, list, replace("Regex", " {2,}", " "));
     }
     if (step->flags & FLI_SPM_PREFIX)
-        append(w, list, json_pack("{s:s,s:s}", "type", "Prepend", "prepend", "\xE2\x96\x81"));
+        append(w, list, json_pack("{s:s,s:s}", "type", "Prepend", "prepend", FLI_ESCAPED_SPACE));
 }
 
 static void step_parts(writer *w, json_t *list, const fli_step *step) {
@@ -155,7 +155,7 @@ static void step_parts(writer *w, json_t *list, const fli_step *step) {
     if (step->apply == fli_step_spm) spm_parts(w, list, step);
     if (step->apply == fli_step_prepend)
         append(w, list, json_pack("{s:s,s:s}", "type", "Prepend", "prepend", step->to));
-    if (step->apply == fli_step_replace) append(w, list, replace("String", " ", "\xE2\x96\x81"));
+    if (step->apply == fli_step_replace) append(w, list, replace("String", " ", FLI_ESCAPED_SPACE));
     if (step->apply == fli_step_bert)
         append(w, list,
                json_pack("{s:s,s:b,s:b,s:b,s:b}", "type", "BertNormalizer", "clean_text", 1,
@@ -195,7 +195,7 @@ static json_t *make_decoder(writer *w, const fl_tokenizer *t) {
         return json_pack("{s:s,s:s,s:b}", "type", "WordPiece", "prefix", t->continuing, "cleanup",
                          t->join.clean);
     json_t *list = keep(w, json_array());
-    append(w, list, replace("String", "\xE2\x96\x81", " "));
+    append(w, list, replace("String", FLI_ESCAPED_SPACE, " "));
     append(w, list, json_pack("{s:s}", "type", "ByteFallback"));
     append(w, list, json_pack("{s:s}", "type", "Fuse"));
     if (t->join.strip)

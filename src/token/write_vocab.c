@@ -22,7 +22,7 @@ static void gguf_text(const fl_tokenizer *t, int32_t id, fl_text *out) {
     if (!s) fl_text_printf(out, "[PAD%d]", id);
     else if (!t->continuing || t->token[id].kind != FL_TOKEN_NORMAL) fl_token_text(t, id, out);
     else if (n && s[0] == ' ')
-        fl_text_printf(out, "\xE2\x96\x81%.*s", (int)n - 1, (const char *)s + 1);
+        fl_text_printf(out, FLI_ESCAPED_SPACE "%.*s", (int)n - 1, (const char *)s + 1);
     else fl_text_append(out, s, n);
 }
 
