@@ -253,6 +253,36 @@ static void check_files(void) {
     fl_session_free(s);
 }
 
+/* What one conversation read before its first answer the next one takes from the file, as far as
+ * they are the same; answers do not change. */
+static void check_cache(void) {
+    const char *path = folder_file("chat.cache");
+    const char *const questions[] = {"A", "A", "M"},
+                      *const answers[] = {"BCDEFGHIJKLMNOPQRSTUVWXYZ", "BCDEFGHIJKLMNOPQRSTUVWXYZ",
+                                          "NOPQRSTUVWXYZ"};
+    int64_t n[3];
+    for (int i = 0; i < 3; i++) {
+        fl_session *s = session(0);
+        fl_chat *c = chat(s, (fl_chat_opts){.system = "Count.", .prompt_cache = path});
+        const fl_chat_answer first = say(c, questions[i]);
+        n[i] = first.n_cached;
+        if (i == 1) CHECK(n[i] == first.generated.n_prompt);
+        CHECK(strcmp(last(c), answers[i]) == 0);
+        CHECK(say(c, "Y").n_cached == 0 && strcmp(last(c), "Z") == 0);
+        fl_chat_free(c);
+        fl_session_free(s);
+    }
+    CHECKF(n[0] == 0 && n[2] > 10 && n[2] < n[1], "%d, %d, %d", (int)n[0], (int)n[1], (int)n[2]);
+    fl_session *s = session(0);
+    fl_chat *c = chat(s, (fl_chat_opts){.prompt_cache = folder_puts("bad.cache", "no cache")});
+    fl_chat_answer a;
+    fl_err err = {0};
+    CHECK(fl_chat_say(c, "A", &(fl_generate_opts){0}, &a, &err) != FL_OK);
+    CHECKF(strstr(err.msg, "bad.cache: not a prompt cache") && count(c) == 0, "%s", err.msg);
+    fl_chat_free(c);
+    fl_session_free(s);
+}
+
 static void check_refusals(void) {
     fl_session *s = session(0);
     fl_chat *c = NULL;
@@ -317,6 +347,7 @@ int main(void) {
     check_again();
     check_overflow();
     check_files();
+    check_cache();
     check_refusals();
     check_memory();
     fl_model_free(model);

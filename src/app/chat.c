@@ -243,6 +243,7 @@ static fl_status open_chat(app_chat *c, fl_err *err) {
     if (s == FL_OK) s = app_set_values(a, "set", variables, err);
     fl_chat_opts o = {.template_name = app_str(a, "template"),
                       .parse_special = app_bool(a, "parse-special"),
+                      .prompt_cache = app_str(a, "prompt-cache"),
                       .template_text = template,
                       .variables = variables,
                       .system = system,

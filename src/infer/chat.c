@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
+#include "infer/prompt_cache.h"
 #include "infer/untrusted.h"
 #include "token/template.h"
 #include "token/tokenizer.h"
@@ -228,12 +229,20 @@ static fl_generate_opts options(const fl_chat *c, const fl_generate_opts *o, con
     return mine;
 }
 
+/* Before the first answer: what a file has of the prompt need not be read. */
+static fl_status use_cache(const fl_chat *c, const prompt *p, fl_chat_answer *a, fl_err *err) {
+    const char *path = c->opts.prompt_cache;
+    if (!path || fl_session_length(c->session)) return FL_OK;
+    return fl_prompt_cache_use(c->session, path, p->ids.id, (int64_t)p->ids.n, &a->n_cached, err);
+}
+
 static fl_status generate(fl_chat *c, const fl_generate_opts *o, fl_chat_answer *a, fl_text *text,
                           fl_err *err) {
     listener l = {.o = o};
     prompt p = {0};
     const char **stop = fl_alloc(((size_t)o->n_stop + 1) * sizeof *stop);
     fl_status s = stop ? prompt_make(c, &p, err) : fl_fail(err, FL_ERR_NOMEM, "an answer");
+    if (s == FL_OK) s = use_cache(c, &p, a, err);
     if (s == FL_OK) {
         fl_generate_opts mine = options(c, o, stop, &l);
         if (c->opts.show_prompt)

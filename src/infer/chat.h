@@ -34,6 +34,8 @@ typedef struct {
     const json_t *variables;    // of the template besides the special tokens; NULL: none
     const char *system;         // what the model is told first; NULL: nothing
     bool parse_special;         // special tokens in messages are control, not text (untrusted.h)
+    const char *prompt_cache;   // file for what is read before the first answer (prompt_cache.h);
+                                // NULL: none. Kept by the caller
     bool shift;                 // too long: leave out the oldest turns, instead of failing
     void (*show_prompt)(void *ctx, const char *text, size_t n);  // before it is read; may be NULL
     void *ctx;
@@ -46,6 +48,7 @@ void fl_chat_free(fl_chat *c);  // NULL is allowed
 typedef struct {
     fl_generate_result generated;
     int64_t n_left_out;  // messages that did not fit
+    int64_t n_cached;    // tokens of the prompt that were in the file
 } fl_chat_answer;
 
 /* Ask, and answer. On failure nothing was said. What `o` says of stop strings, end tokens and
