@@ -18,6 +18,7 @@
 
 #include "backend/cpu/gemm_vnni.h"
 #include "backend/cpu/halves.h"
+#include "backend/cpu/isa/unroll.h"
 #include "backend/cpu/rows.h"
 #include "backend/cpu/transpose_avx512.h"
 #include "backend/cpu/whole.h"
@@ -31,6 +32,8 @@ enum {
     LINE = FLI_LINE / sizeof(uint16_t)
 };
 
+typedef int32_t int32_any __attribute__((aligned(1), may_alias));
+
 #define INLINE static inline __attribute__((always_inline))
 
 const fli_engine *fli_halves_engine(fl_dtype w) {
@@ -43,13 +46,13 @@ static const fli_engine *engine_of(const fl_call *c) {
 
 /* ---- rows of x ---- */
 
-/* Rows of x as the engine reads them: copied where they are in another format, or where many lie so
- * far apart that they meet in the same sets of the cache (gemm.c). */
+/* Rows of x as the engine reads them: copied where they are in another format, or where several lie
+ * so far apart that they meet in the same sets of the cache (gemm.c). */
 static bool is_copied(const fl_call *c) {
-    enum { CONFLICT = 4096 };
+    enum { CONFLICT = 4096, MANY = 4 };
     const fl_tensor *x = &c->in[0];
     const size_t row = fl_dtype_row_bytes(x->dtype, fl_tensor_cols(x));
-    return x->dtype != engine_of(c)->dtype || (fl_tensor_rows(x) > FEW && row % CONFLICT == 0);
+    return x->dtype != engine_of(c)->dtype || (fl_tensor_rows(x) > MANY && row % CONFLICT == 0);
 }
 
 static fli_mat rows_of(const fl_call *c) {
@@ -137,23 +140,31 @@ INLINE void widen(__m512i pairs, __m512 *even, __m512 *odd) {
 
 /* ---- few rows of x ---- */
 
+/* sum + a pair of x, in memory, times pairs of w (isa/strips.c, add_dots). */
+INLINE __m512 add_pair(__m512 sum, const uint16_t *x, __m512i w) {
+    __asm__("vdpbf16ps %2%{1to16%}, %1, %0"
+            : "+v"(sum)
+            : "v"(w), "m"(*(const int32_any *)(const void *)x));
+    return sum;
+}
+
 /* sum[i] += row i of x times the first `pairs` pairs of 16 rows of w. */
 INLINE void add_bf16(int rows, const uint16_t *x, int64_t ld, const __m512i w[16], int pairs,
                      __m512 *sum) {
+    UNROLL
     for (int p = 0; p < pairs; p++) {
-        for (int i = 0; i < rows; i++) {
-            int32_t two;
-            memcpy(&two, x + i * ld + 2 * p, sizeof two);
-            sum[i] = _mm512_dpbf16_ps(sum[i], (__m512bh)_mm512_set1_epi32(two), (__m512bh)w[p]);
-        }
+        UNROLL
+        for (int i = 0; i < rows; i++) sum[i] = add_pair(sum[i], x + i * ld + 2 * p, w[p]);
     }
 }
 
 INLINE void add_f16(int rows, const float *x, int64_t ld, const __m512i w[16], int pairs,
                     __m512 *sum) {
+    UNROLL
     for (int p = 0; p < pairs; p++) {
         __m512 even, odd;
         widen(w[p], &even, &odd);
+        UNROLL
         for (int i = 0; i < rows; i++) {
             sum[i] = _mm512_fmadd_ps(_mm512_set1_ps(x[i * ld + 2 * p]), even, sum[i]);
             sum[i] = _mm512_fmadd_ps(_mm512_set1_ps(x[i * ld + 2 * p + 1]), odd, sum[i]);
@@ -187,6 +198,7 @@ INLINE void multiply_few(int rows, bool f16, const fli_gemm *g, const uint16_t *
                          const uint16_t *next, float *sums) {
     __m512 sum[FEW];
     int64_t k = to_line(w);
+    UNROLL
     for (int i = 0; i < rows; i++) sum[i] = _mm512_setzero_ps();
     if (k) add_square(rows, f16, g, w, 0, (int)k, sum);
     for (; k + DEPTH <= g->k; k += DEPTH) {
@@ -194,6 +206,7 @@ INLINE void multiply_few(int rows, bool f16, const fli_gemm *g, const uint16_t *
         add_square(rows, f16, g, w, k, DEPTH, sum);
     }
     if (k < g->k) add_square(rows, f16, g, w, k, (int)(g->k - k), sum);
+    UNROLL
     for (int i = 0; i < rows; i++) _mm512_storeu_ps(sums + i * COLS, sum[i]);
 }
 
