@@ -266,6 +266,7 @@ static void check_cache(void) {
         fl_chat *c = chat(s, (fl_chat_opts){.system = "Count.", .prompt_cache = path});
         const fl_chat_answer first = say(c, questions[i]);
         n[i] = first.n_cached;
+        CHECK(first.generated.n_reused == n[i]);
         if (i == 1) CHECK(n[i] == first.generated.n_prompt);
         CHECK(strcmp(last(c), answers[i]) == 0);
         CHECK(say(c, "Y").n_cached == 0 && strcmp(last(c), "Z") == 0);

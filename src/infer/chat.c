@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/progress.h"
 #include "base/text.h"
 #include "infer/prompt_cache.h"
 #include "infer/untrusted.h"
@@ -229,11 +230,20 @@ static fl_generate_opts options(const fl_chat *c, const fl_generate_opts *o, con
     return mine;
 }
 
-/* Before the first answer: what a file has of the prompt need not be read. */
-static fl_status use_cache(const fl_chat *c, const prompt *p, fl_chat_answer *a, fl_err *err) {
-    const char *path = c->opts.prompt_cache;
-    if (!path || fl_session_length(c->session)) return FL_OK;
-    return fl_prompt_cache_use(c->session, path, p->ids.id, (int64_t)p->ids.n, &a->n_cached, err);
+/* Read what was said and go on with it. Before the first answer, what a file has of the prompt need
+ * not be read. */
+static fl_status generate_from(fl_chat *c, const prompt *p, const fl_generate_opts *o,
+                               fl_chat_answer *a, fl_err *err) {
+    const char *file = fl_session_length(c->session) ? NULL : c->opts.prompt_cache;
+    const int64_t n = (int64_t)p->ids.n;
+    const double start = fl_now();
+    if (file) FL_TRY(fl_prompt_cache_use(c->session, file, p->ids.id, n, &a->n_cached, err));
+    const double seconds = fl_now() - start;
+    FL_TRY(fl_generate_ids(c->session, p->ids.id, n, o, &a->generated, err));
+    if (!file) return FL_OK;
+    a->generated.n_reused = a->n_cached;  // the rest was read, if not by fl_generate_ids
+    a->generated.prompt_seconds += seconds;
+    return FL_OK;
 }
 
 static fl_status generate(fl_chat *c, const fl_generate_opts *o, fl_chat_answer *a, fl_text *text,
@@ -242,12 +252,11 @@ static fl_status generate(fl_chat *c, const fl_generate_opts *o, fl_chat_answer 
     prompt p = {0};
     const char **stop = fl_alloc(((size_t)o->n_stop + 1) * sizeof *stop);
     fl_status s = stop ? prompt_make(c, &p, err) : fl_fail(err, FL_ERR_NOMEM, "an answer");
-    if (s == FL_OK) s = use_cache(c, &p, a, err);
     if (s == FL_OK) {
         fl_generate_opts mine = options(c, o, stop, &l);
         if (c->opts.show_prompt)
             c->opts.show_prompt(c->opts.ctx, fl_text_str(&p.text.text), p.text.text.n);
-        s = fl_generate_ids(c->session, p.ids.id, (int64_t)p.ids.n, &mine, &a->generated, err);
+        s = generate_from(c, &p, &mine, a, err);
     }
     a->n_left_out = p.n_left_out;
     prompt_clear(&p);
