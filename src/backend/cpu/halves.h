@@ -10,7 +10,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/gemm.h"
 
-enum { FLI_HALVES_COLS = 32, FLI_HALVES_FEW = 12 };  // up to FEW rows nothing is packed
+enum { FLI_HALVES_COLS = 32, FLI_HALVES_FEW = 12 };  // rows of w in a part; rows of x at once
 
 const fli_engine *fli_halves_engine(fl_dtype w);
 bool fli_halves_take(const fl_call *c);  // the formats of in[0] and in[1], and the result's
