@@ -5,7 +5,7 @@
  * that reads the whole conversation again; a failed question that stays; a second answer that is
  * always the first; an answer lost when there is no better one; turns left out without a word; a
  * system prompt that is left out with them; a special token that a question or the system prompt
- * smuggles in; marks that stay in the text, or bars that bar the template's own tokens. */
+ * smuggles in; bars in wrong places. Meant to be caught, not tried: bars that are never looked at. */
 #include <string.h>
 
 #include "base/alloc.h"

@@ -1,7 +1,7 @@
 /* check_stretch - rotary positions scaled by the user are those of a config.json that says so.
  *
  * Caught by it (each tried): a factor that is not used; YaRN's original length taken after it grew;
- * theta by another power; old tables kept. */
+ * theta by another power. Meant to be caught, not tried: old tables kept. */
 #include <math.h>
 #include <string.h>
 

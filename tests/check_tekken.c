@@ -1,8 +1,9 @@
 /* check_tekken - tekken.json: the small .tiktoken vocabulary written as one gives the same tokens,
  * behind the special ones; what lies is refused.
  *
- * Caught by it (each tried): ids that do not begin behind the special tokens; ranks beyond the
- * vocabulary's size taken; no filling up of special tokens; a list of special tokens passed over. */
+ * Caught by it (each tried): ranks beyond the vocabulary's size taken; no filling up of special
+ * tokens. Meant to be caught, not tried: ids that do not begin behind the special tokens; a list of
+ * special tokens passed over. */
 #include "base/json.h"
 #include "check.h"
 #include "folder.h"

@@ -92,11 +92,11 @@ expect 2 "--grammar and --json-schema: which of them?" run "$model" X --json-sch
 expect 1 "no network: HF_HUB_OFFLINE is set; models already here: org/tiny" run org/other Y
 expect 2 "not the name of a model" run nothing Y
 
-if python3 -c "import pty, termios, fcntl" 2>/dev/null; then
+if python3 -c "import pty, termios, fcntl; pty.openpty()" 2>/dev/null; then
     checks=$((checks + 1))
     python3 "$sources/tests/chat_terminal.py" "$fledge" "$sources" "$work" || failed=$((failed + 1))
 else
-    echo "SKIP the terminal: no python3 with pty and termios"
+    echo "SKIP the terminal: no python3 with pty and termios, or no pseudo-terminals (is /dev/pts mounted?)"
 fi
 
 echo "$checks checks, $failed failed"
