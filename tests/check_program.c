@@ -254,7 +254,7 @@ static void check_joined_blocks(void) {
     for (int i = 0; i < K; i++) input[i] = (float)(i * 37 % 101 - 50) / 50;
     for (int i = 0; i < W; i++) {
         for (int k = 0; k < N * K; k++) real[k] = (float)(k * (i + 3) % 113 - 40) / 70;
-        fl_quantize_quick(bytes[i], format[i], real, N * K);
+        fl_quantize(bytes[i], format[i], real, NULL, N * K);
         w[i] = fl_tensor_of(bytes[i], format[i], 2, (int64_t[]){N, K});
     }
     const fl_tensor x = fl_tensor_of(input, FL_F32, 2, (int64_t[]){1, K});
