@@ -30,7 +30,10 @@ fl_status fli_put_pieces(fl_tokenizer *t, const fl_vocab *v, fl_err *err) {
                         (kind == FL_TOKEN_USER && t->kind->bytes);
         FL_TRY(as_it_is ? fli_tokenizer_put(t, id, k->text, k->n, err)
                         : fli_tokenizer_put_text(t, id, k->text, k->n, err));
-        if (kind != FL_TOKEN_NORMAL && kind != FL_TOKEN_BYTE) t->token[id].kind = (uint8_t)kind;
+        if (kind == FL_TOKEN_NORMAL || kind == FL_TOKEN_BYTE) continue;
+        // a piece that nobody uses is no byte either, whatever it is called
+        if (t->token[id].kind == FL_TOKEN_BYTE) t->byte_id[t->token[id].bytes[0]] = -1;
+        t->token[id].kind = (uint8_t)kind;
     }
     return FL_OK;
 }
