@@ -35,8 +35,8 @@ typedef struct {
     size_t (*workspace)(const fl_call *call);  // bytes shared by the tasks; NULL: none
     bool uneven;  // tasks differ much in length: they are handed out one by one
 
-    /* Phase 0 reads in[0] and the shape and format of in[1] alone, and is all that writes workspace:
-     * products of one input that run as one job do it once. */
+    /* Phase 0 reads in[0] and the shape and format of in[1] alone, and is all that writes
+     * workspace: products of one input that run as one job do it once. */
     bool prepares_x;
 
     /* All phases are run this many times in a row, `call->round` counting from 0, so that a kernel

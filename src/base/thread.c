@@ -4,8 +4,8 @@
  * or two. The caller publishes a job and raises `generation`. A worker watches that counter,
  * spinning for some microseconds (the next job is usually that near) and then sleeping.
  *
- * Each worker has a share of the tasks and takes it from its beginning on, half of what is left at a
- * time: it walks over memory from one end to the other, and seldom asks. Who has none left takes
+ * Each worker has a share of the tasks and takes it from its beginning on, half of what is left at
+ * a time: it walks over memory from one end to the other, and seldom asks. Who has none left takes
  * half of what another has not begun, from its end, so that all end together (Blumofe and
  * Leiserson, "Scheduling multithreaded computations by work stealing", 1999).
  *

@@ -25,11 +25,11 @@
  * hold the surprise of the text at tau bits. Logit biases come before all of it. Temperature 0
  * keeps the likeliest candidate. Ties go to the smaller id.
  *
- * The draw is a race: every candidate gets a time -ln(u) / p, with its own u of (seed, stream, number
- * of the draw, id), and the first one is picked, which is the Gumbel-max trick. So the same seed
- * gives the same text, and two samplers of one seed that look at like distributions nearly always
- * pick the same token - at least (1 - d) / (1 + d) of the time where they are d apart in total
- * variation (Daliri, Musco, Suresh 2024) - which is what a draft model proposes by. */
+ * The draw is a race: every candidate gets a time -ln(u) / p, with its own u of (seed, stream,
+ * number of the draw, id), and the first one is picked, which is the Gumbel-max trick. So the same
+ * seed gives the same text, and two samplers of one seed that look at like distributions nearly
+ * always pick the same token - at least (1 - d) / (1 + d) of the time where they are d apart in
+ * total variation (Daliri, Musco, Suresh 2024) - which is what a draft model proposes by. */
 #ifndef FL_INFER_SAMPLER_H
 #define FL_INFER_SAMPLER_H
 

@@ -8,9 +8,9 @@
  *
  *     n proposals write 1 + a + a^2 + .. a^n tokens in step(n) + n draft seconds,
  *
- * a being how often one was taken lately, the seconds measured. What proposals cost beyond what they
- * gained is kept below two steps and a hundredth of the time: above it there are none, below it one
- * is tried where no n is faster than none. */
+ * a being how often one was taken lately, the seconds measured. What proposals cost beyond what
+ * they gained is kept below two steps and a hundredth of the time: above it there are none, below
+ * it one is tried where no n is faster than none. */
 #ifndef FL_INFER_SPECULATE_H
 #define FL_INFER_SPECULATE_H
 

@@ -10,7 +10,7 @@ FL_MUST_USE fl_status fli_read_pipeline(fl_tokenizer *t, const json_t *root, fl_
 /* The post-processor; after. */
 FL_MUST_USE fl_status fli_read_template(fl_tokenizer *t, const json_t *root, fl_err *err);
 
-/* One type of one part. NULL accept: known, and changes nothing. A row without type ends a table. */
+/* One type of one part. NULL accept: known, changes nothing. A row without type ends a table. */
 typedef struct {
     const char *type;
     fl_status (*accept)(fl_tokenizer *t, const json_t *o, const char *where, fl_err *err);

@@ -1,4 +1,4 @@
-/* read_hf_normalizers.c - the normalizers of tokenizer.json, each as a step of ours (normalize.h). */
+/* read_hf_normalizers - the normalizers of tokenizer.json, each as a step of ours (normalize.h). */
 #include <string.h>
 
 #include "token/internal.h"

@@ -5,10 +5,6 @@
 #include "backend/cpu/whole.h"
 #include "base/assert.h"
 
-static int64_t round_up(int64_t a, int64_t b) {
-    return ceil_div(a, b) * b;
-}
-
 int64_t fli_panel_count(const fli_engine *e, int64_t n) {
     return ceil_div(n, e->nr);
 }

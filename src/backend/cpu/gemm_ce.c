@@ -27,10 +27,6 @@ enum {
     E_BYTES = 112 << 20
 };
 
-static int64_t round_up(int64_t a, int64_t b) {
-    return ceil_div(a, b) * b;
-}
-
 typedef struct {
     const fl_call *call;
     const fli_engine *e;
@@ -44,11 +40,6 @@ typedef struct {
     fli_ce h;
     size_t workspace;  // bytes
 } head;
-
-/* `bytes` further; NULL stays NULL, as it is while only sizes are asked for. */
-static void *past(const void *base, size_t bytes) {
-    return base ? (char *)(uintptr_t)base + bytes : NULL;
-}
 
 /* The next `bytes` of the workspace, or of nothing when only its size is asked for. */
 static void *take(head *t, size_t bytes) {

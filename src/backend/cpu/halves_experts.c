@@ -16,11 +16,6 @@
 enum { X, W, IDS, BIAS };
 enum { ROWS = 128, COLS = FLI_HALVES_COLS };  // of a block, of a part
 
-/* `bytes` further; NULL stays NULL, as it is while only sizes are asked for. */
-static void *past(void *base, size_t bytes) {
-    return base ? (char *)base + bytes : NULL;
-}
-
 static int64_t n_slots(const fl_call *c) {
     return fl_tensor_rows(&c->out[0]);
 }

@@ -15,11 +15,6 @@
 enum { TILE_ROWS = 8 * FLI_STRIP_ROWS, TILE_STRIPS = 8, CE_STRIPS = FLI_CE_TILE / FLI_STRIP };
 enum { LOSSES = 16 };  // rows a task
 
-/* `bytes` further; NULL stays NULL, as it is while only sizes are asked for. */
-static void *past(const void *base, size_t bytes) {
-    return base ? (char *)(uintptr_t)base + bytes : NULL;
-}
-
 typedef struct {
     const fl_call *call;
     fli_strip_product p;

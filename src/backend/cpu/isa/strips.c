@@ -28,8 +28,8 @@ typedef vb vb_any __attribute__((aligned(1), may_alias));
 
 #if defined(__AVX512F__)
 
-/* Four numbers of x for all columns are an operand in memory. gcc would load them into a register of
- * their own; the processor then looks ahead only half as far in w, and gets as little of it. */
+/* Four numbers of x for all columns are an operand in memory. gcc would load them into a register
+ * of their own; the processor then looks ahead only half as far in w, and gets as little of it. */
 FL_INLINE vi add_dots(vi sum, vi code, const int8_t *x) {
     __asm__("vpdpbusd %2%{1to16%}, %1, %0"
             : "+v"(sum)
